@@ -4,6 +4,7 @@ Reads MLflow only. Writes index.html, results.md, a csv (parquet where it is lar
 """
 
 import argparse
+import gc
 import shutil
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PAGE = "index.html"
 LARGE = 100_000  # rows of a table from which on it is written as parquet
+DRAWN = ("train/loss", "test/accuracy", "test/rmse")  # the curves that are read
 COMPARED = "backend,optimizer,schedule"
 GROUPS = (*COMPARED.split(","), "init", "batching", "model")
 
@@ -168,8 +170,9 @@ def main(words: Sequence[str]) -> int:
     given = parser().parse_args([_dashed(word) for word in words])
     from src.results import StoreError, load
 
+    gc.set_threshold(500_000)  # MLflow and matplotlib make many objects and little garbage
     try:
-        found = load(given.uri, given.experiment, given.filter, given.sweep)
+        found = load(given.uri, given.experiment, given.filter, given.sweep, metrics=DRAWN)
         written = build(found, given.output, given)
     except (StoreError, ValueError) as error:
         print(error, file=sys.stderr)

@@ -20,6 +20,7 @@ from src.statistics import indistinguishable
 BAND = "line: median over seeds; shade: 95 % interval"
 LOSS = "training loss"
 METRICS = {"test/accuracy": "test accuracy", "test/rmse": "test RMSE"}
+PROCESSES = 4
 Job = tuple[str, Callable[[], Figure]]
 
 
@@ -31,25 +32,24 @@ def styles_of(found: Numbers) -> dict[str, figures.Style]:
 
 
 def draw_all(found: Numbers, folder: Path) -> list[str]:
-    """Write every figure that the tables give, half of them in a process of its own; the names of those written."""
+    """Write every figure that the tables give, shared out over processes; the names of those written."""
     folder.mkdir(parents=True, exist_ok=True)
     todo = list(jobs(found))
-    if not _may_fork():
-        _draw(todo, folder)
-    else:
-        helper = get_context("fork").Process(target=_draw, args=(todo[::2], folder))
+    n = min(PROCESSES, os.cpu_count() or 1) if _may_fork() else 1
+    helpers = [get_context("fork").Process(target=_draw, args=(todo[i::n], folder)) for i in range(1, n)]
+    for helper in helpers:
         helper.start()
-        _draw(todo[1::2], folder)
+    _draw(todo[::n], folder)
+    for i, helper in enumerate(helpers, 1):
         helper.join()
         if helper.exitcode:
-            _draw(todo[::2], folder)  # so that what is wrong is said here
+            _draw(todo[i::n], folder)  # so that what is wrong is said here
     return [name for name, _ in todo]
 
 
 def _may_fork() -> bool:
     """Whether a copy of this process can go on alone: not with other threads about, such as JAX's."""
-    alone = threading.active_count() == 1 and "jax" not in sys.modules
-    return alone and sys.platform == "linux" and (os.cpu_count() or 1) > 1
+    return sys.platform == "linux" and threading.active_count() == 1 and "jax" not in sys.modules
 
 
 def _draw(todo: Sequence[Job], folder: Path) -> None:

@@ -5,8 +5,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import bokeh
 import pandas as pd
-from bokeh.resources import Resources
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
@@ -16,6 +16,7 @@ from reports.numbers import Numbers
 from reports.recipes import RECIPES
 
 TEMPLATES = Path(__file__).parent / "templates"
+BOKEH = Path(bokeh.__file__).parent / "server" / "static" / "js"
 SECTIONS = [
     ("summary", "Summary"), ("results", "Results"), ("curves", "Curves"), ("tuning", "Learning rates"),
     ("targets", "Targets"), ("profiles", "Profiles"), ("ranks", "Ranks"), ("ledger", "Ledger"), ("runs", "Runs"),
@@ -54,8 +55,8 @@ def _plots(found: Numbers) -> dict[str, Any]:
     panels: dict[str, list[int]] = defaultdict(list)
     for number, plot in enumerate(made):
         panels[plot.section].append(number)
-    bokeh = Resources(mode="inline", components=["bokeh", "bokeh-api"], log_level="error").render()
-    return {"panels": panels, "plot_data": Markup(interactive.as_json(made)), "bokeh": Markup(bokeh)}
+    library = "".join((BOKEH / name).read_text() for name in ("bokeh.min.js", "bokeh-api.min.js"))
+    return {"panels": panels, "plot_data": Markup(interactive.as_json(made)), "bokeh": Markup(library)}
 
 
 def _words(found: Numbers, notes: list[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 "use strict";
 // Draws the plots of #plot-data with bokeh, each into the place that has its number.
 const PLOTS = (() => {
+  Bokeh.set_log_level("error");
   const described = JSON.parse(document.getElementById("plot-data").textContent);
   const drawn = [];
   const CLOCKS = { step: "step", epoch: "epoch", gradients: "gradient-equivalents", step_seconds: "step seconds",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import ceil, floor
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -235,6 +236,7 @@ def save(figure: Figure, path: Path) -> list[Path]:
     with rc_context(RC):
         for kind, metadata in METADATA.items():
             file = path.with_name(f"{path.name}.{kind}")
-            figure.savefig(file, format=kind, dpi=150, metadata=metadata)
+            quick: dict[str, Any] = {"pil_kwargs": {"compress_level": 2}} if kind == "png" else {}
+            figure.savefig(file, format=kind, dpi=150, metadata=metadata, **quick)
             written.append(file)
     return written

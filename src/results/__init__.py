@@ -6,6 +6,7 @@ found.curves   long: run_id, step, epoch, step_seconds, metric, value
 found.predictions(run_id), found.theta(run_id), found.config(run_id)
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -51,9 +52,11 @@ def load(
     experiment: str | None = None,
     filter: str = "",  # noqa: A002 - MLflow's word for it
     sweep: str | None = None,
+    metrics: Collection[str] | None = None,
 ) -> Results:
     """The finished and diverged runs of a store; None: the store that `src.run` writes to, all experiments.
 
+    metrics: those that curves are read of; default: all.
     filter: MLflow's search syntax, such as "params.dataset = 'digits' and params.lr = '0.1'".
     Raises StoreError, in one line, for a store that does not exist or cannot be read, an unknown experiment
     and a filter that MLflow refuses.
@@ -64,7 +67,7 @@ def load(
     whole = [run for run in found if store.is_whole(run)]
     files = Files(client, {run.info.run_id: run.info.artifact_uri for run in whole})
     runs = runs_frame(whole, experiments)
-    read = read_curves(files, runs)
+    read = read_curves(files, runs, metrics)
     return Results(
         uri=client.tracking_uri,
         runs=runs.assign(steps=[int(curve["step"][-1]) for curve in read], passes=[_passes(c) for c in read]),

@@ -1,13 +1,14 @@
 """A run's artifacts as arrays: from disk where they lie there, otherwise fetched once and kept."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -37,15 +38,15 @@ class Files:
             self._fetch(run_id, name, path)
         return path if path.exists() else None
 
-    def arrays(self, run_id: str, name: str) -> dict[str, np.ndarray]:
-        """The arrays of an npz file; empty if the run has none of that name, or it cannot be read."""
+    def arrays(self, run_id: str, name: str, wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:
+        """The arrays of an npz file, or those wanted; empty if the run has no such file, or it cannot be read."""
         path = self.path(run_id, name)
         if path is None:
             return {}
         try:
             with np.load(path) as file:
-                return {key: file[key] for key in file.files}
-        except (OSError, ValueError, EOFError):
+                return {key: file[key] for key in file.files if wanted is None or key in wanted}
+        except (OSError, ValueError, EOFError, BadZipFile):
             return {}
 
     def _fetch(self, run_id: str, name: str, path: Path) -> None:
@@ -64,12 +65,13 @@ def _local(uri: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
 
 
-def read_curves(files: Files, runs: pd.DataFrame) -> list[Curve]:
+def read_curves(files: Files, runs: pd.DataFrame, metrics: Collection[str] | None = None) -> list[Curve]:
     """The curves of each run: `step`, `epoch`, `time/step_seconds` and its metrics, each (n_records,)."""
+    wanted = None if metrics is None else {"step", "epoch", "time/step_seconds", *metrics}
     epochs = dict(zip(runs["run_id"], runs["epochs"], strict=True))
 
     def read(run_id: str) -> Curve:
-        curve = files.arrays(run_id, "curves.npz")
+        curve = files.arrays(run_id, "curves.npz", wanted)
         return curve if "step" in curve else _history(files.client, run_id, epochs[run_id])
 
     local = all(_local(uri) for uri in files.uris.values())
