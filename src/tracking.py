@@ -121,10 +121,9 @@ class Store:
 
     def begin(self, config: Config, started: float, tags: Mapping[str, str]) -> str:
         """A run that can be watched while it trains; `deliver` completes it, `drop` removes it."""
-        tags = {**tags, "identity": config.identity}
-        run_id = self._create(config.name, started, tags)
-        self._log(run_id, config.params, [], {})
-        return run_id
+        run = self._create(config.name, started, {**tags, "identity": config.identity})
+        self._log(run.info.run_id, config.params, [], {})
+        return run.info.run_id
 
     def extend(self, run_id: str, curves: Mapping[str, np.ndarray], started: float) -> None:
         """Add points to a run that was begun."""
@@ -146,23 +145,27 @@ class Store:
     def _write(self, folder: Path, parcel: Parcel, before: float, live: str | None) -> None:
         begin, started = perf_counter(), int(1000 * parcel.started)
         tags = parcel.tags | {"parcel": folder.name}
-        run_id = live or self._create(parcel.name, parcel.started, tags)
-        self.client.log_artifacts(run_id, str(folder / "artifacts"))
+        run = self.client.get_run(live) if live else self._create(parcel.name, parcel.started, tags)
+        self._artifacts(run.info.artifact_uri).log_artifacts(str(folder / "artifacts"))
         summary = [(name, value, started, 0) for name, value in parcel.summary.items()]
         metrics = _points(outbox.curves(folder), parcel.started) + summary
         log = before + perf_counter() - begin
         ledger = parcel.ledger | {purpose: parcel.ledger[purpose] + log for purpose in ("log", "wall")}
         metrics += [(f"ledger/{name}_seconds", value, started, 0) for name, value in ledger.items()]
-        self._log(run_id, parcel.params, metrics, tags)
-        self.client.set_terminated(run_id, end_time=int(1000 * (parcel.started + ledger["wall"])))
+        self._log(run.info.run_id, parcel.params, metrics, tags if live else {})
+        self.client.set_terminated(run.info.run_id, end_time=int(1000 * (parcel.started + ledger["wall"])))
 
-    def _create(self, name: str, started: float, tags: Mapping[str, str]) -> str:
+    def _create(self, name: str, started: float, tags: Mapping[str, str]) -> Any:
         shown = {"mlflow.source.name": "src.run", "mlflow.source.type": "LOCAL", "writer": _writer()}
         if "git.commit" in tags:
             shown["mlflow.source.git.commit"] = tags["git.commit"]
-        early = {tag: value for tag, value in tags.items() if tag != "status"}
-        run = self.client.create_run(self.experiment_id, int(1000 * started), early | shown, name)
-        return run.info.run_id
+        return self.client.create_run(self.experiment_id, int(1000 * started), {**tags, **shown}, name)
+
+    def _artifacts(self, uri: str) -> Any:
+        """Where a run's files go. The client's log_artifacts would read the whole run again to find it."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        return get_artifact_repository(uri, tracking_uri=self.uri)
 
     def _log(
         self,

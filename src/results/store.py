@@ -61,8 +61,9 @@ def search(client: "MlflowClient", ids: list[str], query: str, sweep: str | None
 
 
 def is_whole(run: "Run") -> bool:
-    """Whether the run was written to the end: the status tag comes last."""
-    return run.data.tags.get("status") in STATUSES and "identity" in run.data.tags
+    """Whether the run was written by this harness, and to the end: its being finished is noted last."""
+    ours = run.data.tags.get("status") in STATUSES and "identity" in run.data.tags
+    return ours and run.info.status == "FINISHED"
 
 
 def _pages(ask, **limits) -> Iterator:
