@@ -19,7 +19,7 @@ def main(composed: DictConfig) -> None:
     """One job."""
     import jax
 
-    from src.backends import jax as backend
+    from src.backends import compiled as backend
     from src.session import single
 
     backend._compiled.clear()

@@ -1,7 +1,7 @@
 """How runs of a stack are best laid out on a CPU: python -m benchmarks.stacking [--quick]
 
 One after the other in a loop (lax.map), all vectorised together (vmap), in chunks, and in two threads that each train
-half of the stack. What src/backends/jax.py does by default rests on this.
+half of the stack. What src/backends/compiled.py does by default rests on this.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.measuring import RESULTS, Report
 from benchmarks.problems import DIGITS, S1, S2, S3, Work
 from src.backends.base import Task
-from src.backends.jax import CompiledMachine
+from src.backends.compiled import CompiledMachine
 from src.training import Run, train
 
 JAX = "backend=jax"
@@ -56,7 +56,7 @@ def trainer(runs: list[Run], together: int) -> Callable[[], np.ndarray]:
 
 def entrants(work: Work, n_runs: int) -> dict[str, Callable[[], np.ndarray]]:
     """Ways to train n_runs runs, none compiled for another."""
-    from src.backends import jax as backend
+    from src.backends import compiled as backend
 
     def runs(first: int, last: int) -> list[Run]:
         return [work.run(f"seed={seed}") for seed in range(first, last)]

@@ -56,7 +56,7 @@ def _alone(work: Work, environment: dict[str, str]) -> float:
     lines = [
         "import jax; from time import perf_counter",
         "from benchmarks.problems import made; from src.training import train",
-        f"run = made(*{work.overrides!r}, 'epochs={work.epochs}'); import src.backends.jax; jax.numpy.zeros(1)",
+        f"run = made(*{work.overrides!r}, 'epochs={work.epochs}'); import src.backends.compiled; jax.numpy.zeros(1)",
         "begin = perf_counter(); train([run]); print(perf_counter() - begin)",
     ]
     done = subprocess.run(

@@ -1,6 +1,6 @@
 """Composes the configurations of a sweep quickly: Hydra once per combination of group choices, then plain values."""
 
-import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,30 +27,58 @@ def _resolved(composed: DictConfig) -> Mapping[str, Any]:
     return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
 
 
+class Base:
+    """One combination of choices, to which plain values can be given again and again."""
+
+    def __init__(self, composed: DictConfig):
+        self.composed, self.choices = _without_hydra(composed), dict(composed.hydra.runtime.choices)
+        self.written: dict[str, Any] = OmegaConf.to_container(self.composed, resolve=False)  # type: ignore[assignment]
+        marks = ("${", "???")  # depends on other values, or must be given
+        alone = [key for key in self.written if not any(mark in repr(self.written[key]) for mark in marks)]
+        self.settled = _resolved(OmegaConf.masked_copy(self.composed, alone))
+
+    def given(self, values: Mapping[str, Any]) -> Composed:
+        """Values and choices, with these in place of the composed ones. Not to be written to: parts are shared."""
+        tops = {re.split(r"[.[]", key)[0] for key in values}
+        try:
+            for key, value in values.items():
+                OmegaConf.update(self.composed, key, value, force_add=False)
+            anew = tops | (self.written.keys() - self.settled.keys())
+            found = {key: self._value(key) if key in anew else self.settled[key] for key in self.written}
+            return found, self.choices
+        finally:
+            for top in tops & self.written.keys():
+                OmegaConf.update(self.composed, top, self.written[top])
+
+    def _value(self, key: str) -> Any:
+        value = self.composed[key]
+        return _resolved(value) if OmegaConf.is_config(value) else value
+
+
 class Composer:
     """Gives the same as `load` for every list of overrides, composing each combination of choices only once."""
 
     def __init__(self, load: Callable[[list[str]], DictConfig], is_group: Callable[[str], bool]):
         self.load, self.is_group = load, is_group
         self.parser = OverridesParser.create()
-        self.bases: dict[tuple[str, ...], tuple[DictConfig, Mapping[str, str]]] = {}
+        self.parsed: dict[str, Override] = {}
+        self.bases: dict[tuple[str, ...], Base] = {}
 
     def __call__(self, overrides: Sequence[str]) -> Composed:
         """Values and choices. Raises what Hydra raises for overrides that do not fit."""
-        parsed = self.parser.parse_overrides(list(overrides))
+        parsed = [self._parse(text) for text in overrides]
         shaping = tuple(str(o.input_line) for o in parsed if not self._is_plain(o))
         if shaping not in self.bases:
-            composed = self.load(list(shaping))
-            self.bases[shaping] = (_without_hydra(composed), dict(composed.hydra.runtime.choices))
-        base, choices = self.bases[shaping]
-        composed = copy.deepcopy(base)
+            self.bases[shaping] = Base(self.load(list(shaping)))
         try:
-            for override in parsed:
-                if self._is_plain(override):
-                    OmegaConf.update(composed, override.key_or_group, override.value(), force_add=False)
-            return _resolved(composed), choices
+            return self.bases[shaping].given({o.key_or_group: o.value() for o in parsed if self._is_plain(o)})
         except OmegaConfBaseException:
             return plain(self.load(list(overrides)))  # so that the message is Hydra's own
+
+    def _parse(self, text: str) -> Override:
+        if text not in self.parsed:
+            (self.parsed[text],) = self.parser.parse_overrides([text])
+        return self.parsed[text]
 
     def _is_plain(self, override: Override) -> bool:
         """Whether it gives a new value to a key that exists, rather than choosing, adding or deleting."""

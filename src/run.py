@@ -1,5 +1,6 @@
 """Hydra entry: a configuration in, a tracked run out."""
 
+import gc
 import io
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ def main(composed: "DictConfig") -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(50_000)  # libraries and MLflow's rows are many objects and little garbage: a quarter of the start
     sys.stderr = complaints = io.StringIO()  # Hydra's own complaints take many lines: they are shown as one
     try:
         main()
@@ -37,3 +39,4 @@ if __name__ == "__main__":
             from src.session import one_line
 
             print(one_line(complaints.getvalue()), file=sys.stderr)
+        gc.freeze()  # or the interpreter looks through everything once more before it ends

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.backends.backprop import backprop
+from src.backends.compiled import CompiledMachine
 from src.backends.host import HostMachine
-from src.backends.jax import CompiledMachine
 from src.problem.batching import Batches, Batching, batches, orders
 from src.problem.network import Network
 from src.problem.problem import Problem

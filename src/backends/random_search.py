@@ -20,6 +20,6 @@ class RandomSearch:
         objective = task.program.objective
         if self.arrays == "numpy":
             return HostMachine(task, HillClimb(objective))
-        from src.backends.jax import CompiledMachine  # only when asked for: importing jax takes a second
+        from src.backends.compiled import CompiledMachine  # only when asked for: importing jax takes a second
 
         return CompiledMachine(task, lambda rule: HillClimb(objective))

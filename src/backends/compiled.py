@@ -1,0 +1,189 @@
+"""Training compiled by JAX: a whole segment is one call, mapped over the runs of a stack."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from platform import machine
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from src.backends.base import Carry, Rows, Task
+from src.backends.host import bound_rule, first_carry
+from src.backends.jax import reverse_mode
+from src.paths import CACHE
+
+jax.config.update("jax_enable_x64", True)
+# A program compiled once is compiled for every later process too.
+jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(CACHE / "jax")))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+Method = Callable[[Any], Any]  # optimizer (or None) -> Descent or HillClimb
+
+
+_compiled: dict[Any, dict[str, Any]] = {}  # what this process has compiled already, by program and shapes
+
+
+class CompiledMachine:
+    """Trains the runs of a task in one compiled loop over steps, mapped over runs."""
+
+    def __init__(self, task: Task, method: Method):
+        self.task, self.method = task, method
+        self.program, self.objective = task.program, task.program.objective
+        dtype = task.theta.dtype
+        rule = task.rule.numbers if task.rule else {}
+        numbers = {"lr": {"lr": task.lr}, "rule": rule, "schedule": task.schedule.numbers}
+        self.numbers = jax.device_put(jax.tree.map(lambda values: values.astype(dtype), numbers))
+        self.train = jax.device_put(self._laid(task.x_train, task.y_train))
+        self.test = jax.device_put(self._laid(task.x_test, task.y_test))
+        self.drawn: dict[str, tuple[Any, Any]] = {}  # what the host drew last, and its copy on the device
+        shapes = (None if rows is None else rows.values.shape for rows in (task.order, task.noise))
+        self.key = (self.program, task.n_runs, *shapes)
+        self.lowered = {} if self.key in _compiled else self._lower()
+
+    @property
+    def device(self) -> str:
+        chosen = jax.devices()[0]
+        return f"{chosen.platform} {machine() if chosen.platform == 'cpu' else chosen.device_kind}"
+
+    def compile(self) -> None:
+        """Compile this program for these shapes, unless this process has done so before."""
+        if self.key not in _compiled:
+            with ThreadPoolExecutor() as threads:  # side by side: XLA compiles without holding Python's lock
+                compiled = threads.map(lambda lowered: lowered.compile(), self.lowered.values())
+                _compiled[self.key] = dict(zip(self.lowered, compiled, strict=True))
+        self.calls = _compiled[self.key]
+
+    def start(self) -> Carry:
+        """Computed on the host: compiling it would take longer."""
+        rule = bound_rule(self.task) if self.task.rule else None
+        carry = first_carry(self.task, self.method(rule), self.task.order)
+        counts = partial(np.full, self.task.n_runs, dtype=np.int32)  # numbers shared by all runs, such as t
+        inner = jax.tree.map(lambda leaf: counts(leaf) if np.ndim(leaf) == 0 else leaf, carry.inner)
+        return jax.device_put(carry._replace(inner=inner))
+
+    def advance(self, carry: Carry, start: int, stop: int, order: Rows | None, noise: Rows | None) -> Carry:
+        firsts = (0 if rows is None else rows.first for rows in (order, noise))
+        where = (np.int32(value) for value in (start, stop, *firsts))
+        return jax.block_until_ready(self.calls["advance"](self._fed(carry, order, noise), *where))
+
+    def measure(self, carry: Carry) -> dict[str, np.ndarray]:
+        found = self.calls["measure"]((self.numbers, carry, self.train, self.test))
+        return {name: np.asarray(value) for name, value in jax.device_get(found).items()}
+
+    def _lower(self) -> dict[str, Any]:
+        """The program traced, not yet compiled."""
+        carry = self.start()
+        advance = jax.jit(_over_runs(self._advance, self._batch_runs))
+        measure = jax.jit(_over_runs(self._measure, self._batch_runs))
+        return {
+            "advance": advance.lower(self._fed(carry, self.task.order, self.task.noise), *(np.int32(0),) * 4),
+            "measure": measure.lower((self.numbers, carry, self.train, self.test)),
+        }
+
+    def _fed(self, carry: Carry, order: Rows | None, noise: Rows | None) -> tuple[Any, ...]:
+        drawn = (self._on_device("order", order), self._on_device("noise", noise))
+        return (self.numbers, carry, self.train, *drawn)
+
+    @property
+    def _batch_runs(self) -> int:
+        """How many runs are vectorised together; the rest of the stack follows in a loop.
+
+        Measured on CPUs: a step of one run fills the caches, and vectorising over runs gains nothing
+        (benchmarks/stacking.py). An accelerator is filled by all runs together.
+        """
+        return 1 if jax.default_backend() == "cpu" else self.task.n_runs
+
+    def _on_device(self, name: str, rows: Rows | None) -> Any:
+        if rows is None:
+            return None
+        if name not in self.drawn or self.drawn[name][0] is not rows.values:
+            self.drawn[name] = (rows.values, jax.device_put(rows.values))
+        return self.drawn[name][1]
+
+    def _laid(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Samples last in memory, as the network takes them, or every step would turn them; first, to pick batches."""
+        whole = self.program.batches.per_epoch == 1
+        return tuple(np.ascontiguousarray(array.mT) if whole else array for array in arrays)
+
+    # What follows is traced, for one run: arrays have no run axis.
+
+    def _samples(self, laid: Any) -> tuple[Any, Any]:
+        """x (n, n_features) and y (n, n_outputs), however they lie in memory."""
+        x, y = laid
+        return (x.mT, y.mT) if self.program.batches.per_epoch == 1 else (x, y)
+
+    def _bound(self, numbers: Any) -> tuple[Any, Any]:
+        """The method and the schedule with this run's numbers."""
+        task = self.task
+        return self.method(task.rule and task.rule.bind(numbers["rule"])), task.schedule.bind(numbers["schedule"])
+
+    def _advance(self, run: Any, start: Any, stop: Any, order_first: Any, noise_first: Any) -> Carry:
+        numbers, carry, laid, order, noise = run
+        method, schedule = self._bound(numbers)
+        train = self._samples(laid)
+        batches, epochs = self.program.batches, self.program.epochs
+        lr_0 = numbers["lr"]["lr"]
+
+        def update(t: Any, carry: Carry, size: int) -> Carry:
+            epoch, k = t // batches.per_epoch, t % batches.per_epoch
+            rows = None if order is None else (order, epoch - order_first)
+            x, y = _batch(train, k * batches.size, size, rows)
+            direction = None if noise is None else noise[t - noise_first]
+            lr = (lr_0 * schedule.factor(epoch, epochs)).astype(lr_0.dtype)
+            after, loss = method.step(carry, x, y, lr, direction)
+            bad = ~jnp.isfinite(loss) & (carry.diverged_at < 0)
+            after = after._replace(diverged_at=jnp.where(bad, t, carry.diverged_at))
+            return jax.tree.map(lambda new, old: new.astype(old.dtype), after, carry)
+
+        def body(t: Any, carry: Carry) -> Carry:
+            if batches.last_size == batches.size:
+                return update(t, carry, batches.size)
+            whole = t % batches.per_epoch < batches.per_epoch - 1
+            sizes = (batches.size, batches.last_size)
+            return jax.lax.cond(whole, *(partial(update, size=size) for size in sizes), t, carry)
+
+        return jax.lax.fori_loop(start, stop, body, carry)
+
+    def _measure(self, run: Any) -> dict[str, Any]:
+        numbers, carry, *laid = run
+        method, _ = self._bound(numbers)
+        train, test = map(self._samples, laid)
+        found: dict[str, Any] = {}
+        for part, (x, y) in (("train", train), ("test", test)):
+            metrics = self.objective.metrics(carry.theta, x, y, carry.statistics)
+            found |= {f"{part}/{name}": value for name, value in metrics.items()}
+        if self.program.backend.order:
+            g = reverse_mode(self.objective, 1, carry.theta, *train).g
+            found["train/grad_norm"] = jnp.sqrt(jnp.sum(g * g))
+        return found | {f"train/{name}": value for name, value in method.metrics(carry.inner).items()}
+
+
+def _batch(train: Any, first: Any, size: int, rows: tuple[Any, Any] | None) -> tuple[Any, Any]:
+    """`size` samples from `first` on, in data order or in row rows[1] of the orders rows[0]."""
+    x, y = train
+    if size == len(x):
+        return x, y
+    if rows is None:
+        return jax.lax.dynamic_slice_in_dim(x, first, size), jax.lax.dynamic_slice_in_dim(y, first, size)
+    chosen = jax.lax.dynamic_slice(rows[0], (rows[1], first), (1, size))[0]
+    return x[chosen], y[chosen]
+
+
+def _over_runs(f: Callable[..., Any], batch_runs: int) -> Callable[..., Any]:
+    """f(run, *shared) for every run of a stack; a stack of one skips the loop."""
+
+    def mapped(runs: Any, *shared: Any) -> Any:
+        def one(run: Any) -> Any:
+            return f(run, *shared)
+
+        if len(jax.tree.leaves(runs)[0]) == 1:
+            alone = one(jax.tree.map(lambda values: values[0], runs))
+            return jax.tree.map(lambda value: value[None], alone)
+        return jax.lax.map(one, runs, batch_size=batch_runs if batch_runs > 1 else None)
+
+    return mapped
