@@ -1,16 +1,17 @@
 """How runs of a stack are best laid out on a CPU: python -m benchmarks.stacking [--quick]
 
 One after the other in a loop (lax.map), all vectorised together (vmap), in chunks, and in two threads that each train
-half of the stack. What src/backends/compiled.py does by default rests on this.
+half of the stack. What src/backends/compiled.py chooses rests on this.
 """
 
 import argparse
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from statistics import median
 from time import perf_counter
 from typing import Any
-from unittest.mock import PropertyMock, patch
+from unittest.mock import patch
 
 import numpy as np
 
@@ -43,10 +44,10 @@ def task(runs: list[Run]) -> Task:
     raise AssertionError("the backend was not asked")
 
 
-def trainer(runs: list[Run], together: int) -> Callable[[], np.ndarray]:
-    """Compiled training of a stack, so many runs vectorised together."""
-    with patch.object(CompiledMachine, "_batch_runs", PropertyMock(return_value=together)):
-        made = task(runs)
+def trainer(runs: list[Run], together: int | None) -> Callable[[], np.ndarray]:
+    """Compiled training of a stack, so many runs vectorised together; None: as the backend chooses."""
+    made = task(runs)
+    with patch.object(CompiledMachine, "_together", lambda self, n: together) if together else nullcontext():
         machine = runs[0].backend.machine(made)
         machine.compile()
     start = machine.start()
@@ -62,9 +63,9 @@ def entrants(work: Work, n_runs: int) -> dict[str, Callable[[], np.ndarray]]:
         return [work.run(f"seed={seed}") for seed in range(first, last)]
 
     found: dict[str, Callable[[], np.ndarray]] = {}
-    for together in (1, 4, n_runs):
+    for together in (1, 4, n_runs, None):
         backend._compiled.clear()  # the key of a program does not say how it was laid out
-        found[f"{together} at a time"] = trainer(runs(0, n_runs), together)
+        found[f"{together} at a time" if together else "as chosen"] = trainer(runs(0, n_runs), together)
     backend._compiled.clear()
     halves = [trainer(runs(0, n_runs // 2), 1), trainer(runs(n_runs // 2, n_runs), 1)]
     pool = ThreadPoolExecutor(2)
