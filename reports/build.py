@@ -1,6 +1,7 @@
 """`python -m reports.build`: every figure and table of a store, and a page that shows them.
 
 Reads MLflow only. Writes index.html, results.md, a csv (parquet where it is large) for every number, and figures/.
+The page, results and figures are also attached to a run of the experiment, so that the MLflow UI shows them.
 """
 
 import argparse
@@ -47,8 +48,24 @@ def build(found: "Results", output: Path, arguments: argparse.Namespace) -> list
     (output / "results.md").write_text(_markdown(results(told.table("results"))))
     html = page(told, written, output / "figures", _about(found, told), _notes(found, told), arguments.mlflow)
     (output / PAGE).write_text(html)
-    names = [PAGE, "results.md", *written.values(), *(f"figures/{name}.svg" for name in figures)]
+    shown = [PAGE, "results.md", *(f"figures/{name}.png" for name in figures)]
+    if arguments.attach == "true":
+        _attach(found, arguments, output, shown)
+    names = [*shown, *written.values(), *(f"figures/{name}.svg" for name in figures)]
     return [output / name for name in names]
+
+
+def _attach(found: "Results", arguments: argparse.Namespace, output: Path, names: Sequence[str]) -> None:
+    """Show the report in MLflow: in the experiment of the runs, or in one named `reports` if they are of several."""
+    from src.tracking import Store
+
+    selected = {"sweep": arguments.sweep, "filter": arguments.filter}
+    about = ", ".join(f"{name} {value}" for name, value in selected.items() if value) or "all runs"
+    try:
+        store = Store(found.uri, found.experiments[0] if len(found.experiments) == 1 else "reports")
+        store.attach(about, output, names, (output / "results.md").read_text())
+    except Exception as error:  # a store that can only be read: the report is there all the same
+        print(f"not attached to {found.uri}: {(str(error).splitlines() or [''])[0]}", file=sys.stderr)
 
 
 def _refuse_empty(found: "Results") -> None:
@@ -155,6 +172,7 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--tuning-seeds", type=_seeds, help="seeds to choose lr on, e.g. 0-4; default: found out")
     options.add_argument("--reference", help="entrant that the shared targets come from; default: sgd")
+    options.add_argument("--attach", choices=("true", "false"), default="true", help="show the report in MLflow too")
     options.add_argument("--mlflow", default="http://127.0.0.1:5000", help="where `mlflow ui` answers, for links")
     return options
 

@@ -4,10 +4,10 @@ import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -30,6 +30,7 @@ for name, value in {
 
 MAX_POINTS = 1000  # metrics are for looking: longer curves are thinned, and whole in curves.npz
 BATCH, PARAMS = 1000, 100  # entries, and params among them, that one log_batch call takes
+NOTE = 8000  # letters that a tag may have
 NARROWING = ("backend", "dataset", "optimizer", "model", "init", "batching", "epochs")
 SQLITE = "sqlite:///"
 
@@ -132,6 +133,18 @@ class Store:
     def drop(self, run_id: str) -> None:
         """Delete a run that was begun."""
         self.client.delete_run(run_id)
+
+    def attach(self, report: str, folder: Path, names: Sequence[str], note: str) -> None:
+        """Show these files of a folder, and a note in Markdown, as a run of their own: one for each report, kept up."""
+        known = [run for run in self._search("tags.report LIKE '%'") if run.data.tags["report"] == report]
+        run = known[0] if known else self._create(f"report: {report}", time(), {"report": report})
+        self.client.set_tag(run.info.run_id, "mlflow.note.content", note[:NOTE].rpartition("\n")[0])
+        files = self._artifacts(run.info.artifact_uri)
+        with suppress(Exception):  # not every artifact store can delete: an earlier figure may stay
+            files.delete_artifacts()
+        for name in names:
+            files.log_artifact(str(folder / name), str(Path(name).parent) if "/" in name else None)
+        self.client.set_terminated(run.info.run_id)
 
     def alone(self) -> AbstractContextManager[Any]:
         """Held by one process of this machine at a time: to create the store, and to look before writing a run."""

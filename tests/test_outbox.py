@@ -12,6 +12,7 @@ import pytest
 import yaml
 from harness import make_config
 from mlflow import MlflowClient
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from stores import assert_whole, in_outbox, stored
 
 from src import deliver, outbox, progress
@@ -96,15 +97,17 @@ def test_one_refused_run_does_not_hold_up_the_others(store, monkeypatch):
     assert_whole(store, 5)
 
 
-CALLS = ("create_run", "log_artifacts", "log_batch", "set_terminated")
+CALLS = [
+    *((MlflowClient, call) for call in ("create_run", "log_batch", "set_terminated")),
+    (LocalArtifactRepository, "log_artifacts"),
+]
 
 
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(("owner", "call"), CALLS, ids=[call for _, call in CALLS])
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
-def test_a_delivery_that_breaks_off_anywhere_is_made_whole(store, monkeypatch, call, done):
+def test_a_delivery_that_breaks_off_anywhere_is_made_whole(store, monkeypatch, owner, call, done):
     """The first time, each call to MLflow is the last one of its delivery."""
-    client = Stores().at(f"sqlite:///{store}", "optimizers").client.__class__
-    make = getattr(client, call)
+    make = getattr(owner, call)
 
     def breaks(self, *arguments, **named):
         if done:
@@ -112,7 +115,7 @@ def test_a_delivery_that_breaks_off_anywhere_is_made_whole(store, monkeypatch, c
         raise ConnectionError("cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr(client, call, breaks)
+        patch.setattr(owner, call, breaks)
         assert sweep().code == 3
     assert sweep().code == 0
     assert_whole(store, 3)

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 from reports.build import main
 from src.results import load
@@ -43,8 +44,8 @@ def report(uri, tmp_path_factory):
     return output
 
 
-def _build(uri, output):
-    words = [sys.executable, "-m", "reports.build", "--uri", uri, "--output", str(output)]
+def _build(uri, output, *more):
+    words = [sys.executable, "-m", "reports.build", "--uri", uri, "--output", str(output), *more]
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
@@ -82,6 +83,26 @@ def test_curves_are_the_medians_over_seeds(uri, report):
     np.testing.assert_allclose(both["estimate"], both["median"], rtol=1e-12)
 
 
+def test_the_report_is_shown_in_mlflow_and_is_no_run_of_the_store(uri, report, tmp_path):
+    client = MlflowClient(uri)
+    (experiment,) = [e.experiment_id for e in client.search_experiments() if e.name == "optimizers"]
+
+    def reports():
+        return [run for run in client.search_runs([experiment]) if "report" in run.data.tags]
+
+    (run,) = reports()
+    shown = {file.path for file in client.list_artifacts(run.info.run_id, "figures")}
+    assert run.info.status == "FINISHED" and run.info.run_name == "report: all runs"
+    assert {"figures/curves_epoch.png", "figures/loss_against_lr.png"} <= shown
+    assert run.data.tags["mlflow.note.content"] in (report / "results.md").read_text()
+    assert _build(uri, tmp_path, "--filter", "params.seed = '0'").returncode == 0
+    assert _build(uri, tmp_path).returncode == 0
+    assert {run.info.run_name for run in reports()} == {"report: all runs", "report: filter params.seed = '0'"}
+    assert len(reports()) == 2
+    found = load(uri)
+    assert found.unfinished == 0 and set(found.runs["status"]) == {"finished", "diverged"}
+
+
 def test_a_diverged_run_is_counted(report):
     runs = pd.read_csv(report / "runs.csv")
     assert (runs["status"] == "diverged").sum() == 1
@@ -96,9 +117,7 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path, capsys):
 
 
 def test_a_partial_store_gives_a_partial_report(uri, tmp_path):
-    words = [sys.executable, "-m", "reports.build", "--uri", uri, "--output", str(tmp_path)]
-    words += ["--filter", "params.seed = '0'"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = _build(uri, tmp_path, "--filter", "params.seed = '0'")
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == 0
     assert (tmp_path / "index.html").exists()

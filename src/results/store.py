@@ -52,12 +52,13 @@ def experiments(client: "MlflowClient", name: str | None) -> dict[str, str]:
 
 
 def search(client: "MlflowClient", ids: list[str], query: str, sweep: str | None) -> list["Run"]:
-    """All runs of these experiments that match, oldest first."""
+    """All runs of these experiments that match, oldest first; reports, which are kept as runs, left out."""
     terms = [f"({query})" if " or " in query.lower() else query] if query.strip() else []
     terms += [f"tags.sweep = '{sweep}'"] if sweep else []
     with _one_line(f"filter={query}: cannot be searched"), _no_collection():
         found = _pages(lambda **page: client.search_runs(ids, " and ".join(terms), **page), max_results=PAGE)
-        return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
+        trained = (run for run in found if "report" not in run.data.tags)
+        return sorted(trained, key=lambda run: (run.info.start_time, run.info.run_id))
 
 
 def is_whole(run: "Run") -> bool:
