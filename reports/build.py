@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from reports.apart import Apart
 from src.paths import ROOT
 
 if TYPE_CHECKING:
@@ -27,8 +28,11 @@ COMPARED = "backend,optimizer,schedule"
 GROUPS = (*COMPARED.split(","), "init", "batching", "model")
 
 
-def build(found: "Results", output: Path, arguments: argparse.Namespace) -> list[Path]:
-    """Write the report of these runs; the files written. Raises ValueError, in one line, where nothing can be said."""
+def build(found: "Results", output: Path, arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Write the report of these runs; the files to be looked at, and the others.
+
+    Raises ValueError, in one line, where nothing can be said.
+    """
     from reports import drawing  # imported here, as everywhere below, so that --help and a bad value answer at once
     from reports.numbers import LOSS, numbers
     from reports.outputs import add_outputs
@@ -49,23 +53,20 @@ def build(found: "Results", output: Path, arguments: argparse.Namespace) -> list
     html = page(told, written, output / "figures", _about(found, told), _notes(found, told), arguments.mlflow)
     (output / PAGE).write_text(html)
     shown = [PAGE, "results.md", *(f"figures/{name}.png" for name in figures)]
-    if arguments.attach == "true":
-        _attach(found, arguments, output, shown)
-    names = [*shown, *written.values(), *(f"figures/{name}.svg" for name in figures)]
-    return [output / name for name in names]
+    return shown, [*written.values(), *(f"figures/{name}.svg" for name in figures)]
 
 
-def _attach(found: "Results", arguments: argparse.Namespace, output: Path, names: Sequence[str]) -> None:
+def _attach(uri: str, experiments: Sequence[str], given: argparse.Namespace, names: Sequence[str]) -> None:
     """Show the report in MLflow: in the experiment of the runs, or in one named `reports` if they are of several."""
     from src.tracking import Store
 
-    selected = {"sweep": arguments.sweep, "filter": arguments.filter}
+    selected = {"sweep": given.sweep, "filter": given.filter}
     about = ", ".join(f"{name} {value}" for name, value in selected.items() if value) or "all runs"
     try:
-        store = Store(found.uri, found.experiments[0] if len(found.experiments) == 1 else "reports")
-        store.attach(about, output, names, (output / "results.md").read_text())
+        store = Store(uri, experiments[0] if len(experiments) == 1 else "reports")
+        store.attach(about, given.output, names, (given.output / "results.md").read_text())
     except Exception as error:  # a store that can only be read: the report is there all the same
-        print(f"not attached to {found.uri}: {(str(error).splitlines() or [''])[0]}", file=sys.stderr)
+        print(f"not attached to {uri}: {(str(error).splitlines() or [''])[0]}", file=sys.stderr)
 
 
 def _refuse_empty(found: "Results") -> None:
@@ -186,17 +187,31 @@ def _dashed(word: str) -> str:
 def main(words: Sequence[str]) -> int:
     """Build the report; 0, or 1 with one line where there is nothing to report. Exits with 2 for a bad option."""
     given = parser().parse_args([_dashed(word) for word in words])
-    from src.results import StoreError, load
-
     gc.set_threshold(500_000)  # MLflow and matplotlib make many objects and little garbage
+    store = Apart()  # MLflow is read there while what is to be done with it is imported here
+    store.ask(_read, given)
     try:
-        found = load(given.uri, given.experiment, given.filter, given.sweep, metrics=DRAWN)
-        written = build(found, given.output, given)
-    except (StoreError, ValueError) as error:
+        import reports.page  # noqa: F401
+
+        found = store.answer()
+        shown, others = build(found, given.output, given)
+    except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{len(found.runs)} runs; {len(written)} files in {given.output}; open {given.output / PAGE}")
+    if given.attach == "true":
+        store.ask(_attach, found.uri, found.experiments, given, shown)
+        store.answer()
+    n_files = len(shown) + len(others)
+    print(f"{len(found.runs)} runs; {n_files} files in {given.output}; open {given.output / PAGE}")
+    gc.freeze()  # or the interpreter looks through everything once more before it ends
     return 0
+
+
+def _read(given: argparse.Namespace) -> "Results":
+    from src.results import load
+
+    gc.set_threshold(500_000)
+    return load(given.uri, given.experiment, given.filter, given.sweep, metrics=DRAWN)
 
 
 if __name__ == "__main__":

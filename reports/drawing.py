@@ -2,8 +2,6 @@
 
 import os
 import re
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from multiprocessing import get_context
@@ -13,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reports.apart import may_fork
 from reports.numbers import CELL, Numbers
 from src import figures
 from src.statistics import indistinguishable
@@ -35,7 +34,7 @@ def draw_all(found: Numbers, folder: Path) -> list[str]:
     """Write every figure that the tables give, shared out over processes; the names of those written."""
     folder.mkdir(parents=True, exist_ok=True)
     todo = list(jobs(found))
-    n = min(PROCESSES, os.cpu_count() or 1) if _may_fork() else 1
+    n = min(PROCESSES, os.cpu_count() or 1) if may_fork() else 1
     helpers = [get_context("fork").Process(target=_draw, args=(todo[i::n], folder)) for i in range(1, n)]
     for helper in helpers:
         helper.start()
@@ -45,11 +44,6 @@ def draw_all(found: Numbers, folder: Path) -> list[str]:
         if helper.exitcode:
             _draw(todo[i::n], folder)  # so that what is wrong is said here
     return [name for name, _ in todo]
-
-
-def _may_fork() -> bool:
-    """Whether a copy of this process can go on alone: not with other threads about, such as JAX's."""
-    return sys.platform == "linux" and threading.active_count() == 1 and "jax" not in sys.modules
 
 
 def _draw(todo: Sequence[Job], folder: Path) -> None:

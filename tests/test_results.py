@@ -58,7 +58,7 @@ def test_artifacts_by_run(kept):
 
 def test_without_artifacts_the_curves_come_from_the_metrics(kept):
     whole = load(kept)
-    bare = Files(whole.files.client, dict.fromkeys(whole.files.uris, "file:///nowhere"))
+    bare = Files(whole.uri, dict.fromkeys(whole.files.uris, "file:///nowhere"))
     again = read_curves(bare, whole.runs)
     stored = read_curves(whole.files, whole.runs)
     for a, b in zip(again, stored, strict=True):

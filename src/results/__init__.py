@@ -65,7 +65,7 @@ def load(
     experiments = store.experiments(client, experiment)
     found = store.search(client, list(experiments), filter, sweep)
     whole = [run for run in found if store.is_whole(run)]
-    files = Files(client, {run.info.run_id: run.info.artifact_uri for run in whole})
+    files = Files(client.tracking_uri, {run.info.run_id: run.info.artifact_uri for run in whole})
     runs = runs_frame(whole, experiments)
     read = read_curves(files, runs, metrics)
     return Results(

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ Curve = dict[str, np.ndarray]
 class Files:
     """The artifacts of the runs found."""
 
-    client: "MlflowClient"
+    store: str  # its address
     uris: Mapping[str, str]  # artifact root by run id
 
     def path(self, run_id: str, name: str) -> Path | None:
@@ -49,6 +50,11 @@ class Files:
         except (OSError, ValueError, EOFError, BadZipFile):
             return {}
 
+    @property
+    def client(self) -> "MlflowClient":
+        """Asks the store for what does not lie on this machine; opened only then."""
+        return _client(self.store)
+
     def _fetch(self, run_id: str, name: str, path: Path) -> None:
         """Download; the file appears under its name only when it is whole."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +64,13 @@ class Files:
             except Exception:  # whatever a server answers for a file that it does not have
                 return
             shutil.move(fetched, path)
+
+
+@cache
+def _client(uri: str) -> "MlflowClient":
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
 
 
 def _local(uri: str) -> Path | None:
