@@ -216,16 +216,18 @@ class Adam(Optimizer):
         return 0, zeros_like(theta), zeros_like(theta)
 
     def update(self, g: Array, state: State, theta: Array, lr: Any) -> tuple[Array, State]:
-        # Kingma & Ba 2015, algorithm 1
+        # Kingma & Ba 2015, algorithm 1, its corrections taken out of the vectors as at the end of their section 2
         # m = beta1 m + (1 - beta1) g
         # v = beta2 v + (1 - beta2) g^2
         # step = -lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
+        #      = -lr c / (1 - beta1^t) m / (sqrt(v) + eps c),  c = sqrt(1 - beta2^t)
         xp = g.__array_namespace__()
         t, m, v = state
         t = t + 1
         m = self.beta1 * m + (1 - self.beta1) * g
         v = self.beta2 * v + (1 - self.beta2) * g * g
-        step = -lr / (1 - self.beta1**t) * m / (xp.sqrt(v / (1 - self.beta2**t)) + self.eps)
+        c = (1 - self.beta2**t) ** 0.5
+        step = -lr * c / (1 - self.beta1**t) * m / (xp.sqrt(v) + self.eps * c)
         return step, (t, m, v)
 
 
@@ -240,13 +242,15 @@ class AMSGrad(Adam):
         # Reddi et al. 2018, algorithm 2, with Adam's bias corrections, as in PyTorch's Adam(amsgrad=True)
         # w = max(w, v)
         # step = -lr m / (1 - beta1^t) / (sqrt(w / (1 - beta2^t)) + eps)
+        #      = -lr c / (1 - beta1^t) m / (sqrt(w) + eps c),  c = sqrt(1 - beta2^t)
         xp = g.__array_namespace__()
         t, m, v, w = state
         t = t + 1
         m = self.beta1 * m + (1 - self.beta1) * g
         v = self.beta2 * v + (1 - self.beta2) * g * g
         w = xp.maximum(w, v)
-        step = -lr / (1 - self.beta1**t) * m / (xp.sqrt(w / (1 - self.beta2**t)) + self.eps)
+        c = (1 - self.beta2**t) ** 0.5
+        step = -lr * c / (1 - self.beta1**t) * m / (xp.sqrt(w) + self.eps * c)
         return step, (t, m, v, w)
 
 

@@ -145,14 +145,17 @@ class CompiledMachine:
             after = after._replace(diverged_at=jnp.where(bad, t, carry.diverged_at))
             return jax.tree.map(lambda new, old: new.astype(old.dtype), after, carry)
 
-        def body(t: Any, carry: Carry) -> Carry:
-            if batches.last_size == batches.size:
-                return update(t, carry, batches.size)
-            whole = t % batches.per_epoch < batches.per_epoch - 1
-            sizes = (batches.size, batches.last_size)
-            return jax.lax.cond(whole, *(partial(update, size=size) for size in sizes), t, carry)
+        if batches.last_size == batches.size:
+            return jax.lax.fori_loop(start, stop, partial(update, size=batches.size), carry)
 
-        return jax.lax.fori_loop(start, stop, body, carry)
+        def epoch(k: Any, carry: Carry) -> Carry:
+            last = (k + 1) * batches.per_epoch - 1  # the step with the smaller batch
+            within = jnp.maximum(start, last + 1 - batches.per_epoch), jnp.minimum(stop, last)
+            carry = jax.lax.fori_loop(*within, partial(update, size=batches.size), carry)
+            ends = partial(update, last, size=batches.last_size)
+            return jax.lax.cond(last < stop, ends, lambda carry: carry, carry)
+
+        return jax.lax.fori_loop(start // batches.per_epoch, -(-stop // batches.per_epoch), epoch, carry)
 
     def _measure(self, run: Any) -> dict[str, Any]:
         numbers, carry, *laid = run
@@ -174,9 +177,13 @@ def _batch(train: Any, first: Any, size: int, rows: tuple[Any, Any] | None) -> t
     if size == len(x):
         return x, y
     if rows is None:
-        return jax.lax.dynamic_slice_in_dim(x, first, size), jax.lax.dynamic_slice_in_dim(y, first, size)
-    chosen = jax.lax.dynamic_slice(rows[0], (rows[1], first), (1, size))[0]
-    return x[chosen], y[chosen]
+        x, y = (jax.lax.dynamic_slice_in_dim(array, first, size) for array in (x, y))
+    else:
+        chosen = jax.lax.dynamic_slice(rows[0], (rows[1], first), (1, size))[0]
+        x, y = x[chosen], y[chosen]
+    # Turned here, once: left to itself XLA turns them within each matrix product, which takes longer.
+    x, y = jax.lax.optimization_barrier((x.mT, y.mT))
+    return x.mT, y.mT
 
 
 def _over_runs(f: Callable[..., Any], batch_runs: int) -> Callable[..., Any]:

@@ -21,8 +21,9 @@ class Activation:
 
 
 def _relu(z: Array) -> Array:
-    # where, not maximum: automatic differentiation splits the tie at z = 0, backprop takes 0 there.
-    return z.__array_namespace__().where(z > 0, z, 0)
+    # Not maximum: automatic differentiation splits the tie at z = 0, backprop takes 0 there. Not where: NumPy's
+    # branches, which on signs that no processor can foresee takes three times as long.
+    return z * (z > 0)
 
 
 def _sigmoid(z: Array) -> Array:
