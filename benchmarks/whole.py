@@ -155,9 +155,9 @@ def growth(report: Report, rounds: int) -> None:
         for name, (_, times) in grown.items()
     ]
     report.table("growth, S1 on jax", ["times the time", "at most", "work", "us a step of one run"], lines)
-    memory = [[f"{_memory(epochs):.0f}", f"{epochs} epochs of minibatches"] for epochs in (200, 2000, 20000)]
+    memory = [[f"{_memory(epochs):.0f}", f"{epochs} epochs"] for epochs in (200, 2000, 20000)]
     report.table(
-        "memory", ["peak MiB of the process", "digits-like steps"], memory, "Sample orders are drawn in windows."
+        "memory", ["peak MiB of the process", "S1, batches of 100"], memory, "Sample orders are drawn in windows."
     )
     report.keep("growth, S1 on jax", lines)
     report.keep("memory", memory)

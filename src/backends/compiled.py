@@ -22,6 +22,9 @@ jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_C
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
+# As wide as the processor has them; XLA's own choice is half of AVX-512. An accelerator's compiler has no such option.
+OPTIONS = {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else None
+
 Method = Callable[[Any], Any]  # optimizer (or None) -> Descent or HillClimb
 
 SMALL = 2500  # activations and parameters of a step up to which runs are vectorised together on a CPU
@@ -56,7 +59,7 @@ class CompiledMachine:
         """Compile this program for these shapes, unless this process has done so before."""
         if self.key not in _compiled:
             with ThreadPoolExecutor() as threads:  # side by side: XLA compiles without holding Python's lock
-                compiled = threads.map(lambda lowered: lowered.compile(), self.lowered.values())
+                compiled = threads.map(lambda lowered: lowered.compile(OPTIONS), self.lowered.values())
                 _compiled[self.key] = dict(zip(self.lowered, compiled, strict=True))
         self.calls = _compiled[self.key]
 
