@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
@@ -62,7 +63,7 @@ class Config:
     engine: Any
     force: bool
     dry_run: bool
-    values: Mapping[str, Any]  # every leaf as it was given, nested
+    values: Mapping[str, Any]  # every leaf as it was given, nested; passwords hidden
     choices: Mapping[str, str]  # the choice made in each group
 
     @property
@@ -149,9 +150,14 @@ def parse(values: Mapping[str, Any], choices: Mapping[str, str]) -> Config:
             typed[name] = None if values[name] is None else _component(name, values[name])
         else:
             typed[name] = _typed(name, kind, values[name])
-    config = Config(**typed, values=values, choices=choices)
+    shown = values | {"tracking": values["tracking"] | {"uri": _without_password(typed["tracking"].uri)}}
+    config = Config(**typed, values=shown, choices=choices)
     _refuse_order(config)
     return config
+
+
+def _without_password(uri: str | None) -> str | None:
+    return uri and re.sub(r"(?<=://)([^:/@]*):[^@/]*@", r"\1:***@", uri)
 
 
 def refuse_optimizer(config: Config, overrides: Iterable[str]) -> None:

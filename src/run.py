@@ -27,6 +27,7 @@ def main(composed: "DictConfig") -> None:
 
 if __name__ == "__main__":
     gc.set_threshold(50_000)  # libraries and MLflow's rows are many objects and little garbage: a quarter of the start
+    sys.setswitchinterval(0.0005)  # training waits that long for the thread that tracks, at every record
     sys.stderr = complaints = io.StringIO()  # Hydra's own complaints take many lines: they are shown as one
     try:
         main()

@@ -21,6 +21,7 @@ from src.worker import Stack, Trained, train_stack
 
 STACK_BYTES = 2**30  # what the arrays of one stack may take
 STACK_RUNS = 1024
+FULL_FROM = 64  # runs from which on a group is cut so that tracking can begin early
 Done = dict[Address, float | None]  # final train/loss of runs that are finished, where there is one
 
 
@@ -157,13 +158,25 @@ def _pending(group: Stack, done: Done, summary: Summary) -> Stack:
 
 
 def _cut(group: Stack, n_workers: int) -> list[Stack]:
-    """Stacks that fit into memory and keep every worker busy; one by one where clocks must be comparable."""
+    """Stacks that fit into memory, are no larger than is of use, and keep every worker busy.
+
+    One by one where clocks must be comparable.
+    """
     n = len(group.configs)
     for_workers = min(n, 2 * n_workers) if n_workers > 1 else 1
-    n_stacks = max(ceil(group.bytes / STACK_BYTES), ceil(n / STACK_RUNS), for_workers)
+    n_stacks = max(ceil(group.bytes / STACK_BYTES), ceil(n / STACK_RUNS), for_workers, _full(group))
     size = 1 if group.configs[0].timing == "isolated" else ceil(n / n_stacks)
     parts = [group.configs[i : i + size] for i in range(0, n, size)]
     return [Stack(part, group.n_steps, group.bytes * len(part) // n) for part in parts]
+
+
+def _full(group: Stack) -> int:
+    """How many full stacks of one size, so that one program does for all: while one trains, the last is tracked."""
+    n = len(group.configs)
+    if n <= FULL_FROM:
+        return 1
+    most = n // group.configs[0].backend.stack_runs
+    return max((k for k in range(1, most + 1) if n % k == 0), default=1)
 
 
 def _plan(stacks: list[Stack], n_configs: int, skipped: int) -> str:

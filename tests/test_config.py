@@ -74,6 +74,12 @@ def test_the_refusal_names_every_bad_field_of_a_group():
         make_config("record.points=0", "record.every=-1")
 
 
+def test_a_password_is_used_and_not_shown():
+    config = make_config("tracking.uri='postgresql://me:secret@host/db'")
+    assert config.tracking.uri == "postgresql://me:secret@host/db"
+    assert config.params["tracking.uri"] == "postgresql://me:***@host/db"
+
+
 @pytest.mark.parametrize("override", OUTSIDE)
 def test_what_cannot_change_a_curve_is_outside_the_identity(override):
     assert make_config(override).identity == make_config().identity

@@ -132,6 +132,9 @@ class HillClimb:
         return kept, lowest
 
 
+CPU_RUNS = 32  # measured: what a processor gains from runs that train together, it gains from so many
+
+
 def activation_bytes(objective: Objective, n: int, itemsize: int) -> int:
     """Activations of n samples and their derivatives, twice."""
     return 4 * n * sum(objective.network.sizes) * itemsize
@@ -183,6 +186,10 @@ class Backend(Protocol):
     @property
     def order(self) -> int:
         """Order of the highest derivative it gives; 0: none, and no optimizer."""
+
+    @property
+    def stack_runs(self) -> int:
+        """So many runs make a full stack: more together are not faster."""
 
     def working_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
         """What a step of one run on n samples takes, data and parameters apart."""

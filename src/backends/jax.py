@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from src.backends.base import Derivatives, Descent, Machine, Task, activation_bytes
+from src.backends.base import CPU_RUNS, Derivatives, Descent, Machine, Task, activation_bytes
 from src.problem.objective import Objective
 
 if TYPE_CHECKING:
     import jax
+
+
+ACCELERATOR_RUNS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +24,23 @@ class Jax:
     order = 2
     working_bytes = staticmethod(activation_bytes)
 
+    @property
+    def stack_runs(self) -> int:
+        return device_runs()
+
     def machine(self, task: Task) -> Machine:
         from src.backends.compiled import CompiledMachine
 
         assert task.rule is not None
         differentiate = partial(reverse_mode, task.program.objective, task.rule.kind.order)
         return CompiledMachine(task, lambda rule: Descent(differentiate, rule))
+
+
+def device_runs() -> int:
+    """Backend.stack_runs of what is compiled: an accelerator takes all that there are."""
+    import jax
+
+    return CPU_RUNS if jax.default_backend() == "cpu" else ACCELERATOR_RUNS
 
 
 def reverse_mode(objective: Objective, order: int, theta: "jax.Array", x: "jax.Array", y: "jax.Array") -> Derivatives:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from src.backends.base import HillClimb, Machine, Task, activation_bytes
+from src.backends.base import CPU_RUNS, HillClimb, Machine, Task, activation_bytes
 from src.backends.host import HostMachine
+from src.backends.jax import device_runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +16,10 @@ class RandomSearch:
 
     order = 0
     working_bytes = staticmethod(activation_bytes)
+
+    @property
+    def stack_runs(self) -> int:
+        return CPU_RUNS if self.arrays == "numpy" else device_runs()
 
     def machine(self, task: Task) -> Machine:
         objective = task.program.objective

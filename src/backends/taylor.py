@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from src.backends.base import Derivatives, Descent, Machine, Task
+from src.backends.base import CPU_RUNS, Derivatives, Descent, Machine, Task
 from src.backends.host import HostMachine, bound_rule
 from src.backends.taylor_algebra import *  # noqa: F403
 from src.backends.taylor_algebra import seed, tangent_bytes
@@ -24,6 +24,8 @@ class TaylorAlgebra:
     """Forward-mode derivatives up to `order`."""
 
     order: Literal[1, 2]
+
+    stack_runs = CPU_RUNS
 
     def working_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
         """What a step of one run on n samples takes: the tangents of the widest layer."""
