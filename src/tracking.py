@@ -136,8 +136,9 @@ class Store:
 
     def attach(self, report: str, folder: Path, names: Sequence[str], note: str) -> None:
         """Show these files of a folder, and a note in Markdown, as a run of their own: one for each report, kept up."""
+        tags = {"report": report, "mlflow.source.name": "reports.build"}
         known = [run for run in self._search("tags.report LIKE '%'") if run.data.tags["report"] == report]
-        run = known[0] if known else self._create(f"report: {report}", time(), {"report": report})
+        run = known[0] if known else self._create(f"report: {report}", time(), tags)
         self.client.set_tag(run.info.run_id, "mlflow.note.content", note[:NOTE].rpartition("\n")[0])
         files = self._artifacts(run.info.artifact_uri)
         with suppress(Exception):  # not every artifact store can delete: an earlier figure may stay
@@ -172,7 +173,7 @@ class Store:
         shown = {"mlflow.source.name": "src.run", "mlflow.source.type": "LOCAL", "writer": _writer()}
         if "git.commit" in tags:
             shown["mlflow.source.git.commit"] = tags["git.commit"]
-        return self.client.create_run(self.experiment_id, int(1000 * started), {**tags, **shown}, name)
+        return self.client.create_run(self.experiment_id, int(1000 * started), {**shown, **tags}, name)
 
     def _artifacts(self, uri: str) -> Any:
         """Where a run's files go. The client's log_artifacts would read the whole run again to find it."""
