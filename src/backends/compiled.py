@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from platform import machine
 from typing import Any
 
@@ -22,12 +23,11 @@ jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_C
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
-# As wide as the processor has them; XLA's own choice is half of AVX-512. An accelerator's compiler has no such option.
-OPTIONS = {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else None
 
 Method = Callable[[Any], Any]  # optimizer (or None) -> Descent or HillClimb
 
 SMALL = 2500  # activations and parameters of a step up to which runs are vectorised together on a CPU
+ONE_THREAD = 2**22  # multiplications of a matrix product up to which one thread makes it
 TOGETHER, MOST_RUNS = 20_000, 32  # activations and parameters of a vectorised step, and runs, at most
 
 _compiled: dict[Any, dict[str, Any]] = {}  # what this process has compiled already, by program and shapes
@@ -59,9 +59,18 @@ class CompiledMachine:
         """Compile this program for these shapes, unless this process has done so before."""
         if self.key not in _compiled:
             with ThreadPoolExecutor() as threads:  # side by side: XLA compiles without holding Python's lock
-                compiled = threads.map(lambda lowered: lowered.compile(OPTIONS), self.lowered.values())
+                compiled = threads.map(lambda lowered: lowered.compile(self._options), self.lowered.values())
                 _compiled[self.key] = dict(zip(self.lowered, compiled, strict=True))
         self.calls = _compiled[self.key]
+
+    @property
+    def _options(self) -> dict[str, Any] | None:
+        """For a processor, measured: vectors as wide as it has them, where XLA takes half of AVX-512; and small matrix
+        products, which are over before other threads have woken up, by one thread."""
+        if jax.default_backend() != "cpu":
+            return None
+        largest = self.program.batches.size * max(a * b for a, b in pairwise(self.objective.network.sizes))
+        return {"xla_cpu_prefer_vector_width": 512, "xla_cpu_multi_thread_eigen": largest > ONE_THREAD}
 
     def start(self) -> Carry:
         """Computed on the host: compiling it would take longer."""
