@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from hydra import compose, initialize_config_dir
 
+import src.backends.jax  # noqa: F401 - double precision for all contestants
 from benchmarks.measuring import Clock, Contestant, Disagreement, Lap
 from src.compose import Composer
 from src.config import Config, parse

@@ -17,7 +17,6 @@ from src.backends.host import bound_rule, first_carry
 from src.backends.jax import reverse_mode
 from src.paths import CACHE
 
-jax.config.update("jax_enable_x64", True)
 # A program compiled once is compiled for every later process too.
 jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(CACHE / "jax")))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -3,6 +3,8 @@
 JAX is imported when a machine is built, not before: a sweep that is finished already does without it.
 """
 
+import os
+import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
 
 
 ACCELERATOR_RUNS = 1024
+
+if "jax" in sys.modules:  # double precision, from here on or from when it is imported
+    sys.modules["jax"].config.update("jax_enable_x64", True)
+else:
+    os.environ["JAX_ENABLE_X64"] = "true"
 
 
 @dataclass(frozen=True, kw_only=True)
