@@ -210,7 +210,6 @@ def main(words: Sequence[str]) -> int:
 def _read(given: argparse.Namespace) -> "Results":
     from src.results import load
 
-    gc.set_threshold(500_000)
     return load(given.uri, given.experiment, given.filter, given.sweep, metrics=DRAWN)
 
 

@@ -10,7 +10,7 @@ import psutil
 from src.backends.base import activation_bytes
 from src.config import Config, ConfigError
 from src.delivery import Courier, Stores, address, deliver_abandoned
-from src.engines import Failure, Serial
+from src.engines import Engine, Failure, Serial
 from src.outbox import Address, waiting
 from src.problem.problem import Problem
 from src.progress import Bar, Watcher
@@ -80,7 +80,7 @@ def run_all(entries: Sequence[Entry], progress: bool) -> Summary:
     done = _finished(configs, stores, summary, configs[0].dry_run)
     pending = [stack for group in groups if (stack := _pending(group, done, summary)).configs]
     engine = configs[0].engine
-    stacks = [stack for group in pending for stack in _cut(group, engine.n_workers)]
+    stacks = [stack for group in pending for stack in _cut(group, engine)]
     if configs[0].dry_run:
         print(_plan(stacks, len(configs), summary.skipped))
     elif stacks:
@@ -157,17 +157,24 @@ def _pending(group: Stack, done: Done, summary: Summary) -> Stack:
     return Stack(configs, group.n_steps, group.bytes * len(configs) // len(group.configs))
 
 
-def _cut(group: Stack, n_workers: int) -> list[Stack]:
+def _cut(group: Stack, engine: Engine) -> list[Stack]:
     """Stacks that fit into memory, are no larger than is of use, and keep every worker busy.
 
     One by one where clocks must be comparable.
     """
     n = len(group.configs)
-    for_workers = min(n, 2 * n_workers) if n_workers > 1 else 1
-    n_stacks = max(ceil(group.bytes / STACK_BYTES), ceil(n / STACK_RUNS), for_workers, _full(group))
-    size = 1 if group.configs[0].timing == "isolated" else ceil(n / n_stacks)
+    if group.configs[0].timing == "isolated":
+        n_stacks = n
+    else:  # only where training happens is this process's device asked for: other engines' workers have their own
+        of_use = _full(group) if isinstance(engine, Serial) else _for_workers(n, engine.n_workers)
+        n_stacks = max(ceil(group.bytes / STACK_BYTES), ceil(n / STACK_RUNS), of_use)
+    size = ceil(n / n_stacks)
     parts = [group.configs[i : i + size] for i in range(0, n, size)]
     return [Stack(part, group.n_steps, group.bytes * len(part) // n) for part in parts]
+
+
+def _for_workers(n: int, n_workers: int) -> int:
+    return min(n, 2 * n_workers) if n_workers > 1 else 1
 
 
 def _full(group: Stack) -> int:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from src.backends.base import Carry, Rows, Task
+from src.backends.base import CPU_RUNS, Carry, Rows, Task
 from src.backends.host import bound_rule, first_carry
 from src.backends.jax import reverse_mode
 from src.paths import CACHE
@@ -22,12 +22,11 @@ jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_C
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
-
 Method = Callable[[Any], Any]  # optimizer (or None) -> Descent or HillClimb
 
 SMALL = 2500  # activations and parameters of a step up to which runs are vectorised together on a CPU
 ONE_THREAD = 2**22  # multiplications of a matrix product up to which one thread makes it
-TOGETHER, MOST_RUNS = 20_000, 32  # activations and parameters of a vectorised step, and runs, at most
+TOGETHER = 20_000  # activations and parameters of a vectorised step at most
 
 _compiled: dict[Any, dict[str, Any]] = {}  # what this process has compiled already, by program and shapes
 
@@ -112,7 +111,7 @@ class CompiledMachine:
             return self.task.n_runs
         network = self.objective.network
         numbers = n_samples * sum(network.sizes) + network.n_params
-        return min(MOST_RUNS, TOGETHER // numbers) if numbers <= SMALL else 1
+        return min(CPU_RUNS, TOGETHER // numbers) if numbers <= SMALL else 1
 
     def _on_device(self, name: str, rows: Rows | None) -> Any:
         if rows is None:

@@ -15,7 +15,6 @@ from src.problem.objective import Objective
 if TYPE_CHECKING:
     import jax
 
-
 ACCELERATOR_RUNS = 1024
 
 if "jax" in sys.modules:  # double precision, from here on or from when it is imported

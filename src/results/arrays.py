@@ -15,12 +15,14 @@ import numpy as np
 import pandas as pd
 
 from src.paths import ROOT
+from src.results.store import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CACHE = ROOT / ".cache" / "artifacts"  # a finished run never changes, so what was fetched stays true
 THREADS = 16
+_connected = cache(connect)
 Curve = dict[str, np.ndarray]
 
 
@@ -53,7 +55,7 @@ class Files:
     @property
     def client(self) -> "MlflowClient":
         """Asks the store for what does not lie on this machine; opened only then."""
-        return _client(self.store)
+        return _connected(self.store)
 
     def _fetch(self, run_id: str, name: str, path: Path) -> None:
         """Download; the file appears under its name only when it is whole."""
@@ -64,13 +66,6 @@ class Files:
             except Exception:  # whatever a server answers for a file that it does not have
                 return
             shutil.move(fetched, path)
-
-
-@cache
-def _client(uri: str) -> "MlflowClient":
-    from mlflow import MlflowClient
-
-    return MlflowClient(uri)
 
 
 def _local(uri: str) -> Path | None:
