@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,12 @@ from urllib.request import urlopen
 
 import numpy as np
 import psutil
+import pytest
 
 from src import outbox
+from src.config import Config
 from src.paths import ROOT
+from src.sweep import run_all
 
 FILES = {"config.yaml", "curves.npz", "predictions.npz", "theta.npz"}
 
@@ -190,3 +193,13 @@ def kill_group(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def trained(folder: Path, configs: Sequence[Config]) -> str:
+    """The address of a store in this folder that holds these runs."""
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        patch.setenv("DESCENT_OUTBOX", str(folder / "outbox"))
+        run_all(configs, progress=False)
+    return uri

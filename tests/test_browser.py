@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from src.sweep import run_all
 from tests.harness import make_config
+from tests.stores import trained
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install '.[browser]'")
 BROWSER = next((path for name in ("chromium", "google-chrome", "chrome") if (path := shutil.which(name))), None)
@@ -36,20 +36,16 @@ return [...document.querySelectorAll("body *")].filter((e) => {
 def page(tmp_path_factory):
     """The address of a report with a regression, a classification, and hill climbing beside gradients."""
     folder = tmp_path_factory.mktemp("browsed")
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", uri)
-        patch.setenv("DESCENT_OUTBOX", str(folder / "outbox"))
-        entrants = (("optimizer=sgd",), ("optimizer=adam",), ("backend=random_search",))
-        grid = [
-            make_config(f"dataset={dataset}", *entrant, f"lr={lr}", f"seed={seed}", "epochs=20")
-            for dataset in ("gaussian", "iris", "digits")
-            for entrant in entrants
-            for lr in ("0.1", "0.01")
-            for seed in range(3)
-        ]
-        bad = make_config("dataset=gaussian", "optimizer=sgd", "lr=1e9", "epochs=20")
-        run_all([*grid, bad], progress=False)
+    entrants = (("optimizer=sgd",), ("optimizer=adam",), ("backend=random_search",))
+    grid = [
+        make_config(f"dataset={dataset}", *entrant, f"lr={lr}", f"seed={seed}", "epochs=20")
+        for dataset in ("gaussian", "iris", "digits")
+        for entrant in entrants
+        for lr in ("0.1", "0.01")
+        for seed in range(3)
+    ]
+    bad = make_config("dataset=gaussian", "optimizer=sgd", "lr=1e9", "epochs=20")
+    uri = trained(folder, [*grid, bad])
     words = [sys.executable, "-m", "reports.build", "--uri", uri, "--output", str(folder / "out")]
     subprocess.run(words, check=True, capture_output=True)
     return (folder / "out" / "index.html").as_uri()

@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 
 from reports.build import main
 from src.results import load
-from src.sweep import run_all
 from tests.harness import make_config
+from tests.stores import trained
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 
@@ -20,20 +20,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow'
 def uri(tmp_path_factory):
     """A store with two data sets, two optimizers, two lr, six seeds, one of the runs diverged."""
     folder = tmp_path_factory.mktemp("reported")
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", uri)
-        patch.setenv("DESCENT_OUTBOX", str(folder / "outbox"))
-        grid = [
-            (f"dataset={dataset}", f"optimizer={optimizer}", f"lr={lr}", f"seed={seed}", "epochs=20")
-            for dataset in ("gaussian", "iris")
-            for optimizer in ("sgd", "adam")
-            for lr in ("0.1", "0.01")
-            for seed in range(6)
-        ]
-        bad = ("dataset=gaussian", "optimizer=sgd", "lr=1e9", "seed=0", "epochs=20")
-        run_all([make_config(*overrides) for overrides in (*grid, bad)], progress=False)
-    return uri
+    grid = [
+        (f"dataset={dataset}", f"optimizer={optimizer}", f"lr={lr}", f"seed={seed}", "epochs=20")
+        for dataset in ("gaussian", "iris")
+        for optimizer in ("sgd", "adam")
+        for lr in ("0.1", "0.01")
+        for seed in range(6)
+    ]
+    bad = ("dataset=gaussian", "optimizer=sgd", "lr=1e9", "seed=0", "epochs=20")
+    return trained(folder, [make_config(*overrides) for overrides in (*grid, bad)])
 
 
 @pytest.fixture(scope="module")

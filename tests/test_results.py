@@ -9,8 +9,8 @@ from reports.study import study, varying
 from reports.subset import filled
 from src.results import StoreError, load
 from src.results.arrays import Files, read_curves
-from src.sweep import run_all
 from tests.harness import make_config
+from tests.stores import trained
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 SHORT = ("epochs=12", "record.points=6", "dataset=iris")
@@ -20,18 +20,13 @@ SHORT = ("epochs=12", "record.points=6", "dataset=iris")
 def kept(tmp_path_factory):
     """A store with two batchings, two seeds, hill climbing and gradients."""
     folder = tmp_path_factory.mktemp("results")
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", uri)
-        patch.setenv("DESCENT_OUTBOX", str(folder / "outbox"))
-        made = [
-            make_config(*SHORT, f"batching={batching}", f"seed={seed}", *words)
-            for batching in ("full", "minibatch")
-            for seed in (0, 1)
-            for words in (("optimizer=adam", "lr=0.1"), ("backend=random_search", "lr=0.1"))
-        ]
-        run_all(made, progress=False)
-    return uri
+    made = [
+        make_config(*SHORT, f"batching={batching}", f"seed={seed}", *words)
+        for batching in ("full", "minibatch")
+        for seed in (0, 1)
+        for words in (("optimizer=adam", "lr=0.1"), ("backend=random_search", "lr=0.1"))
+    ]
+    return trained(folder, made)
 
 
 def test_curves_are_whole(kept):
