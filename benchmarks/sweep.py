@@ -20,9 +20,10 @@ import numpy as np
 
 from benchmarks.measuring import RESULTS, Report, Row
 from benchmarks.problems import configured
-from src.delivery import Courier, Stores
+from src.delivery import Courier
 from src.engines import Processes, Serial
 from src.paths import ROOT
+from src.tracking import Stores
 from src.training import Outcome, train
 from src.worker import Stack, Trained, train_stack
 

@@ -3,7 +3,8 @@
 import sys
 
 from src import outbox
-from src.delivery import Attempts, Stores, deliver_abandoned
+from src.delivery import Attempts, deliver_abandoned
+from src.tracking import Stores
 
 
 def main() -> int:

@@ -1,9 +1,10 @@
 """Takes finished runs from the outbox to their tracking stores; keeps them when a store cannot be reached."""
 
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,30 +13,14 @@ from time import monotonic, perf_counter
 import numpy as np
 
 from src import outbox
+from src.assistant import Assistant, Lost
 from src.config import Config
 from src.outbox import Address, Parcel, Session
-from src.tracking import Store, resolve
+from src.tracking import Store, Stores, resolve
 from src.training import Outcome
 
 PATIENCE = 30.0  # seconds before a store that is lost is tried again
 TRIES = 2  # running that fail: the store is lost, not one run refused
-
-
-class Stores:
-    """Tracking stores by address and experiment, each opened once."""
-
-    def __init__(self) -> None:
-        self.opened: dict[tuple[str, str], Store] = {}
-
-    def at(self, uri: str, experiment: str) -> Store:
-        """Raises ConfigError where the store cannot be opened."""
-        key = (uri, experiment)
-        if key not in self.opened:
-            self.opened[key] = Store(uri, experiment)
-        return self.opened[key]
-
-    def of(self, config: Config) -> Store:
-        return self.at(resolve(config.tracking.uri), config.tracking.experiment)
 
 
 def address(config: Config) -> Address:
@@ -56,6 +41,8 @@ class Attempts:
             return False
         try:
             write()
+        except Lost:  # not through the store
+            raise
         except Exception as error:  # whatever a lost server raises: what counts is safe on disk
             self._note_failure(uri, f"{what} ({str(error).strip() or type(error).__name__})".split("\n")[0])
             return False
@@ -82,12 +69,15 @@ class Live:
 class Courier:
     """Puts outcomes into the outbox at once and delivers them in the background.
 
-    One courier, in the launching process, writes for all workers; one thread of it does all the writing.
+    One courier, in the launching process, writes for all workers: a thread of it and, where that would be what a sweep
+    waits for, an assistant in a process of its own.
     """
 
-    def __init__(self, stores: Stores, tags: Mapping[str, str]) -> None:
-        self.stores, self.tags, self.session = stores, tags, Session()
+    def __init__(self, stores: Stores, tags: Mapping[str, str], assistant: Assistant | None = None) -> None:
+        self.stores, self.tags, self.session, self.assistant = stores, tags, Session(), assistant
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="courier")
+        self.beside = ThreadPoolExecutor(1, thread_name_prefix="assistant")  # gives it work and waits
+        self.waiting: deque[tuple[Path, float]] = deque()  # for whoever is free first, with the seconds spent on each
         self.attempts = Attempts()
         self.due: set[Path] = set()  # in the outbox, to be delivered
         self.live: dict[Address, Live] = {}
@@ -102,9 +92,12 @@ class Courier:
         if config.tracking.offline:
             return
         self.due.add(folder)
-        job = self.thread.submit(self._deliver, folder, spent)
         if outcome.timing == "isolated":
-            job.result()
+            self.thread.submit(self._deliver, folder, spent).result()
+            return
+        self.waiting.append((folder, spent))
+        self.thread.submit(self._next)  # announced to both: whoever comes too late has nothing to do
+        self.beside.submit(self._assist)
 
     def show(self, config: Config, curves: Mapping[str, np.ndarray], started: float, wait: bool) -> None:
         """Let what has been recorded of a run be seen, before the run is finished."""
@@ -118,24 +111,53 @@ class Courier:
     def close(self) -> None:
         """Wait for what is under way, try once more what failed, and leave the rest to the next start."""
         try:
+            self.beside.shutdown()
             self.thread.shutdown()
+            if self.assistant:
+                self.assistant.close()
             self.attempts = Attempts()
             for folder in sorted(self.due):
                 self._deliver(folder, again=True)
             for live in self.live.values():  # of runs that were not finished
                 self.attempts.succeed(live.store.uri, "not removed", partial(live.store.drop, live.run_id))
         finally:
+            self.beside.shutdown(cancel_futures=True)
             self.thread.shutdown(cancel_futures=True)
             self.kept = max(self.session.close(), len(self.due))
 
-    def _deliver(self, folder: Path, spent: float = 0.0, again: bool = False) -> None:
+    def _next(self) -> None:
+        with suppress(IndexError):
+            self._deliver(*self.waiting.popleft())
+
+    def _assist(self) -> None:
+        if self.assistant is None or not self.assistant.ready():
+            return
+        with suppress(IndexError):
+            folder, spent = self.waiting.popleft()
+            try:
+                self._deliver(folder, spent, assistant=self.assistant)
+            except Lost:
+                self.assistant = None
+                if not folder.exists():  # it was delivered, or somebody else looks after it
+                    self.due.discard(folder)
+
+    def _deliver(
+        self, folder: Path, spent: float = 0.0, again: bool = False, assistant: Assistant | None = None
+    ) -> None:
         try:
             parcel = outbox.read(folder)
         except ValueError as error:  # somebody meddles with the outbox
             print(error, file=sys.stderr)
             return
         live = None if again else self.live.get(parcel.address)
-        if _delivered(self.attempts, self.stores, folder, parcel, spent, live.run_id if live else None, again):
+
+        def write(store: Store) -> None:
+            if assistant and not live:
+                assistant.deliver(store, folder, spent)
+            else:
+                _write(store, folder, parcel, spent, live.run_id if live else None, again)
+
+        if _delivered(self.attempts, self.stores, parcel, write):
             self.due.discard(folder)
             if live:
                 del self.live[parcel.address]
@@ -155,21 +177,18 @@ def deliver_abandoned(stores: Stores, uris: set[str] | None = None) -> tuple[int
     attempts, counts = Attempts(), Counter[bool]()
     for folder, parcel in outbox.abandoned():
         if uris is None or parcel.uri in uris:
-            counts[_delivered(attempts, stores, folder, parcel, again=True)] += 1
+            write = partial(_write, folder=folder, parcel=parcel, again=True)
+            counts[_delivered(attempts, stores, parcel, write)] += 1
     return counts[True], counts[False]
 
 
-def _delivered(
-    attempts: Attempts,
-    stores: Stores,
-    folder: Path,
-    parcel: Parcel,
-    spent: float = 0.0,
-    live: str | None = None,
-    again: bool = False,
-) -> bool:
-    def write() -> None:
-        stores.at(parcel.uri, parcel.experiment).deliver(folder, parcel, spent, live, again)
-        outbox.discard(folder)
+def _delivered(attempts: Attempts, stores: Stores, parcel: Parcel, write: Callable[[Store], None]) -> bool:
+    what = f"{parcel.name} stays in the outbox"
+    return attempts.succeed(parcel.uri, what, lambda: write(stores.at(parcel.uri, parcel.experiment)))
 
-    return attempts.succeed(parcel.uri, f"{parcel.name} stays in the outbox", write)
+
+def _write(
+    store: Store, folder: Path, parcel: Parcel, spent: float = 0.0, live: str | None = None, again: bool = False
+) -> None:
+    store.deliver(folder, parcel, spent, live, again)
+    outbox.discard(folder)

@@ -5,25 +5,22 @@ where its worker was lost: then the work has been handed out again, RETRIES time
 """
 
 import os
-import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from logging import CRITICAL
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Thread
 from traceback import extract_tb
 from typing import Annotated, Any, Protocol, TypeVar
 
 from annotated_types import Ge
 
 from src.config import ConfigError
+from src.leash import Leash
 
 Work = TypeVar("Work")
 Task = Callable[[Any], Any]
@@ -81,8 +78,8 @@ class Processes:
 
     def run(self, task: Task, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
         waiting = deque((work, RETRIES) for work in works)
-        with one_thread_each(), _pools() as new_pool:
-            idle: list[Executor] = [new_pool() for _ in range(min(self.n_workers, len(works)))]
+        with one_thread_each(), Leash() as leash:
+            idle: list[Executor] = [leash.pool() for _ in range(min(self.n_workers, len(works)))]
             busy: dict[Future, tuple[Executor, Work, int]] = {}
             while waiting or busy:
                 while waiting and idle:
@@ -91,7 +88,7 @@ class Processes:
                 ended = [(future, *busy.pop(future)) for future in wait(busy, return_when=FIRST_COMPLETED).done]
                 for future, pool, work, retries in ended:
                     lost = isinstance(future.exception(), BrokenProcessPool)
-                    idle.append(new_pool() if lost else pool)
+                    idle.append(leash.pool() if lost else pool)
                     if lost and retries:
                         waiting.append((work, retries - 1))
                     else:
@@ -190,41 +187,6 @@ def _result(future: Any) -> Any:
 
 def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".split("\n")[0]
-
-
-@contextmanager
-def _pools() -> Iterator[Callable[[], Executor]]:
-    """Makes pools of one process each, so that a process that is lost takes no other's work with it.
-
-    The processes end when this context is left by an exception, or with this process, however it ends.
-    """
-    context, made = get_context("spawn"), []
-    leash, hold = context.Pipe(duplex=False)
-
-    def new_pool() -> Executor:
-        made.append(ProcessPoolExecutor(1, context, _on_leash, (leash,)))
-        return made[-1]
-
-    try:
-        yield new_pool
-    except BaseException:
-        hold.close()
-        raise
-    finally:
-        for pool in made:
-            pool.shutdown()
-
-
-def _on_leash(leash: Connection) -> None:
-    """In a worker: leave Ctrl-C to the launching process, and end when that lets go of the other end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with, args=(leash,), daemon=True).start()
-
-
-def _end_with(leash: Connection) -> None:
-    with suppress(EOFError, OSError):
-        leash.recv()
-    os._exit(1)
 
 
 @contextmanager

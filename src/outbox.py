@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from errno import ENOSPC
 from pathlib import Path
@@ -95,6 +95,14 @@ def _write(draft: Path, parcel: Parcel, config: Config, outcome: Outcome) -> Non
     if config.tracking.save_theta:
         _save(files / "theta.npz", outcome.theta)
     (draft / NOTE).write_text(json.dumps(asdict(parcel)))
+
+
+def reclaim(session: Path, into: Path) -> None:
+    """Move the runs of a session whose process is gone to another, unless somebody else has claimed them."""
+    with suppress(Timeout), FileLock(_lock(session), timeout=5):  # it may be about to let go
+        for note in notes(session):
+            note.parent.rename(into / note.parent.name)
+        _remove(session)
 
 
 def abandoned() -> Iterator[tuple[Path, Parcel]]:

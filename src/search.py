@@ -9,11 +9,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from statistics import median
+from statistics import fmean, median
 from typing import Any, Protocol
 
 Overrides = list[str]
 Assignment = Mapping[str, Any]  # value by key
+Score = tuple[float, ...]  # of a trial, by which it is compared with others; lower is better
 Launch = Callable[[list[Overrides]], Sequence[float]]  # jobs in, the final training loss of each out
 
 
@@ -110,7 +111,7 @@ def tune(
         tuple(f"{k}={v}" for k, v in zip(compared, point, strict=True)) for point in product(*compared.values())
     ]
     askers = {entrant: _asker(tuned, budget) for entrant in entrants}
-    best: dict[tuple[str, ...], tuple[float, Assignment]] = {entrant: (math.inf, {}) for entrant in entrants}
+    best: dict[tuple[str, ...], tuple[Score, Assignment]] = {entrant: ((math.inf,), {}) for entrant in entrants}
     for trials in _rounds(askers):
         jobs = [
             _job(entrant, trial, seed, "tuning")
@@ -120,11 +121,9 @@ def tune(
         ]
         losses = iter(launch(jobs))
         for entrant, asked in trials.items():
-            found = [median(next(losses) for _ in budget.tuning_seeds) for _ in asked]
-            askers[entrant].tell(found)
-            for loss, trial in zip(found, asked, strict=True):
-                if loss < best[entrant][0]:
-                    best[entrant] = (loss, trial)
+            found = [_score([next(losses) for _ in budget.tuning_seeds], trial) for trial in asked]
+            askers[entrant].tell([score[0] for score in found])
+            best[entrant] = min([best[entrant], *zip(found, asked, strict=True)], key=lambda pair: pair[0])
     winners = {entrant: trial for entrant, (_, trial) in best.items()}
     jobs = [
         _job(e, trial, seed, "evaluation") for e, trial in winners.items() if trial for seed in budget.held_out_seeds
@@ -132,6 +131,18 @@ def tune(
     if jobs:
         launch(jobs)
     return winners
+
+
+def _score(losses: Sequence[float], trial: Assignment) -> Score:
+    """The median counts; of equals the lower mean, and then the smallest setting, as in statistics/tuning.py.
+
+    Where every setting of a run ends at a loss of 0 in most seeds, the median does not tell them apart.
+    """
+    try:
+        size = [float(value) for value in trial.values()]
+    except ValueError:  # words
+        size = []
+    return (median(losses), fmean(losses), *size)
 
 
 def _asker(tuned: Mapping[str, Sequence[Any] | Interval], budget: Budget) -> Asker:

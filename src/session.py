@@ -85,9 +85,10 @@ def tuned_sweep(
         winners = tune(compared, searched, Budget(_integers(seeds[0]), _integers(seeds[1]), trials, batch), launch)
     except ValueError as error:
         raise SystemExit(str(error)) from None
+    shared = {f"{key}={values[0]}" for key, values in compared.items() if len(values) == 1}
     for entrant, chosen in winners.items():
         said = (f"{key}={value}" for key, value in chosen.items()) if chosen else ["(every setting diverged or failed)"]
-        print("best:", *entrant, *said)
+        print("best:", *(part for part in entrant if part not in shared), *said)
     return rounds
 
 

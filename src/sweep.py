@@ -7,20 +7,23 @@ from math import ceil
 import numpy as np
 import psutil
 
+from src.assistant import Assistant
 from src.backends.base import activation_bytes
 from src.config import Config, ConfigError
-from src.delivery import Courier, Stores, address, deliver_abandoned
+from src.delivery import Courier, address, deliver_abandoned
 from src.engines import Engine, Failure, Serial
+from src.leash import Leash
 from src.outbox import Address, waiting
 from src.problem.problem import Problem
 from src.progress import Bar, Watcher
 from src.provenance import tags
-from src.tracking import Store
+from src.tracking import Store, Stores
 from src.training import Outcome, Run
 from src.worker import Stack, Trained, train_stack
 
 STACK_BYTES = 2**30  # what the arrays of one stack may take
 STACK_RUNS = 1024
+ASSISTED_FROM = 100  # runs to write from which on a second process gains more than it takes to start
 FULL_FROM = 64  # runs from which on a group is cut so that tracking can begin early
 Done = dict[Address, float | None]  # final train/loss of runs that are finished, where there is one
 
@@ -201,21 +204,33 @@ def _plan(stacks: list[Stack], n_configs: int, skipped: int) -> str:
 def _train(stacks: list[Stack], stores: Stores, summary: Summary, progress: bool) -> None:
     """Hand the stacks to the engine, and every outcome to the courier as it comes."""
     config = stacks[0].configs[0]
-    courier = Courier(stores, tags(config.tracking.sweep))
     n_runs = sum(len(stack.configs) for stack in stacks)
-    try:
-        with Bar(sum(stack.total_steps for stack in stacks), n_runs, progress) as bar:
-            here = isinstance(config.engine, Serial)
-            task = Watcher(bar, courier).train_stack if here else train_stack
-            for stack, trained in config.engine.run(task, stacks):
-                for member, outcome in _outcomes(stack, trained, summary):
-                    courier.take(member, outcome, trained.started, trained.wall)
-                bar.stack_done(stack)
-    except KeyboardInterrupt:
-        summary.interrupted = True
-    finally:
-        courier.close()
-        summary.kept = courier.kept
+    with Leash() as leash:
+        courier = Courier(stores, tags(config.tracking.sweep), _assistant(leash, stacks, stores))
+        try:
+            with Bar(sum(stack.total_steps for stack in stacks), n_runs, progress) as bar:
+                here = isinstance(config.engine, Serial)
+                task = Watcher(bar, courier).train_stack if here else train_stack
+                for stack, trained in config.engine.run(task, stacks):
+                    for member, outcome in _outcomes(stack, trained, summary):
+                        courier.take(member, outcome, trained.started, trained.wall)
+                    bar.stack_done(stack)
+        except KeyboardInterrupt:
+            summary.interrupted = True
+        finally:
+            courier.close()
+            summary.kept = courier.kept
+
+
+def _assistant(leash: Leash, stacks: list[Stack], stores: Stores) -> Assistant | None:
+    """One to write beside this process, where it gains more than it costs."""
+    from joblib import cpu_count  # knows the limits of containers
+
+    configs = [config for stack in stacks for config in stack.configs]
+    written = [config for config in configs if config.timing != "isolated" and not config.tracking.offline]
+    if len(written) < ASSISTED_FROM or cpu_count() == 1:
+        return None
+    return Assistant(leash, stores.of(written[0]))
 
 
 def _outcomes(stack: Stack, trained: Trained | Failure, summary: Summary) -> Iterator[tuple[Config, Outcome]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cache
 from pathlib import Path
-from time import perf_counter, time
+from time import monotonic, perf_counter, sleep, time
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -33,6 +33,7 @@ BATCH, PARAMS = 1000, 100  # entries, and params among them, that one log_batch 
 NOTE = 8000  # letters that a tag may have
 NARROWING = ("backend", "dataset", "optimizer", "model", "init", "batching", "epochs")
 SQLITE = "sqlite:///"
+OTHERS = 10.0  # seconds to wait for another process that writes the same run
 
 
 def resolve(uri: str | None) -> str:
@@ -45,8 +46,8 @@ class Store:
     """An open MLflow tracking store and one experiment in it. Raises ConfigError if it cannot be opened."""
 
     def __init__(self, uri: str, experiment: str):
-        self.uri, self.experiment, self.opened = uri, experiment, uuid4().hex
-        self.shared = True  # others may have written what this one does not know of
+        self.uri, self.experiment = uri, experiment
+        self.visit: str | None = None  # stands in a note beside the store until others write; None: they may have
         _spare_the_disk()
         for chatty in ("alembic", "mlflow.store.db.utils"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -71,10 +72,14 @@ class Store:
         """
         shared = set.intersection(*({(name, config.params[name]) for name in NARROWING} for config in configs))
         with self.alone():
-            self._others_wrote()
-            self.shared = False  # from here on, only what others write needs to be looked for again
-        runs = self._complete(*(f"params.`{name}` = '{value}'" for name, value in sorted(shared)))
-        return {run.data.tags["identity"]: _reached(run) for run in runs}
+            self.visit = uuid4().hex  # from here on, only what others write needs to be looked for again
+            self._note().write_text(self.visit)
+        runs = self._search(
+            "tags.identity LIKE '%'", *(f"params.`{name}` = '{value}'" for name, value in sorted(shared))
+        )
+        if any(_is_being_written(run) for run in runs):
+            self.visit = None
+        return {run.data.tags["identity"]: _reached(run) for run in runs if run.info.status == "FINISHED"}
 
     def deliver(
         self, folder: Path, parcel: Parcel, before: float = 0.0, live: str | None = None, again: bool = False
@@ -86,13 +91,12 @@ class Store:
         """
         if again and self._written(folder.name):
             return
-        with self.alone():
-            identity = parcel.tags["identity"]
-            if not parcel.force and self._others_wrote() and self._complete(f"tags.identity = '{identity}'"):
-                if live is not None:
-                    self.drop(live)
-                return
-            self._write(folder, parcel, before, live)
+        begin = perf_counter()
+        run = self._claimed(parcel, parcel.tags | {"parcel": folder.name}, live)
+        if run is not None:
+            self._fill(run.info, folder, parcel, before + perf_counter() - begin)
+        elif live is not None:
+            self.drop(live)
 
     def _written(self, parcel: str) -> bool:
         """Whether the store holds that parcel complete; what it holds of it in part is removed."""
@@ -102,14 +106,33 @@ class Store:
                 self.client.delete_run(run.info.run_id)
         return any(run.info.status == "FINISHED" for run in runs)
 
-    def _others_wrote(self) -> bool:
-        """Whether others may have written since `finished` looked; that this process writes is noted."""
-        note = Path(f"{self._lock()}.writer")
-        last, me = note.read_text() if note.exists() else "", f"{_writer()} {self.opened}"
-        if last != me:
-            note.write_text(me)
-            self.shared = True
-        return self.shared or not self.uri.startswith(SQLITE)  # other machines leave no note here
+    def _only_we_wrote(self) -> bool:
+        """Whether nobody else can have written since `finished` looked. If somebody can, the note tells them of us."""
+        note = self._note()
+        if self.visit is None or not note.exists() or note.read_text() != self.visit:
+            note.write_text(uuid4().hex)
+            self.visit = None
+        return self.visit is not None and self.uri.startswith(SQLITE)  # other machines leave no note here
+
+    def _note(self) -> Path:
+        return Path(f"{self._lock()}.writer")
+
+    def _claimed(self, parcel: Parcel, tags: Mapping[str, str], live: str | None) -> Any:
+        """A run to be filled, or None where another has written the same: one that is being written is waited for."""
+        until = monotonic() + OTHERS
+        while True:
+            with self.alone():
+                alike = f"tags.identity = '{tags['identity']}'", "tags.parcel LIKE '%'"
+                same = [] if self._only_we_wrote() or parcel.force else self._search(*alike)
+                if any(run.info.status == "FINISHED" for run in same):
+                    return None
+                if monotonic() > until or not any(_is_being_written(run) for run in same):
+                    return self._marked(live, tags) if live else self._create(parcel.name, parcel.started, tags)
+            sleep(0.05)
+
+    def _marked(self, run_id: str, tags: Mapping[str, str]) -> Any:
+        self._log(run_id, {}, [], tags)
+        return self.client.get_run(run_id)
 
     def sweep_away(self) -> None:
         """Delete runs that a process of this machine, now gone, began and did not complete.
@@ -156,18 +179,17 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         return f"{path}.lock"
 
-    def _write(self, folder: Path, parcel: Parcel, before: float, live: str | None) -> None:
+    def _fill(self, info: Any, folder: Path, parcel: Parcel, spent: float) -> None:
+        """Complete a run that was created."""
         begin, started = perf_counter(), int(1000 * parcel.started)
-        tags = parcel.tags | {"parcel": folder.name}
-        run = self.client.get_run(live) if live else self._create(parcel.name, parcel.started, tags)
-        self._artifacts(run.info.artifact_uri).log_artifacts(str(folder / "artifacts"))
+        self._artifacts(info.artifact_uri).log_artifacts(str(folder / "artifacts"))
         summary = [(name, value, started, 0) for name, value in parcel.summary.items()]
         metrics = _points(outbox.curves(folder), parcel.started) + summary
-        log = before + perf_counter() - begin
+        log = spent + perf_counter() - begin
         ledger = parcel.ledger | {purpose: parcel.ledger[purpose] + log for purpose in ("log", "wall")}
         metrics += [(f"ledger/{name}_seconds", value, started, 0) for name, value in ledger.items()]
-        self._log(run.info.run_id, parcel.params, metrics, tags if live else {})
-        self.client.set_terminated(run.info.run_id, end_time=int(1000 * (parcel.started + ledger["wall"])))
+        self._log(info.run_id, parcel.params, metrics, {})
+        self.client.set_terminated(info.run_id, end_time=int(1000 * (parcel.started + ledger["wall"])))
 
     def _create(self, name: str, started: float, tags: Mapping[str, str]) -> Any:
         shown = {"mlflow.source.name": "src.run", "mlflow.source.type": "LOCAL", "writer": _writer()}
@@ -209,9 +231,6 @@ class Store:
         beside = (_database(self.uri).parent / "mlartifacts").as_uri() if self.uri.startswith(SQLITE) else None
         return self.client.create_experiment(name, artifact_location=beside)
 
-    def _complete(self, *terms: str) -> list[Any]:
-        return self._search("attributes.status = 'FINISHED'", "tags.identity LIKE '%'", *terms)
-
     def _search(self, *terms: str) -> list[Any]:
         found, page = [], None
         while True:
@@ -222,6 +241,24 @@ class Store:
             page = runs.token
             if not page:
                 return found
+
+
+class Stores:
+    """Tracking stores by address and experiment, each opened once."""
+
+    def __init__(self) -> None:
+        self.opened: dict[tuple[str, str], Store] = {}
+
+    def at(self, uri: str, experiment: str) -> Store:
+        """Raises ConfigError where the store cannot be opened."""
+        key = (uri, experiment)
+        if key not in self.opened:
+            self.opened[key] = Store(uri, experiment)
+        return self.opened[key]
+
+    def of(self, config: Config) -> Store:
+        """Where a run belongs; raises ConfigError as `at` does."""
+        return self.at(resolve(config.tracking.uri), config.tracking.experiment)
 
 
 def _database(uri: str) -> Path:
@@ -268,6 +305,11 @@ def _writer() -> str:
 def _is_gone(writer: str) -> bool:
     host, _, pid = writer.rpartition(":")
     return host == socket.gethostname() and (int(pid) == os.getpid() or not psutil.pid_exists(int(pid)))
+
+
+def _is_being_written(run: Any) -> bool:
+    """Whether its process is alive and has it whole in its outbox; not one that still trains."""
+    return run.info.status == "RUNNING" and "parcel" in run.data.tags and not _is_gone(run.data.tags["writer"])
 
 
 def _points(curves: Mapping[str, np.ndarray], started: float) -> list[tuple[str, float, int, int]]:

@@ -17,10 +17,10 @@ from stores import assert_whole, in_outbox, stored
 
 from src import deliver, outbox, progress
 from src.config import ConfigError
-from src.delivery import Stores, deliver_abandoned
+from src.delivery import deliver_abandoned
 from src.paths import ROOT
 from src.sweep import Summary, run_all
-from src.tracking import Store
+from src.tracking import Store, Stores
 from tests.stores import copy_database
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
@@ -82,15 +82,15 @@ def _no_answer(*_, **__):
 
 
 def test_one_refused_run_does_not_hold_up_the_others(store, monkeypatch):
-    write = Store._write
+    claimed = Store._claimed
 
-    def picky(self, folder, parcel, *rest):
+    def picky(self, parcel, *rest):
         if parcel.params["seed"] == "1":
             raise ValueError("refused")
-        write(self, folder, parcel, *rest)
+        return claimed(self, parcel, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_write", picky)
+        patch.setattr(Store, "_claimed", picky)
         assert sweep(seeds=5).kept == 1
     assert len(stored(store)) == 4
     assert deliver.main() == 0

@@ -29,6 +29,7 @@ N_MANY = 48
 SOME, N_SOME = (*MANY[:2], "optimizer=sgd", *MANY[3:]), 16
 STACKED = ("-m", "epochs=50", "lr=0.1,0.01", "seed=range(20)")  # trained at once, then delivered for a while
 N_STACKED = 40
+ASSISTED, N_ASSISTED = (*STACKED[:3], "seed=range(75)"), 150  # by two processes
 
 
 def begun() -> bool:
@@ -60,6 +61,12 @@ def killed_then_again(store, command, n_runs, moment) -> None:
 
 def test_killed_while_it_delivers(store):
     killed_then_again(store, STACKED, N_STACKED, lambda: wait_until(lambda: len(finished(store)) > 3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [1, 30, 100])
+def test_killed_while_two_processes_write(store, n):
+    killed_then_again(store, ASSISTED, N_ASSISTED, lambda: wait_until(lambda: len(finished(store)) >= n))
 
 
 @pytest.mark.slow
@@ -147,25 +154,25 @@ def test_a_store_that_does_not_answer_is_refused_in_seconds():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("later", ["src.deliver", "src.run"])
-def test_a_server_killed_in_the_middle_loses_nothing(tmp_path, later):
+@pytest.mark.parametrize(("later", "command", "n"), [("src.deliver", SOME, N_SOME), ("src.run", ASSISTED, N_ASSISTED)])
+def test_a_server_killed_in_the_middle_loses_nothing(tmp_path, later, command, n):
     database, port = tmp_path / "server.db", free_port()
     address = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
     with mlflow_server(database, port):
-        process = start_cli(*SOME, **address)
-        wait_until(lambda: len(finished(database)) > 3)
+        process = start_cli(*command, **address)
+        wait_until(lambda: len(finished(database)) > n // 5)
     out, err = process.communicate(timeout=300)
     n_kept = len(in_outbox())
     assert (process.returncode, n_kept > 5) == (3, True), out + err
     assert f"{n_kept} runs wait in the outbox" in out.splitlines()[-2]
-    assert f"{N_SOME} finished, 0 diverged, 0 failed, 0 skipped" in out.splitlines()[-1]
+    assert f"{n} finished, 0 diverged, 0 failed, 0 skipped" in out.splitlines()[-1]
     assert "stays in the outbox" in err and "Traceback" not in err
     with mlflow_server(database, port):
-        answer = run_cli(*(SOME if later == "src.run" else ()), command=("-m", later), **address)
+        answer = run_cli(*(command if later == "src.run" else ()), command=("-m", later), **address)
     assert answer.code == 0
     assert f"{n_kept} runs" in answer.out
     assert ("were delivered" if later == "src.run" else "runs delivered, 0 left") in answer.out
     runs = stored(database)
-    assert [run.status for run in runs] == ["FINISHED"] * N_SOME
-    assert len({run.identity for run in runs}) == N_SOME
+    assert [run.status for run in runs] == ["FINISHED"] * n
+    assert len({run.identity for run in runs}) == n
     assert not begun()

@@ -2,9 +2,11 @@
 
 import math
 
+import pandas as pd
 import pytest
 
 from src.search import Budget, Interval, tune
+from src.statistics import best_setting, tuning_cells
 
 LOSS = {"a": {"0.1": 3.0, "0.01": 1.0}, "b": {"0.1": 2.0, "0.01": math.inf}}
 
@@ -53,6 +55,20 @@ def test_one_lucky_seed_does_not_decide():
     launch = Recorded(lambda job: losses.get((job["lr"], job["seed"]), 5.0))
     winners = tune({"optimizer": ["a"]}, {"lr": ["0.1", "0.01"]}, Budget([0, 1, 2], [], None, 8), launch)
     assert winners == {("optimizer=a",): {"lr": "0.01"}}
+
+
+@pytest.mark.parametrize(("unlucky", "best"), [({"0.3": 28.0}, "0.1"), ({"0.1": 28.0}, "0.3"), ({}, "0.1")])
+def test_of_equal_medians_the_lower_mean_decides_then_the_smaller_setting(unlucky, best):
+    """Where most seeds end at a loss of 0."""
+    launch = Recorded(lambda job: unlucky.get(job["lr"], 0.0) if job["seed"] == "1" else 0.0)
+    winners = tune({"optimizer": ["a"]}, {"lr": ["0.3", "0.1"]}, Budget([0, 1, 2], [], None, 8), launch)
+    assert winners == {("optimizer=a",): {"lr": best}}
+    jobs = [dict(override.split("=") for override in job) for job in launch.jobs]
+    runs = pd.DataFrame(
+        {"dataset": "d", "optimizer": "a", "lr": float(job["lr"]), "seed": int(job["seed"]), "loss": launch.loss(job)}
+        for job in jobs
+    )
+    assert list(best_setting(tuning_cells(runs, "loss", [0, 1, 2]))["lr"]) == [float(best)]
 
 
 def test_a_seed_cannot_both_tune_and_judge():

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from src.statistics.frames import WORST, columns_of, one_of, require
+from src.statistics.frames import WORST, columns_of, levels, one_of, require
 from src.statistics.seeds import sorted_groups, summarise
 
 CELLS = ("dataset", "optimizer")
@@ -23,24 +23,29 @@ def tuning_cells(
     better: str = "lower",
     setting: str = "lr",
 ) -> pd.DataFrame:
-    """Every setting's median on the tuning seeds: `*by, <setting>, n, diverged, estimate, low, high, ...`."""
+    """Every setting's median on the tuning seeds: `*by, <setting>, n, diverged, estimate, low, high, ..., mean`."""
     keys = columns_of(by)
     require(runs, *keys, setting, "seed", value)
     used = runs[runs["seed"].isin(list(tuning_seeds))]
     if used.empty:
         raise ValueError(f"no run has a tuning seed: {sorted(tuning_seeds)} of {sorted(runs['seed'].unique())}")
-    return summarise(used, [*keys, setting], value, better=better)
+    means = used.assign(mean=levels(used, value, better)).groupby([*keys, setting], dropna=False)["mean"].mean()
+    return summarise(used, [*keys, setting], value, better=better).merge(means.reset_index(), on=[*keys, setting])
 
 
 def best_setting(
     cells: pd.DataFrame, by: Sequence[str] = CELLS, better: str = "lower", setting: str = "lr"
 ) -> pd.DataFrame:
-    """The best cell of each group: the rows of `tuning_cells` that won; of equals, the smallest setting."""
+    """The best cell of each group: the rows of `tuning_cells` that won.
+
+    Of equal medians (losses of 0 in most seeds) the better `mean`, where there is one; then the smallest setting.
+    """
     keys = columns_of(by)
     require(cells, *keys, setting, "estimate")
     one_of("better", better, WORST)
-    ordered = cells.sort_values([*keys, "estimate", setting], ascending=[True] * len(keys) + [better == "lower", True])
-    return ordered.drop_duplicates(keys, ignore_index=True)
+    judged = [name for name in ("estimate", "mean") if name in cells]
+    ascending = [True] * len(keys) + [better == "lower"] * len(judged) + [True]
+    return cells.sort_values([*keys, *judged, setting], ascending=ascending).drop_duplicates(keys, ignore_index=True)
 
 
 def held_out(

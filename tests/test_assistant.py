@@ -1,0 +1,89 @@
+"""The second writing process: it writes what the first does, and whatever becomes of it, nothing is lost or doubled."""
+
+import os
+import signal
+from threading import Timer
+
+import psutil
+import pytest
+from harness import make_config
+from stores import assert_whole, stored
+
+from src import sweep
+from src.assistant import Assistant
+from src.delivery import Courier
+
+N = 12
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
+
+
+@pytest.fixture(autouse=True)
+def _it_alone_writes(monkeypatch):
+    monkeypatch.setattr(sweep, "ASSISTED_FROM", 1)
+    monkeypatch.setattr(Courier, "_next", lambda courier: None)
+
+
+def run_all(*overrides: str) -> str:
+    configs = [make_config("epochs=2", "record.points=3", f"seed={seed}", *overrides) for seed in range(N)]
+    return str(sweep.run_all(configs, progress=False))
+
+
+def writers(store) -> set[int]:
+    return {int(run.tags["writer"].rpartition(":")[2]) for run in stored(store)}
+
+
+def test_it_writes_whole_runs_and_ends(store):
+    assert run_all() == str(sweep.Summary(finished=N))
+    assert_whole(store, N)
+    assert len(writers(store)) == 1 and os.getpid() not in writers(store)
+    assert not any(map(psutil.pid_exists, writers(store)))
+    assert run_all() == str(sweep.Summary(skipped=N))
+
+
+def test_clocks_that_are_compared_are_not_disturbed_by_it(store):
+    assert run_all("timing=isolated") == str(sweep.Summary(finished=N))
+    assert writers(store) == {os.getpid()}
+
+
+@pytest.mark.parametrize("after", [None, 0.0, 0.02, 0.05])
+def test_it_is_killed_while_it_writes(store, monkeypatch, capsys, after):
+    """None: before it began."""
+    deliver, ready, n_given = Assistant.deliver, Assistant.ready, 0
+
+    def kill() -> None:
+        for child in psutil.Process().children():
+            if "spawn_main" in " ".join(child.cmdline()):
+                child.send_signal(signal.SIGKILL)
+
+    def killed_at_the_third(assistant, *arguments):
+        nonlocal n_given
+        n_given += 1
+        if n_given == 3:
+            Timer(after, kill).start()
+        deliver(assistant, *arguments)
+
+    def killed_at_once(assistant):
+        kill()
+        return ready(assistant)
+
+    if after is None:
+        monkeypatch.setattr(Assistant, "ready", killed_at_once)
+    else:
+        monkeypatch.setattr(Assistant, "deliver", killed_at_the_third)
+    assert run_all() == str(sweep.Summary(finished=N))
+    assert_whole(store, N)
+    assert os.getpid() in writers(store)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_that_it_cannot_write_is_kept(store, monkeypatch, capsys):
+    monkeypatch.setattr(Assistant, "deliver", lambda assistant, store, folder, spent: deliver(store, folder))
+
+    def deliver(store, folder):
+        raise ConnectionError("no answer")
+
+    monkeypatch.setattr("src.delivery._write", lambda store, folder, *rest: deliver(store, folder))
+    summary = run_all()
+    assert f"{N} runs wait in the outbox" in summary
+    assert "stays in the outbox (no answer)" in capsys.readouterr().err
