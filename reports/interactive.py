@@ -13,7 +13,8 @@ import pandas as pd
 
 from reports.drawing import METRICS, styles_of
 from reports.numbers import Numbers
-from src.figures import Style
+from src.figures import Style, curves, tuning
+from src.figures.style import Span, log_span
 
 DASHES = ("solid", "dashed", "dotted", "dotdash", "dashdot")
 MARKERS = {
@@ -77,17 +78,9 @@ def _by_entrant(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield str(name), rows
 
 
-def _limits(group: pd.DataFrame, axis: str) -> tuple[float, float] | None:
-    """Of y on a logarithmic axis: at most ten times the start, as in the static figures; None: no such axis."""
-    y = group["estimate"].to_numpy(dtype=float)
-    y = y[np.isfinite(y)]
-    if not len(y) or y.min() <= 0:
-        return None
-    start = group.loc[group[axis] == group[axis].min(), "estimate"].to_numpy(dtype=float)
-    start = start[np.isfinite(start)]
-    top = min(y.max(), 10 * start.max()) if len(start) else y.max()
-    margin = max(top / y.min(), 1.2) ** 0.06
-    return float(y.min() / margin), float(top * margin)
+def _limits(span: Span | None) -> tuple[float, float] | None:
+    """Of y on a logarithmic axis, as in the static figures; None: no such axis."""
+    return None if span is None else (span.low / span.margin, span.high * span.margin)
 
 
 def _bands(plot: Plot, group: pd.DataFrame, columns: list[str], looks: Mapping[str, Style]) -> Plot:
@@ -100,11 +93,11 @@ def _bands(plot: Plot, group: pd.DataFrame, columns: list[str], looks: Mapping[s
 
 def _curves(found: Numbers, looks: Mapping[str, Style]) -> Iterator[Plot]:
     """x is step, epoch or gradient-equivalents, as the page's menu says: the data hold all three."""
-    curves = found.table("curves")
-    chosen = curves[curves["chosen"]] if len(curves) else curves
+    bands = found.table("curves")
+    chosen = bands[bands["chosen"]] if len(bands) else bands
     columns = ["step", "epoch", "gradients", "estimate", "low", "high"]
     for (metric, problem), group in chosen.groupby(["metric", "dataset"], sort=True) if len(chosen) else ():
-        limits = None if metric == "test/accuracy" else _limits(group, "step")
+        limits = None if metric == "test/accuracy" else _limits(curves.span_of(group, "step"))
         section = "curves" if metric == "train/loss" else "tests"
         log = (True, limits is not None)
         plot = Plot(section, problem, "step", "estimate", METRICS.get(metric, LOSS), BAND, log, limits, axes=True)
@@ -112,9 +105,9 @@ def _curves(found: Numbers, looks: Mapping[str, Style]) -> Iterator[Plot]:
 
 
 def _clocks(found: Numbers, looks: Mapping[str, Style]) -> Iterator[Plot]:
-    curves = found.table("clock_curves")
-    for (timing, problem), group in curves.groupby(["timing", "dataset"], sort=True) if len(curves) else ():
-        limits = _limits(group, "step_seconds")
+    bands = found.table("clock_curves")
+    for (timing, problem), group in bands.groupby(["timing", "dataset"], sort=True) if len(bands) else ():
+        limits = _limits(curves.span_of(group, "step_seconds"))
         remark = " (shared clock: not to be compared)" if timing == "shared" else ""
         log = (True, limits is not None)
         plot = Plot(f"clock_{timing}", problem, "step_seconds", "estimate", LOSS, BAND, log, limits, remark)
@@ -126,11 +119,9 @@ def _rates(found: Numbers, looks: Mapping[str, Style]) -> Iterator[Plot]:
     cells = found.table("cells")
     tips = [WHO, ("lr", "@lr"), *BAND[2:], ("runs", "@n, of which diverged: @diverged")]
     for problem, group in cells.groupby("dataset", sort=True) if len(cells) else ():
-        y = group[["estimate", "low", "high"]].to_numpy(dtype=float)
-        y = y[np.isfinite(y)]
-        log = bool(len(y)) and bool(y.min() > 0)
-        limits = (float(y.min() / 1.3), float(y.max() * 1.3)) if log else None
-        plot = Plot("lr", str(problem), "lr", "estimate", f"final {LOSS}", tips, (True, log), limits)
+        limits = _limits(tuning.span_of(group))
+        log = (True, limits is not None)
+        plot = Plot("lr", str(problem), "lr", "estimate", f"final {LOSS}", tips, log, limits)
         for name, rows in _by_entrant(group):
             drawn = rows.sort_values("lr")[["lr", "estimate", "low", "high", "n", "diverged"]]
             plot.add("bars", drawn, name, looks[name])
@@ -144,9 +135,9 @@ def _budgets(found: Numbers, looks: Mapping[str, Style]) -> Iterator[Plot]:
     table = found.table("best_of_k")
     tips = [WHO, ("lr tried", "@k"), ("median", "@median{0.000e0}")]
     for problem, group in table.groupby("dataset", sort=True) if len(table) else ():
-        y = group["median"].to_numpy(dtype=float)
-        log = bool((y[np.isfinite(y)] > 0).all())
-        plot = Plot("best_of_k", str(problem), "k", "median", f"final {LOSS}", tips, (False, log))
+        limits = _limits(log_span(group["median"].to_numpy(dtype=float)))
+        log = (False, limits is not None)
+        plot = Plot("best_of_k", str(problem), "k", "median", f"final {LOSS}", tips, log, limits)
         for name, rows in _by_entrant(group):
             plot.add("line", rows[["k", "median"]], name, looks[name])
         yield plot

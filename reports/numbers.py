@@ -49,8 +49,8 @@ def numbers(study: Study, selection: Selection, reference: str | None = None) ->
     """All tables. reference: the entrant that sets the targets; None: sgd, or else the first that is everywhere."""
     runs, chosen = study.runs, selection.chosen
     found = Numbers(study, selection, reference_of(selection.runs, LOSS, reference))
-    found.add("cells", lambda: _cells(runs))
-    found.add("results", lambda: _results(selection, found.table("cells"), runs))
+    found.add("cells", lambda: _cells(runs, selection.tuning))
+    found.add("results", lambda: _results(selection, runs))
     found.add("pairs", lambda: _per_problem_pairs(selection.runs))
     found.add("curves", lambda: _curves(study, chosen, selection.tuning))
     found.add("clock_curves", lambda: _clock_curves(study, chosen))
@@ -64,8 +64,11 @@ def numbers(study: Study, selection: Selection, reference: str | None = None) ->
     return found
 
 
-def _cells(runs: pd.DataFrame) -> pd.DataFrame:
-    return st.tuning_cells(runs, LOSS, set(runs["seed"]), PAIR)
+def _cells(runs: pd.DataFrame, tuning: Mapping[str, Collection[int]]) -> pd.DataFrame:
+    """Every lr on the same seeds: those that it was chosen on, or all where nothing was."""
+    problems = runs.groupby("dataset", sort=True)
+    parts = [st.tuning_cells(rows, LOSS, tuning[str(name)] or set(rows["seed"]), PAIR) for name, rows in problems]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _tuned(cells: pd.DataFrame) -> pd.DataFrame:
@@ -76,12 +79,12 @@ def _tuned(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[several]
 
 
-def _results(selection: Selection, cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+def _results(selection: Selection, runs: pd.DataFrame) -> pd.DataFrame:
     loss = st.summarise(selection.runs, PAIR, LOSS).rename(columns={"n": "seeds"})
     names = {"estimate": "loss", "low": "loss_low", "high": "loss_high"}
     table = loss.rename(columns=names).drop(columns="method")
     table = table.merge(_scores(selection.runs), on=PAIR, how="left").merge(selection.chosen, on=PAIR)
-    tried = cells.groupby(PAIR).agg(lr_tried=("lr", "nunique"), runs=("n", "sum")).reset_index()
+    tried = runs.groupby(PAIR).agg(lr_tried=("lr", "nunique"), runs=("seed", "size")).reset_index()
     named = runs.drop_duplicates(PAIR)[[*PAIR, "backend", "optimizer"]]
     table = table.merge(tried, on=PAIR).merge(named, on=PAIR)
     first = ["dataset", "entrant", "backend", "optimizer", "lr", "seeds", "loss", "loss_low", "loss_high"]

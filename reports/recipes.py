@@ -4,7 +4,7 @@ RECIPES = {
     "runs": "every run compared: its configuration, summary metrics and costs",
     "results": "src.statistics.summarise of the reported runs by dataset and entrant: final train/loss, test metric",
     "pairs": "src.statistics.pairwise of the reported runs, by data set and over those all share",
-    "cells": "src.statistics.tuning_cells over all seeds: final train/loss of every lr",
+    "cells": "src.statistics.tuning_cells over the tuning seeds, or all without any: final train/loss of every lr",
     "sensitivity": "src.statistics.sensitivity of cells, factor 2",
     "best_of_k": "src.statistics.best_of_k of cells",
     "curves": "src.statistics.summarise_curves by dataset, entrant, lr, over steps; other axes in proportion",

@@ -564,3 +564,12 @@ RUNS = runs_of(a=[1.0, 2.0], b=[3.0, 4.0])
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_sensitivity_where_the_best_loss_vanished():
+    row = st.sensitivity(
+        st.tuning_cells(grid(sgd=[3.0, 0.0, 0.0]).assign(loss=lambda t: t["loss"].clip(0).round()), "loss", range(5))
+    )
+    assert row[["best", "share", "lowest", "highest"]].to_numpy().tolist() == [[0.01, 2 / 3, 0.01, 0.1]]
+    with pytest.raises(ValueError, match="-1 is negative"):
+        st.sensitivity(pd.DataFrame({"dataset": "d", "optimizer": "o", "lr": [1.0], "estimate": [-1.0]}))

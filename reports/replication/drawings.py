@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from src.figures.style import COLOURS, PANEL, RC, log_x, log_y
+from src.figures.style import COLOURS, PANEL, RC, Span, log_x, log_y
 from src.problem.datasets.polynomials import POLYNOMIALS
 
 OURS, PUBLISHED, TRUTH = COLOURS["sgd"], COLOURS["adam"], "#444444"
@@ -54,7 +54,7 @@ def gaussian(
         _band(ax, iterations, losses)
         ax.plot(*published, "o", color=PUBLISHED, label="published", zorder=3)
         log_x(ax, iterations)
-        log_y(ax, losses.min(), losses.max())
+        log_y(ax, Span(losses.min(), losses.max()))
         _named(ax, "Training loss", "iteration", "mean squared error")
         ax.legend(loc="lower left", handlelength=1.4)
 
@@ -73,7 +73,7 @@ def taylor(epochs: np.ndarray, losses: np.ndarray, published: tuple[float, float
     def draw(ax: Axes) -> None:
         _band(ax, epochs, losses)
         ax.plot(*published, "o", color=PUBLISHED, label="published", zorder=3)
-        log_y(ax, *(np.quantile(losses, q, axis=0)[end] for q, end in ((0.005, -1), (0.995, 0))))
+        log_y(ax, Span(*(np.quantile(losses, q, axis=0)[end] for q, end in ((0.005, -1), (0.995, 0)))))
         _named(ax, "Loss per epoch", "epoch", "mean squared error")
         ax.legend(ncols=2, loc="upper right")
 

@@ -3,36 +3,42 @@
 const PLOTS = (() => {
   Bokeh.set_log_level("error");
   const described = JSON.parse(document.getElementById("plot-data").textContent);
-  const drawn = [];
+  const plots = [];
   const CLOCKS = { step: "step", epoch: "epoch", gradients: "gradient-equivalents", step_seconds: "step seconds",
     lr: "lr", k: "lr tried, k", tau: "tau: time over that of the quickest", truth: "truth" };
 
-  const source = (part) => {
+  // What is 0, or less than a logarithmic axis shows, is drawn on its lower edge; the mouse is told the value itself.
+  const drawn = (name) => `${name} drawn`;
+  const ALONG_Y = ["low", "high"];
+  const source = (part, spec) => {
     const columns = Object.entries(part.data).map(([name, values]) => [name, values.map((v) => v === null ? NaN : v)]);
     const n = columns[0][1].length;
     const data = Object.fromEntries(columns);
+    const least = spec.log[1] && spec.limits ? spec.limits[0] : -Infinity;
+    for (const name of [...ALONG_Y, spec.y]) if (data[name]) data[drawn(name)] = data[name].map((v) => Math.max(v, least));
     data.entrant = Array(n).fill(part.name);
     data.lr ??= Array(n).fill(part.lr ?? "");
     return new Bokeh.ColumnDataSource({ data });
   };
   const field = (name) => ({ field: name });
+  const level = (name) => field(drawn(name));
 
   // Each gives back what the mouse may ask about.
   const KINDS = {
     line(plot, part, spec, common) {
-      const dots = part.plain ? [] : [plot.scatter(field(spec.x), field(spec.y),
+      const dots = part.plain ? [] : [plot.scatter(field(spec.x), level(spec.y),
         { ...common, marker: part.marker, size: 6, color: part.colour })];
-      plot.line(field(spec.x), field(spec.y),
+      plot.line(field(spec.x), level(spec.y),
         { ...common, line_color: part.colour, line_width: part.plain ? 1 : 2, line_dash: part.dash });
       return dots;
     },
     band(plot, part, spec, common) {
-      plot.varea(field(spec.x), field("low"), field("high"), { ...common, fill_color: part.colour, fill_alpha: 0.13 });
-      return [plot.line(field(spec.x), field(spec.y),
+      plot.varea(field(spec.x), level("low"), level("high"), { ...common, fill_color: part.colour, fill_alpha: 0.13 });
+      return [plot.line(field(spec.x), level(spec.y),
         { ...common, line_color: part.colour, line_width: 2, line_dash: part.dash })];
     },
     bars(plot, part, spec, common) {
-      plot.segment(field(spec.x), field("low"), field(spec.x), field("high"),
+      plot.segment(field(spec.x), level("low"), field(spec.x), level("high"),
         { ...common, line_color: part.colour, line_alpha: 0.6 });
       return KINDS.line(plot, part, spec, common);
     },
@@ -40,11 +46,11 @@ const PLOTS = (() => {
       return [plot.scatter(field(spec.x), field("edge"), { ...common, marker: "x", size: 10, line_width: 2, color: part.colour })];
     },
     steps(plot, part, spec, common) {
-      return [plot.step(field(spec.x), field(spec.y), "after",
+      return [plot.step(field(spec.x), level(spec.y), "after",
         { ...common, line_color: part.colour, line_width: 2, line_dash: part.dash })];
     },
     dots(plot, part, spec, common) {
-      return [plot.scatter(field(spec.x), field(spec.y),
+      return [plot.scatter(field(spec.x), level(spec.y),
         { ...common, marker: part.marker, size: 5, color: part.colour, alpha: 0.6 })];
     },
   };
@@ -86,9 +92,9 @@ const PLOTS = (() => {
     const plot = empty(spec);
     scaled(plot, spec, spec.x);
     const asked = spec.parts.flatMap((part) =>
-      KINDS[part.kind](plot, part, spec, { source: source(part), name: part.name }));
+      KINDS[part.kind](plot, part, spec, { source: source(part, spec), name: part.name }));
     plot.add_tools(new Bokeh.HoverTool({ tooltips: spec.tips, renderers: asked }));
-    drawn.push({ plot, spec });
+    plots.push({ plot, spec });
     return Bokeh.Plotting.show(plot, document.getElementById(`plot-${i}`));
   };
 
@@ -98,19 +104,19 @@ const PLOTS = (() => {
       await draw(spec, i);
       await new Promise((next) => setTimeout(next));
     }
-    document.body.dataset.drawn = String(drawn.length);
+    document.body.dataset.drawn = String(plots.length);
   })();
 
   const hidden = new Set();
   const show = async (name, shown) => {
     if (shown) hidden.delete(name); else hidden.add(name);
     await done;
-    for (const { plot } of drawn)
+    for (const { plot } of plots)
       for (const part of plot.renderers) if (part.name === name) part.visible = !hidden.has(name);
   };
   const along = async (axis) => {
     await done;
-    for (const { plot, spec } of drawn.filter(({ spec }) => spec.axes)) {
+    for (const { plot, spec } of plots.filter(({ spec }) => spec.axes)) {
       for (const part of plot.renderers) part.glyph.x = field(axis);
       plot.below[0].axis_label = CLOCKS[axis];
       scaled(plot, spec, axis);

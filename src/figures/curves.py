@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from src.figures.style import Style, line_handles, log_x, log_y, panels
+from src.figures.style import Span, Style, line_handles, log_span, log_x, log_y, panels
 
 AXIS_LABELS = {
     "step": "step",
@@ -56,12 +56,13 @@ def draw_band(ax: Axes, band: pd.DataFrame, axis: str, **line) -> None:
 
 
 def scale(ax: Axes, group: pd.DataFrame, axis: str) -> None:
-    """Logarithmic axes; y stops at ten times the start, so that a band that diverges does not flatten the rest."""
+    """Logarithmic axes."""
     log_x(ax, group[axis].to_numpy(dtype=float))
-    y = group["estimate"].to_numpy(dtype=float)
-    y = y[np.isfinite(y)]
-    if not len(y) or y.min() <= 0:
-        return
+    log_y(ax, span_of(group, axis))
+
+
+def span_of(group: pd.DataFrame, axis: str) -> Span | None:
+    """Of y: at most ten times the start, so that a band that diverges does not flatten the rest."""
     start = group.loc[group[axis] == group[axis].min(), "estimate"].to_numpy(dtype=float)
     start = start[np.isfinite(start)]
-    log_y(ax, y.min(), min(y.max(), 10 * start.max()) if len(start) else y.max())
+    return log_span(group["estimate"].to_numpy(dtype=float), 10 * start.max() if len(start) else np.inf)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil, floor
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
 # Okabe & Ito (2008) first, for the rules met most; then Paul Tol's muted set, all darker than the page by 3 : 1
 # or drawn with a marker. The colour of a name never depends on which others are drawn.
@@ -64,6 +64,7 @@ RC = {
     "xtick.minor.size": 0,
     "ytick.minor.size": 0,
 }
+DECADES = 12  # that an axis has above 0: what is smaller than that beside the largest is as good as 0
 PANEL = (3.1, 2.35)  # inches
 COLUMNS = 3
 METADATA: dict[str, dict[str, str | None]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
@@ -189,30 +190,55 @@ def log_x(ax: Axes, x: np.ndarray) -> None:
     _ticks(ax.xaxis, [*zero, *log_ticks(low, high, 4)])
 
 
-def log_y(ax: Axes, low: float, high: float) -> None:
-    """A logarithmic axis from low to high, both positive."""
-    margin = max(high / low, 1.2) ** 0.06
-    ax.set_ylim(low / margin, high * margin)  # before the scale: it would look for limits of its own
-    ax.set_yscale("log")
-    _ticks(ax.yaxis, log_ticks(low / margin, high * margin, 5))
+class Span(NamedTuple):
+    """What a logarithmic axis shows: low to high, both positive, and 0 too where a value is 0."""
+
+    low: float
+    high: float
+    zero: bool = False
+
+    @property
+    def margin(self) -> float:
+        """The factor by which the axis goes on at either end."""
+        return max(self.high / self.low, 1.2) ** 0.06
 
 
-def span_y(ax: Axes, values: np.ndarray) -> None:
-    """A logarithmic axis over all finite values if they are positive; else the axis stays as it is."""
+def log_span(values: np.ndarray, top: float = np.inf) -> Span | None:
+    """All finite values up to `top`; with 0 among them at most DECADES. None: no logarithmic axis can show them."""
     finite = values[np.isfinite(values)]
-    if len(finite) and finite.min() > 0:
-        log_y(ax, finite.min(), finite.max())
+    positive = finite[finite > 0]
+    if not len(positive) or finite.min() < 0:
+        return None
+    low, high, zero = positive.min(), positive.max(), bool(finite.min() == 0)
+    high = max(low, min(high, top))
+    return Span(float(max(low, high / 10**DECADES) if zero else low), float(high), zero)
+
+
+def log_y(ax: Axes, span: Span | None) -> None:
+    """A logarithmic axis, below which 0 has a place of its own; without a span the axis stays as it is."""
+    if span is None:
+        return
+    bottom, top = span.low / span.margin, span.high * span.margin
+    ax.set_ylim(0 if span.zero else bottom, top)  # before the scale: it would look for limits of its own
+    if span.zero:
+        ax.set_yscale("symlog", linthresh=bottom, linscale=0.4)
+    else:
+        ax.set_yscale("log")
+    _ticks(ax.yaxis, [0.0] * span.zero + log_ticks(bottom, top, 5))
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Whole decades between two numbers, thinned; 1, 2 and 5 times them where there are fewer than two."""
+    """Whole decades between two numbers, thinned; where these are too few, 1, 2 and 5 times them, or round numbers."""
     first, last = ceil(np.log10(low) - 1e-9), floor(np.log10(high) + 1e-9)
     decades = list(range(first, last + 1))
     if len(decades) >= 2:
         return [10.0**d for d in decades[:: ceil(len(decades) / most)]]
     fine = [m * 10.0**d for d in range(first - 1, last + 2) for m in (1, 2, 5)]
     inside = [tick for tick in fine if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
-    return inside if len(inside) >= 2 else [float(f"{low:.2g}"), float(f"{high:.2g}")]
+    if len(inside) >= 2:
+        return inside
+    even = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(f"{tick:.6g}") for tick in even if low <= tick <= high]
 
 
 def _ticks(axis: Axis, ticks: list[float]) -> None:

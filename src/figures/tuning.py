@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from src.figures.style import Style, line_handles, log_x, panels, span_y
+from src.figures.style import Span, Style, line_handles, log_span, log_x, log_y, panels
 
 DIVERGED: dict[str, dict[str, Any]] = {
     "diverged (half or more)": {"marker": "X", "linestyle": "none", "color": "#555555"},
@@ -32,7 +32,7 @@ def loss_against_lr(cells: pd.DataFrame, y_label: str, found: Mapping[str, Style
         for name, cell in group.groupby("entrant", sort=True):
             _draw_cells(ax, cell.sort_values("lr"), found[str(name)])
         log_x(ax, group["lr"].to_numpy(dtype=float))
-        span_y(ax, _shown(group))
+        log_y(ax, span_of(group))
 
     legend = line_handles(found, cells["entrant"], marker=True)
     median = ~np.isfinite(cells["estimate"].astype(float))
@@ -43,11 +43,11 @@ def loss_against_lr(cells: pd.DataFrame, y_label: str, found: Mapping[str, Style
     return panels(cells, "dataset", draw, "lr", y_label, legend, note)
 
 
-def _shown(cells: pd.DataFrame) -> np.ndarray:
-    """What the axis spans: medians, but for those that all but diverged, which would leave no room for the others."""
+def span_of(cells: pd.DataFrame) -> Span | None:
+    """Of y: medians, but for those that all but diverged, which would leave no room for the others."""
     y = cells["estimate"].to_numpy(dtype=float)
-    finite = y[np.isfinite(y)]
-    return finite[finite <= 1e3 * np.median(finite)] if len(finite) else finite
+    positive = y[np.isfinite(y) & (y > 0)]
+    return log_span(y, 1e3 * np.median(positive) if len(positive) else np.inf)
 
 
 def _draw_cells(ax: Axes, cells: pd.DataFrame, style: Style) -> None:
@@ -73,7 +73,7 @@ def best_of_k(table: pd.DataFrame, y_label: str, found: Mapping[str, Style], not
             style = found[str(name)]
             y = line["median"].to_numpy(dtype=float)
             ax.plot(line["k"], np.where(np.isfinite(y), y, np.nan), marker=style.marker, **style.line)
-        span_y(ax, group["median"].to_numpy(dtype=float))
+        log_y(ax, log_span(group["median"].to_numpy(dtype=float)))
         ax.set_xticks(range(1, int(group["k"].max()) + 1, max(1, int(group["k"].max()) // 6)))
 
     legend = line_handles(found, table["entrant"], marker=True)

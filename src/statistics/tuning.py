@@ -138,7 +138,7 @@ def sensitivity(
 
     share: fraction of the grid whose median is within `factor` of the best (loss <= factor * best, or
     score >= best / factor). lowest to highest: the unbroken range around the best where that holds, and its
-    width in decades; nothing outside the grid is claimed. Values must be positive.
+    width in decades; nothing outside the grid is claimed. Values may not be negative; of a best of 0 every factor is 0.
     """
     keys = columns_of(by)
     require(cells, *keys, setting, "estimate")
@@ -149,8 +149,8 @@ def sensitivity(
     for key, index in sorted_groups(cells, keys):
         grid = cells.iloc[index].sort_values(setting)
         x = grid["estimate"].to_numpy(dtype=float)
-        if (x[np.isfinite(x)] <= 0).any():
-            raise ValueError(f"column 'estimate': {x.min():g} is not positive, so no factor of it says anything")
+        if (x[np.isfinite(x)] < 0).any():
+            raise ValueError(f"column 'estimate': {x.min():g} is negative, so no factor of it says anything")
         tuned = _range(grid[setting].to_numpy(dtype=float), -x if better == "higher" else x, factor, better)
         rows.append(dict(zip(keys, key, strict=True)) | tuned)
     return pd.DataFrame(rows)
