@@ -55,6 +55,7 @@ def numbers(study: Study, selection: Selection, reference: str | None = None) ->
     found.add("curves", lambda: _curves(study, chosen, selection.tuning))
     found.add("clock_curves", lambda: _clock_curves(study, chosen))
     found.add("step_cost", lambda: _step_cost(runs))
+    found.add("agreement", lambda: st.agreement(study.curves, runs, ["dataset", "rule"]))
     found.add("sensitivity", lambda: st.sensitivity(found.table("cells"), PAIR))
     found.add("best_of_k", lambda: st.best_of_k(_tuned(found.table("cells")), PAIR))
     found.add("fairness", lambda: _fairness(study, selection))

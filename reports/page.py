@@ -14,6 +14,7 @@ from reports import interactive, sentences, tables
 from reports.drawing import styles_of
 from reports.numbers import Numbers
 from reports.recipes import RECIPES
+from src.statistics.agreement import TOLERANCE
 
 TEMPLATES = Path(__file__).parent / "templates"
 BOKEH = Path(bokeh.__file__).parent / "server" / "static" / "js"
@@ -40,6 +41,7 @@ def page(found: Numbers, written: dict[str, str], figures: Path, about: str, not
         **_plots(found),
         **_words(found, notes),
         **_tables(found, written, mlflow),
+        tolerance=TOLERANCE,
         ranks_image=_embedded(figures / "ranks.svg"),
     )
 
@@ -120,6 +122,7 @@ def _tables(found: Numbers, written: dict[str, str], mlflow: str) -> dict[str, A
         "pairs": tables.pairs(give("pairs")),
         "times": tables.times(give("time_to_target")),
         "step_cost": tables.step_cost(give("step_cost")),
+        "agreement": tables.agreement(give("agreement")),
         "sensitivity": tables.plain(give("sensitivity"), sensitive),
         "scores": tables.plain(give("profile_score"), scored),
         "rank_pairs": tables.plain(give("rank_pairs"), ranked | {"nemenyi": "Nemenyi", "wilcoxon": "Wilcoxon"}),

@@ -10,6 +10,7 @@ RECIPES = {
     "curves": "src.statistics.summarise_curves by dataset, entrant, lr, over steps; other axes in proportion",
     "clock_curves": "src.statistics.summarise_curves over step_seconds, of the reported lr",
     "step_cost": "src.statistics.summarise of step_seconds / steps, of isolated runs",
+    "agreement": "src.statistics.agreement of train/loss, each backend against numpy on the same seeds and lr",
     "targets": "src.statistics.interpolated_targets of the reference entrant",
     "hits": "src.statistics.first_hits of train/loss on each clock",
     "time_to_target": "src.statistics.time_to_target and expected_runtime of hits",

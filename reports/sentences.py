@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from reports.numbers import Numbers
+from src.statistics.agreement import FIRST, TOLERANCE
 
 SAME = "indistinguishable"
 
@@ -108,7 +109,25 @@ def _details(beaten: list[str], alike: list[str], silent: list[str]) -> list[str
 
 
 def overall(found: Numbers) -> list[str]:
-    """Over the problems that all the ranked entrants share."""
+    """Over the problems that all the ranked entrants share; and whether backends agree."""
+    return _ranked(found) + _agreeing(found.table("agreement"))
+
+
+def _agreeing(table: pd.DataFrame) -> list[str]:
+    """Backends that are the same trajectory, and those that are not."""
+    said = []
+    for against, rows in table.groupby("against", sort=True) if len(table) else ():
+        same = rows.groupby("backend", sort=True).filter(lambda of_one: (of_one["first"] <= TOLERANCE).all())
+        if len(same):
+            most = f"{same['first'].max():.0e} (relative) over the first {FIRST} steps"
+            said.append(f"{listed(sorted(set(same['backend'])))} and {against}: training losses agree to {most}.")
+        for row in rows[rows["first"] > TOLERANCE].itertuples():
+            where = f"{row.dataset}, {row.rule}: from step {row.parts_at:.0f}, by {row.first:.0e} (relative)"
+            said.append(f"{row.backend} leaves the trajectory of {against} on {where} in the first {FIRST} steps.")
+    return said
+
+
+def _ranked(found: Numbers) -> list[str]:
     ranks, pairs = found.table("ranks"), found.table("rank_pairs")
     if ranks.empty or pairs.empty:
         return []

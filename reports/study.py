@@ -25,7 +25,8 @@ CELL = ["dataset", "entrant", "lr"]
 
 @dataclass(frozen=True)
 class Study:
-    """Runs that can be compared. `runs`: one per cell and seed; its `dataset` is the problem's label."""
+    """Runs that can be compared. `runs`: one per cell and seed; its `dataset` is the problem's label, its `rule` the
+    entrant's but for the backend."""
 
     runs: pd.DataFrame
     curves: pd.DataFrame
@@ -49,6 +50,7 @@ def study(results: Results, compared: Sequence[str] = COMPARED) -> Study:
         data=runs["dataset"],
         dataset=_problems(runs, [name for name in varied if name not in own]),
         entrant=_entrants(runs, own, compared),
+        rule=_entrants(runs, *([n for n in names if n.partition(".")[0] != "backend"] for names in (own, compared))),
         gradients=_gradients(results),
     )
     kept = _once(labelled)

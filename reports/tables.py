@@ -8,6 +8,7 @@ import pandas as pd
 
 from reports.numbers import PAIR, Numbers
 from reports.sentences import interval, number
+from src.statistics.agreement import FIRST
 
 RUN_COLUMNS = {
     "name": "run", "dataset": "problem", "entrant": "entrant", "lr": "lr", "seed": "seed", "status": "status",
@@ -89,6 +90,25 @@ def step_cost(table: pd.DataFrame) -> dict[str, Any]:
         for row in table.itertuples()
     ]
     return shown(["problem", "entrant", "runs", "microseconds per step"], body)
+
+
+def agreement(table: pd.DataFrame) -> dict[str, Any]:
+    head = [
+        "problem",
+        "optimizer",
+        "backend",
+        "against",
+        "pairs",
+        f"first {FIRST} steps",
+        "all steps",
+        "apart from step",
+    ]
+    body = []
+    for row in table.itertuples():
+        parts_at = "never" if np.isnan(row.parts_at) else f"{row.parts_at:.0f}"
+        named = [row.dataset, row.rule, row.backend, row.against, str(row.n)]
+        body.append([*named, f"{row.first:.1e}", f"{row.all:.1e}", parts_at])
+    return shown(head, body)
 
 
 def confusions(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -114,9 +114,16 @@ class Dask:
                 client = distributed.Client(self.address, **({} if self.address else here))
             with client:  # Dask itself gives lost work to other workers
                 futures = {client.submit(attempt, task, work, pure=False): work for work in works}
+                blamed = []
                 for future in distributed.as_completed(list(futures)):
-                    yield futures.pop(future), _result(future)
+                    work = futures.pop(future)
+                    if isinstance(future.exception(), distributed.KilledWorker):
+                        blamed.append(work)
+                    else:
+                        yield work, _result(future)
                     future.release()  # or Dask would keep the result, and compute it again if its worker is lost
+                for work in blamed:  # perhaps it only waited where another was at fault: now it is alone
+                    yield work, _result(client.submit(attempt, task, work, pure=False))
 
 
 @dataclass(frozen=True, kw_only=True)

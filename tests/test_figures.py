@@ -15,7 +15,7 @@ def test_a_loss_of_0_leaves_the_axis_logarithmic_and_has_its_place_below():
     cells = cells.assign(dataset="d", entrant="sgd", low=cells["estimate"], high=cells["estimate"])
     (axes,) = tuning.loss_against_lr(cells, "loss", {"sgd": Style("black")}).axes
     assert axes.get_ylim()[0] == 0 and 3 < axes.get_ylim()[1] < 1e4
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "10⁻³", "0.01", "0.1", "1"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "10⁻³", "0.1", "10", "1000"]
 
 
 @pytest.mark.parametrize(

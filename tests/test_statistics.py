@@ -573,3 +573,36 @@ def test_sensitivity_where_the_best_loss_vanished():
     assert row[["best", "share", "lowest", "highest"]].to_numpy().tolist() == [[0.01, 2 / 3, 0.01, 0.1]]
     with pytest.raises(ValueError, match="-1 is negative"):
         st.sensitivity(pd.DataFrame({"dataset": "d", "optimizer": "o", "lr": [1.0], "estimate": [-1.0]}))
+
+
+def trajectories(**curves: list[float]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Curves and runs: one run for each backend, recorded at steps 0, 100 and 300."""
+    runs = pd.DataFrame({"run_id": list(curves), "backend": list(curves), "dataset": "d", "lr": 0.1, "seed": 0})
+    parts = [
+        pd.DataFrame({"run_id": name, "step": [0, 100, 300], "metric": "train/loss", "value": x})
+        for name, x in curves.items()
+    ]
+    return pd.concat(parts), runs
+
+
+@pytest.mark.parametrize(
+    ("other", "first", "every", "parts_at"),
+    [
+        ([3.0, 2.0, 1.0], 0.0, 0.0, np.nan),
+        ([3.0, 2.0 + 2e-12, 1.1], 1e-12, 0.1, 300),
+        ([3.0, 2.5, 1.0], 0.25, 0.25, 100),
+        ([3.0, np.inf, 1.0], np.inf, np.inf, 100),
+    ],
+)
+def test_backends_agree_or_part(other, first, every, parts_at):
+    row = st.agreement(*trajectories(jax=other, numpy=[3.0, 2.0, 1.0]), "dataset").iloc[0]
+    assert (row["backend"], row["against"], row["n"], row["records"]) == ("jax", "numpy", 1, 3)
+    np.testing.assert_allclose([row["first"], row["all"], row["parts_at"]], [first, every, parts_at], rtol=1e-3)
+
+
+def test_only_runs_that_differ_in_their_backend_alone_are_compared():
+    curves, runs = trajectories(jax=[1.0] * 3, taylor=[1.0] * 3, numpy=[2.0] * 3)
+    assert list(st.agreement(curves, runs, "dataset")["backend"]) == ["jax", "taylor"]
+    assert list(st.agreement(curves, runs[runs["backend"] != "numpy"], "dataset")["against"]) == ["jax"]
+    assert st.agreement(curves, runs.assign(seed=[0, 1, 2]), "dataset").empty
+    assert st.agreement(curves, runs[runs["backend"] == "jax"], "dataset").empty

@@ -11,12 +11,14 @@ is the same start and the same batches for all.
 | which of two is better, by how much, how sure? | `pairs`, over many data sets `ranks` |
 | how long until a shared target is reached? | `targets`, `runtimes`, over many problems `profiles` |
 | which learning rate, and how much does it matter? | `tuning`, `cautions` |
+| do backends follow the same curve? | `agreement` |
 | what did it cost, and was everyone given the same? | `cost`, `fairness` |
 
 A diverged run is never dropped: it is the worst there is (`frames`). How often the intervals hold the truth,
 and the tests err, was measured: tests/COVERAGE.md.
 """
 
+from src.statistics.agreement import agreement
 from src.statistics.cautions import tuning_warnings
 from src.statistics.cost import Cost, gradient_equivalents
 from src.statistics.curves import summarise_curves
@@ -31,6 +33,7 @@ from src.statistics.tuning import best_of_k, best_setting, held_out, sensitivity
 
 __all__ = [
     "Cost",
+    "agreement",
     "average_ranks",
     "best_of_k",
     "best_setting",
