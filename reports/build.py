@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 PAGE = "index.html"
 LARGE = 100_000  # rows of a table from which on it is written as parquet
 DRAWN = ("train/loss", "test/accuracy", "test/rmse")  # the curves that are read
-COMPARED = "backend,optimizer,schedule"
-GROUPS = (*COMPARED.split(","), "init", "batching", "model")
+GROUPS = ("backend", "optimizer", "schedule", "init", "batching", "model")
 
 
 def build(found: "Results", output: Path, arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
@@ -169,7 +168,9 @@ def parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=ROOT / "reports" / "output", help="folder; an earlier report there is replaced"
     )
     options.add_argument(
-        "--compared", type=_groups, default=COMPARED, help=f"groups that make an entrant; default: {COMPARED}"
+        "--compared",
+        type=_groups,
+        help="groups that make an entrant; default: backend,optimizer,schedule; if none varies, init,batching,model",
     )
     options.add_argument("--tuning-seeds", type=_seeds, help="seeds to choose lr on, e.g. 0-4; default: found out")
     options.add_argument("--reference", help="entrant that the shared targets come from; default: sgd")

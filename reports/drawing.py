@@ -24,8 +24,10 @@ Job = tuple[str, Callable[[], Figure]]
 
 
 def styles_of(found: Numbers) -> dict[str, figures.Style]:
-    """One style per entrant; the colour is the optimizer's."""
+    """One style per entrant; the colour is the optimizer's where optimizers are compared, or backends."""
     runs = found.study.runs.drop_duplicates("entrant")
+    if not {"optimizer", "backend"} & set(found.study.compared):
+        return figures.styles_in_order(runs["entrant"])
     names = runs["optimizer"].where(runs["optimizer"] != "none", runs["backend"])
     return figures.styles(dict(zip(runs["entrant"], names, strict=True)))
 
@@ -116,7 +118,10 @@ def _tuning(found: Numbers, looks: dict[str, figures.Style], unfair: str) -> Ite
 
 def _targets(found: Numbers, looks: dict[str, figures.Style], unfair: str) -> Iterator[Job]:
     ecdf, survival, profile = (found.table(name) for name in ("runtime_ecdf", "survival", "profile"))
+    sizes = found.table("batch_size")
     shared = f"targets shared by all, from what {found.reference} reaches" + unfair
+    if len(sizes):
+        yield "batch_size", partial(figures.against_batch_size, sizes, "marker: median; bar: 95 % interval; " + shared)
     if len(ecdf):
         yield "targets_reached", partial(figures.reached, ecdf, looks, shared)
     if len(survival):

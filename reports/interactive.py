@@ -19,7 +19,7 @@ from src.figures.style import Span, log_span
 DASHES = ("solid", "dashed", "dotted", "dotdash", "dashdot")
 MARKERS = {
     "o": "circle", "s": "square", "^": "triangle", "D": "diamond", "v": "inverted_triangle", "P": "plus",
-    "X": "x", "<": "hex", ">": "square_pin", "h": "triangle_pin", "p": "star", "*": "asterisk", "d": "cross",
+    "<": "hex", ">": "square_pin", "h": "triangle_pin", "p": "star", "*": "asterisk", "d": "cross",
 }  # fmt: skip
 CLOCKS = {"step": "step", "epoch": "epoch", "gradients": "gradient-equivalents", "step_seconds": "step seconds"}
 LOSS = "training loss"

@@ -244,6 +244,7 @@ def _time(found: Numbers) -> None:
         return
     by = ["clock", "dataset", "level", "entrant"]
     found.add("time_to_target", lambda: _times(hits, by))
+    found.add("batch_size", lambda: _by_batch_size(found))
     found.add("runtime_ecdf", lambda: _reached(hits))
     found.add("survival", lambda: st.survival(hits[hits["level"] == max(LEVELS)], by))
     found.add("profile_ratios", lambda: _ratios(found))
@@ -270,6 +271,17 @@ def _times(hits: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     ert = st.expected_runtime(hits, by).rename(columns={"estimate": "ert", "low": "ert_low", "high": "ert_high"})
     median = st.time_to_target(hits, by).rename(columns={"estimate": "median"})
     return median.merge(ert[[*by, "ert", "ert_low", "ert_high"]], on=by).drop(columns="method")
+
+
+def _by_batch_size(found: Numbers) -> pd.DataFrame:
+    """Steps and epochs to each target, where batch sizes alone are compared."""
+    if found.study.compared != ("batching",) or "batching.size" not in found.study.runs:
+        raise ValueError("batch sizes are compared where nothing else is: --compared batching")
+    runs = found.study.runs.dropna(subset="batching.size").drop_duplicates("entrant")
+    size = dict(zip(runs["entrant"], runs["batching.size"].astype(int), strict=True))
+    times = found.table("time_to_target")
+    times = times[times["clock"].isin(["step", "epoch"]) & times["entrant"].isin(size)]
+    return times.assign(size=times["entrant"].map(size)).sort_values(["clock", "dataset", "level", "size"])
 
 
 def _reached(hits: pd.DataFrame) -> pd.DataFrame:

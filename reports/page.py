@@ -43,12 +43,13 @@ def page(found: Numbers, written: dict[str, str], figures: Path, about: str, not
         **_tables(found, written, mlflow),
         tolerance=TOLERANCE,
         ranks_image=_embedded(figures / "ranks.svg"),
+        size_image=_embedded(figures / "batch_size.svg"),
     )
 
 
 def _looks(found: Numbers) -> list[dict[str, str]]:
     looks = styles_of(found)
-    return [{"name": n, "colour": looks[n].colour, "dashes": SVG_DASHES[looks[n].dash]} for n in sorted(looks)]
+    return [{"name": n, "colour": looks[n].colour, "dashes": SVG_DASHES[looks[n].dash]} for n in looks]
 
 
 def _plots(found: Numbers) -> dict[str, Any]:

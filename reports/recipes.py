@@ -14,6 +14,7 @@ RECIPES = {
     "targets": "src.statistics.interpolated_targets of the reference entrant",
     "hits": "src.statistics.first_hits of train/loss on each clock",
     "time_to_target": "src.statistics.time_to_target and expected_runtime of hits",
+    "batch_size": "time_to_target on steps and epochs, with the batch size of each entrant",
     "runtime_ecdf": "src.statistics.runtime_ecdf of hits",
     "survival": "src.statistics.survival of hits, at the highest level",
     "profile_ratios": "src.statistics.performance_ratios of time_to_target, on gradient-equivalents",

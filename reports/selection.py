@@ -27,7 +27,8 @@ class Selection:
 def select(runs: pd.DataFrame, value: str, tuning_seeds: Collection[int] | None = None) -> Selection:
     """Choose by the median of `value`, lower is better, on each problem by itself.
 
-    - Seeds that were run at one lr only, after others were run at several, are held out.
+    - Where seeds were run to tune (`tracking.phase`), the others are held out; without a word on that, those that were
+      run at one lr only, after others were run at several.
     - Where all seeds were run at all lr, each tenth of the seeds (or each seed) is reported at the lr that is
       best on the others, so that no seed has a say in the lr it is reported at.
     Raises ValueError where tuning_seeds were named and nothing else can be reported on.
@@ -42,8 +43,7 @@ def select(runs: pd.DataFrame, value: str, tuning_seeds: Collection[int] | None 
 
 
 def _on_problem(runs: pd.DataFrame, value: str, named: Collection[int] | None) -> tuple[pd.DataFrame, list[int]]:
-    several = runs.groupby(["entrant", "seed"])["lr"].nunique()
-    tuning = sorted(set(several[several > 1].index.get_level_values("seed")))
+    tuning = _tuning_seeds(runs)
     if named is not None:
         return _split(runs, value, sorted(set(named) & set(runs["seed"]))), list(named)
     if not tuning:
@@ -54,6 +54,14 @@ def _on_problem(runs: pd.DataFrame, value: str, named: Collection[int] | None) -
         except ValueError:  # the other seeds were not run at the lr that was chosen
             tuning = sorted(set(runs["seed"]))
     return _crossed(runs, value), tuning
+
+
+def _tuning_seeds(runs: pd.DataFrame) -> list[int]:
+    said = runs.loc[runs["tracking.phase"] == "tuning", "seed"] if "tracking.phase" in runs else []
+    if len(said):
+        return sorted(set(said))
+    several = runs.groupby(["entrant", "seed"])["lr"].nunique()
+    return sorted(set(several[several > 1].index.get_level_values("seed")))
 
 
 def _without_choice(runs: pd.DataFrame, value: str) -> pd.DataFrame:

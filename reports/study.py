@@ -16,6 +16,7 @@ from src.results import Results
 from src.statistics import gradient_equivalents
 
 COMPARED = ("backend", "optimizer", "schedule")
+OTHERS = ("init", "batching", "model")
 SETTINGS = ("seed", "lr")
 NO_MATTER = ("force", "timing", "tracking", "record")  # cannot change what a step does, or where runs end up
 GROUPS = ("backend", "dataset", "model", "init", "batching", "schedule", "optimizer")
@@ -38,13 +39,15 @@ class Study:
         return self.runs[self.runs["run_id"].isin(run_ids)]
 
 
-def study(results: Results, compared: Sequence[str] = COMPARED) -> Study:
+def study(results: Results, compared: Sequence[str] | None = None) -> Study:
     """Label every run with its problem and entrant, and keep one run per cell and seed.
 
+    compared: the groups that make an entrant; None: COMPARED or, where nothing of these varies, what else does.
     Of runs that repeat another (forced again, or timed again), isolated clocks are kept first, then the latest.
     """
     runs = results.runs
     varied = varying(runs, results.params)
+    compared = compared or _compared(varied)
     own = [name for name in varied if name.partition(".")[0] in compared]
     labelled = runs.assign(
         data=runs["dataset"],
@@ -58,6 +61,11 @@ def study(results: Results, compared: Sequence[str] = COMPARED) -> Study:
     if len(kept) < len(runs):
         curves = curves[curves["run_id"].isin(kept["run_id"])]
     return Study(kept, curves, tuple(compared), len(runs) - len(kept))
+
+
+def _compared(varied: Sequence[str]) -> Sequence[str]:
+    groups = {name.partition(".")[0] for name in varied}
+    return COMPARED if groups & set(COMPARED) else [name for name in OTHERS if name in groups] or COMPARED
 
 
 def varying(runs: pd.DataFrame, params: Collection[str]) -> list[str]:

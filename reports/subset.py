@@ -25,7 +25,10 @@ def filled(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def reference_of(runs: pd.DataFrame, value: str, named: str | None) -> str | None:
-    """The entrant that targets are derived from: the one named, else sgd, else the first on most problems."""
+    """The entrant that targets are derived from: the one named, else sgd, else the middle one.
+
+    Of those on most problems it is the one in the middle by final loss: targets that half of them reach.
+    """
     entrants = sorted(set(runs["entrant"]))
     if named is not None:
         if named not in entrants:
@@ -35,8 +38,10 @@ def reference_of(runs: pd.DataFrame, value: str, named: str | None) -> str | Non
     coverage = usable.groupby("entrant")["dataset"].nunique()
     if coverage.empty:
         return None
-    widest = sorted(coverage[coverage == coverage.max()].index)
-    return next((name for name in PREFERRED if name in widest), widest[0])
+    widest = coverage[coverage == coverage.max()].index
+    median = usable[usable["entrant"].isin(widest)].groupby(["dataset", "entrant"])[value].median()
+    ordered = median.groupby("dataset").rank().groupby("entrant").mean().sort_values(kind="stable").index
+    return next((name for name in PREFERRED if name in widest), ordered[len(ordered) // 2])
 
 
 def shared_targets(study: Study, runs: pd.DataFrame, reference: str | None, levels: Sequence[float]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from src.figures import tuning
-from src.figures.style import Style, log_span, log_ticks
+from src.figures.style import DASHES, Style, log_span, log_ticks, styles, styles_in_order
 
 LOSSES = [3.0, 1e-3, 0.0, 3e300, np.inf]  # of one cell after the other: it fits exactly, all but diverges, diverges
 
@@ -46,3 +46,13 @@ def test_what_a_logarithmic_axis_spans(values, span):
 )
 def test_an_axis_has_two_ticks_or_more(low, high, ticks):
     assert log_ticks(low, high, 5) == ticks
+
+
+def test_entrants_of_one_optimizer_share_its_colour_and_others_have_their_own():
+    shared = styles({"jax sgd": "sgd", "numpy sgd": "sgd"})
+    assert len({style.colour for style in shared.values()}) == 1
+    assert len({style.dash for style in shared.values()}) == 2
+    for names in (["fan_in", "he", "zeros"], [f"size={2**i}" for i in range(9)]):
+        found = styles_in_order(names)
+        assert list(found) == names
+        assert len({(style.colour, DASHES[style.dash]) for style in found.values()}) == len(names)

@@ -98,6 +98,26 @@ def test_the_report_is_shown_in_mlflow_and_is_no_run_of_the_store(uri, report, t
     assert found.unfinished == 0 and set(found.runs["status"]) == {"finished", "diverged"}
 
 
+def test_batch_sizes_are_compared_where_nothing_else_varies(tmp_path):
+    """Each with its own colour and in the order of size, and steps to target against size."""
+    sizes = ("8", "16", "100", "120")
+    common = ("dataset=iris", "batching=minibatch", "lr=0.1", "epochs=20")
+    configs = [make_config(*common, f"batching.size={size}", f"seed={seed}") for size in sizes for seed in range(5)]
+    uri = trained(tmp_path / "store", configs)
+    assert _build(uri, tmp_path / "report").returncode == 0
+    results = pd.read_csv(tmp_path / "report" / "results.csv")
+    assert set(results["dataset"]) == {"iris"}
+    assert set(results["entrant"]) == {f"size={size}" for size in sizes}
+    table = pd.read_csv(tmp_path / "report" / "batch_size.csv")
+    steps = table[(table["clock"] == "step") & (table["level"] == 0.5)].set_index("size")["median"]
+    assert list(steps.index) == [int(size) for size in sizes]
+    assert (steps.diff().dropna() <= 0).all()
+    assert (tmp_path / "report" / "figures" / "batch_size.png").exists()
+    page = (tmp_path / "report" / "index.html").read_text()
+    places = [page.index(f'data-entrant="size={size}"') for size in sizes]
+    assert places == sorted(places)
+
+
 def test_a_diverged_run_is_counted(report):
     runs = pd.read_csv(report / "runs.csv")
     assert (runs["status"] == "diverged").sum() == 1

@@ -6,7 +6,7 @@ import pytest
 
 from reports.selection import AS_GIVEN, SAME, select
 from reports.study import study, varying
-from reports.subset import filled
+from reports.subset import filled, reference_of
 from src.results import StoreError, load
 from src.results.arrays import Files, read_curves
 from tests.harness import make_config
@@ -134,6 +134,24 @@ def test_seeds_that_took_no_part_in_tuning_are_held_out():
     chosen = select(_runs(tuned + held), "loss")
     assert sorted(chosen.runs["seed"]) == [2, 3, 4]
     assert chosen.chosen["how"].item() == "lr chosen on seeds 0-1, reported on seeds 2-4"
+
+
+def test_what_a_seed_is_for_is_believed_where_it_was_said():
+    """Tuned once more on a wider grid, in the same store: the held-out seeds now have two lr, and stay held out."""
+    tuned = [("a", lr, seed, 1 - lr) for seed in (0, 1) for lr in (0.1, 0.2, 0.3)]
+    held = [("a", lr, seed, 1 - lr) for seed in (2, 3, 4) for lr in (0.2, 0.3)]
+    runs = _runs(tuned + held).assign(**{"tracking.phase": ["tuning"] * 6 + ["evaluation"] * 6})
+    chosen = select(runs, "loss")
+    assert chosen.runs[["lr", "seed"]].to_numpy().tolist() == [[0.3, 2], [0.3, 3], [0.3, 4]]
+    assert chosen.chosen["how"].item() == "lr chosen on seeds 0-1, reported on seeds 2-4"
+
+
+def test_targets_come_from_sgd_or_from_the_entrant_in_the_middle():
+    runs = _runs([("a", 0.1, 0, 1.0), ("b", 0.1, 0, 3.0), ("c", 0.1, 0, 2.0), ("d", 0.1, 0, np.inf)])
+    assert reference_of(runs, "loss", None) == "c"
+    assert reference_of(pd.concat([runs, _runs([("sgd", 0.1, 0, 9.0)])]), "loss", None) == "sgd"
+    assert reference_of(runs, "loss", "a") == "a"
+    assert reference_of(runs.assign(loss=np.nan), "loss", None) is None
 
 
 def test_what_was_not_chosen_and_what_cannot_be_is_said():

@@ -7,7 +7,7 @@ Frames are those that `src.statistics` gives, with the problem in `dataset` and 
 | one colour per optimizer, panels, saving | `style` |
 | curves: median and interval along training, by entrant or by lr | `curves` |
 | final loss against lr, best of k trials | `tuning` |
-| runs that reached a target by when, performance profiles | `targets` |
+| runs that reached a target by when, also against batch size; performance profiles | `targets` |
 | average ranks and who can be told apart | `ranks` |
 | prediction against truth, confusion matrices | `predictions` |
 """
@@ -15,12 +15,13 @@ Frames are those that `src.statistics` gives, with the problem in `dataset` and 
 from src.figures.curves import by_entrant, by_lr
 from src.figures.predictions import confusion, prediction_against_truth
 from src.figures.ranks import critical_difference_diagram
-from src.figures.style import Style, save, styles
-from src.figures.targets import profiles, reached, surviving
+from src.figures.style import Style, save, styles, styles_in_order
+from src.figures.targets import against_batch_size, profiles, reached, surviving
 from src.figures.tuning import best_of_k, loss_against_lr
 
 __all__ = [
     "Style",
+    "against_batch_size",
     "best_of_k",
     "by_entrant",
     "by_lr",
@@ -32,5 +33,6 @@ __all__ = [
     "reached",
     "save",
     "styles",
+    "styles_in_order",
     "surviving",
 ]

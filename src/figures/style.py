@@ -1,7 +1,8 @@
 """How everything looks: one colour per optimizer, panels in a grid with one legend, files without a date."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil, floor
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
@@ -36,7 +38,7 @@ COLOURS = {
     "newton": "#332288",
 }
 SPARE = ("#117733", "#88734D", "#5D7FA3", "#A0522D", "#6A5ACD", "#7A7A7A")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p", "*", "d")
+MARKERS = ("o", "s", "^", "D", "v", "P", "<", ">", "h", "p", "*", "d")  # X is for what diverged
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)))
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -88,10 +90,28 @@ def styles(optimizers: Mapping[str, str]) -> dict[str, Style]:
     """A style by entrant, from each entrant's optimizer: its colour; entrants that share one differ in dashes."""
     seen: dict[str, int] = {}
     found = {}
-    for entrant, optimizer in sorted(optimizers.items()):
+    for entrant, optimizer in sorted(optimizers.items(), key=lambda item: natural(item[0])):
         place = seen[optimizer] = seen.get(optimizer, -1) + 1
         found[entrant] = Style(colour(optimizer), place % len(DASHES), _marker(optimizer))
     return found
+
+
+def styles_in_order(entrants: Iterable[str]) -> dict[str, Style]:
+    """A style for entrants that are no optimizers; along one scale where numbers tell them apart: size=1, size=16."""
+    ordered = sorted(entrants, key=natural)
+    shades = [*COLOURS.values(), *SPARE]
+    if len({tuple(natural(name)[::2]) for name in ordered}) == 1:
+        shades = [to_hex(shade) for shade in colormaps["viridis"](np.linspace(0, 0.9, len(ordered)))]
+    n = len(shades)
+    return {
+        name: Style(shades[i % n], i // n % len(DASHES), MARKERS[i % len(MARKERS)]) for i, name in enumerate(ordered)
+    }
+
+
+def natural(name: str) -> list[Any]:
+    """A key that sorts size=4 before size=16: words and numbers in turn, beginning with a word."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e-?\d+)?)", name)
+    return [float(part) if i % 2 else part for i, part in enumerate(parts)]
 
 
 def colour(name: str) -> str:
@@ -118,7 +138,7 @@ def panels(
 ) -> Figure:
     """One panel for each value of a column, in a grid, with one legend below for all and a note under it."""
     with rc_context(RC):
-        groups = list(frame.groupby(by, sort=True))
+        groups = sorted(frame.groupby(by), key=lambda group: natural(str(group[0])))
         columns = min(COLUMNS, len(groups))
         rows = ceil(len(groups) / columns)
         titles = [wrap(str(name), 36)[:3] for name, _ in groups]
@@ -138,7 +158,7 @@ def _sheet(rows: int, columns: int, legend: Mapping[str, Line2D], note: str, hea
     """An empty figure with its legend and note, and the height in inches that they take."""
     width = max(columns * PANEL[0], 4.2)
     note = "\n".join(wrap(note, int(width * 17)))
-    per_row = max(1, int(width / (0.62 + 0.065 * max(map(len, legend), default=1))))
+    per_row = max(1, int(width / (0.6 + 0.063 * max(map(len, legend), default=1))))
     foot = 0.17 * ceil(len(legend) / per_row) + 0.14 * len(note.splitlines()) + 0.1
     figure = Figure(figsize=(width, rows * (PANEL[1] + head) + foot))
     FigureCanvasAgg(figure)

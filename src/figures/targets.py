@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
 from src.figures.curves import AXIS_LABELS
-from src.figures.style import Style, line_handles, log_x, panels
+from src.figures.style import Style, line_handles, log_span, log_x, log_y, panels
 
 
 def reached(table: pd.DataFrame, found: Mapping[str, Style], note: str = "") -> Figure:
@@ -36,6 +39,35 @@ def surviving(table: pd.DataFrame, axis: str, found: Mapping[str, Style], note: 
 
     legend = line_handles(found, table["entrant"])
     return panels(table, "dataset", draw, AXIS_LABELS[axis], "share short of the target", legend, note)
+
+
+def against_batch_size(table: pd.DataFrame, note: str = "") -> Figure:
+    """A panel per data set and clock, a line per target: median time to it against batch size.
+
+    Dotted is perfect scaling: half the steps for twice the batch, in the same epochs (Shallue et al. 2019, fig. 1).
+    table: `clock, dataset, level, size, median, low, high`.
+    """
+    levels = sorted(table["level"].unique())
+    shades = dict(zip(levels, colormaps["viridis"](np.linspace(0, 0.85, len(levels))), strict=True))
+
+    def draw(ax: Axes, group: pd.DataFrame) -> None:
+        for level, line in group[np.isfinite(group["median"])].groupby("level", sort=True):
+            x, y = line["size"].to_numpy(dtype=float), line["median"].to_numpy(dtype=float)
+            ax.plot(x, y, marker="o", color=shades[level])
+            low, high = (line[name].to_numpy(dtype=float) for name in ("low", "high"))
+            ax.vlines(x, low, np.where(np.isfinite(high), high, y), color=shades[level], linewidth=1, alpha=0.7)
+            ideal = y[0] * x[0] / x if group["clock"].iloc[0] == "step" else np.full_like(y, y[0])
+            ax.plot(x, ideal, color=shades[level], linewidth=0.8, linestyle=":")
+        sizes = sorted(group["size"].unique())
+        ax.set_xscale("log")
+        ax.set_xticks(sizes, [str(b) if b >= 2 * a else "" for a, b in zip([0, *sizes[:-1]], sizes, strict=True)])
+        ax.xaxis.set_minor_locator(NullLocator())
+        log_y(ax, log_span(group["median"].to_numpy(dtype=float)))
+
+    legend = {f"target level {level:g}": Line2D([], [], color=shades[level], marker="o") for level in levels}
+    legend["perfect scaling"] = Line2D([], [], color="#555555", linewidth=0.8, linestyle=":")
+    named = table.assign(title=table["dataset"] + ": " + table["clock"].map({"step": "steps", "epoch": "epochs"}))
+    return panels(named, "title", draw, "batch size", "median to reach the target", legend, note)
 
 
 def profiles(table: pd.DataFrame, found: Mapping[str, Style], note: str = "") -> Figure:
