@@ -20,8 +20,10 @@ import numpy as np
 
 from benchmarks.measuring import RESULTS, Report, Row
 from benchmarks.problems import configured
+from src.assistant import Assistant
 from src.delivery import Courier
 from src.engines import Processes, Serial
+from src.leash import Leash
 from src.paths import ROOT
 from src.tracking import Stores
 from src.training import Outcome, train
@@ -150,7 +152,11 @@ def tracking(report: Report, n: int) -> None:
     config = configured("backend=numpy", "epochs=49", "record.every=1")
     (outcome,) = train([config.run(config.problem())])
     curves = {name: values for name, values in outcome.curves.items() if name not in ("train/grad_norm", CLOCK)}
-    found = {"a run": _through_courier(n, outcome, curves), "MLflow alone": _by_hand(n, curves)}
+    found = {
+        "a run": _through_courier(n, outcome, curves, assisted=False),
+        "a run, by two processes, as in a sweep of many": _through_courier(n, outcome, curves, assisted=True),
+        "MLflow alone": _by_hand(n, curves),
+    }
     lines = [[f"{value:.1f}", name] for name, value in found.items()]
     about = (
         "4 metrics of 50 points (and the clock), all params, tags, summary and ledger, and the artifacts, in SQLite; "
@@ -161,17 +167,21 @@ def tracking(report: Report, n: int) -> None:
     report.keep("tracking", found)
 
 
-def _through_courier(n: int, outcome: Outcome, curves: dict[str, np.ndarray]) -> float:
+def _through_courier(n: int, outcome: Outcome, curves: dict[str, np.ndarray], assisted: bool) -> float:
     outcome.curves = curves | {CLOCK: outcome.curves[CLOCK]}
     outcome.timing = "shared"
-    with place() as environment:
+    with place() as environment, Leash() as leash:
         os.environ["DESCENT_OUTBOX"] = environment["DESCENT_OUTBOX"]
         uri = f"tracking.uri={environment['MLFLOW_TRACKING_URI']}"
         configs = [configured("backend=numpy", f"seed={seed}", uri) for seed in range(n)]
         stores = Stores()
-        stores.of(configs[0])
+        store = stores.of(configs[0])
+        store.finished(configs)  # a sweep looks first
+        assistant = Assistant(leash, store) if assisted else None
+        if assistant:
+            assistant.ready()
         begin = perf_counter()
-        courier = Courier(stores, {"sweep": "benchmark"})
+        courier = Courier(stores, {"sweep": "benchmark"}, assistant)
         for config in configs:
             courier.take(config, outcome, 1e9, 1.0)
         courier.close()

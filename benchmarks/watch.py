@@ -61,7 +61,7 @@ def main() -> None:
     worker.train = ledgered(worker.train)
     delivery.Courier.close = timed("tracking after training", delivery.Courier.close)  # type: ignore[method-assign]
     delivery.Courier.take = timed("outbox", delivery.Courier.take)  # type: ignore[method-assign]
-    tracking.Store.deliver = timed("tracking in all, beside the rest", tracking.Store.deliver)  # type: ignore[method-assign]
+    tracking.Store.deliver = timed("tracking by this process, beside the rest", tracking.Store.deliver)  # type: ignore[method-assign]
     try:
         runpy.run_module("src.run", run_name="__main__", alter_sys=True)
     finally:
