@@ -5,7 +5,6 @@ small kernel of the same compiler on one thread. The limit is the time that a st
 after the other, which is how one core runs them.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import RESULTS, Clock, Report
+from benchmarks.measuring import RESULTS, Clock, Report, parser
 from benchmarks.problems import DIGITS, S1, S3, Work, ours
 from src.engines import one_thread_each
 
@@ -115,10 +114,7 @@ def shares(work: Work, rounds: int, loops: int) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one short workload; writes nothing")
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
+    options = parser(__doc__, "one short workload", 7).parse_args()
     report = Report("limits", "Share of the machine's limit")
     works = (S1.but("backend=jax"), DIGITS.but("backend=jax"), S3.but("dtype=float32", epochs=1000))
     Clock.of_processor()

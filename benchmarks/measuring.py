@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -176,6 +177,14 @@ class Report:
 
 def _markdown(columns: list[str], lines: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *lines)]
+
+
+def parser(about: str | None, quick: str, rounds: int) -> ArgumentParser:
+    """The options that all benchmarks have."""
+    options = ArgumentParser(description=about)
+    options.add_argument("--quick", action="store_true", help=f"{quick}; writes nothing")
+    options.add_argument("--rounds", type=int, default=rounds)
+    return options
 
 
 def refuse(error: Disagreement) -> None:

@@ -4,7 +4,6 @@ One after the other in a loop (lax.map), all vectorised together (vmap), in chun
 half of the stack. What src/backends/compiled.py chooses rests on this.
 """
 
-import argparse
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -15,7 +14,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.measuring import RESULTS, Report
+from benchmarks.measuring import RESULTS, Report, parser
 from benchmarks.problems import DIGITS, S1, S2, S3, Work
 from src.backends.base import Task
 from src.backends.compiled import CompiledMachine
@@ -92,10 +91,7 @@ def measured(work: Work, n_runs: int, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two runs of few steps; writes nothing")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    options = parser(__doc__, "two runs of few steps", 5).parse_args()
     report, n_runs = Report("stacking", "How runs are stacked on a CPU"), 2 if options.quick else 16
     lines, kept = [], {}
     for work in WORKS[:1] if options.quick else WORKS:

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import RESULTS, Clock, Disagreement, Report, Row, contest, refuse, rows
+from benchmarks.measuring import RESULTS, Clock, Disagreement, Report, Row, contest, parser, refuse, rows
 from benchmarks.problems import DIGITS, S1, S2, S3, Work, made, ours, peer, same_loss
 from src.engines import one_thread_each
 from src.paths import ROOT
@@ -165,13 +165,11 @@ def elsewhere(names: list[str], rounds: int, threads: str) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few steps in seconds; writes nothing")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", nargs="+", choices=CONTESTS, default=list(CONTESTS))
-    parser.add_argument("--threads", nargs="+", choices=("one", "all"), default=["one", "all"])
-    parser.add_argument("--into", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    given = parser(__doc__, "a few steps in seconds", 7)
+    given.add_argument("--only", nargs="+", choices=CONTESTS, default=list(CONTESTS))
+    given.add_argument("--threads", nargs="+", choices=("one", "all"), default=["one", "all"])
+    given.add_argument("--into", help=argparse.SUPPRESS)
+    options = given.parse_args()
     try:
         if options.into:
             if options.threads == ["one"]:

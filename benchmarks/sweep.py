@@ -3,7 +3,6 @@
 256 runs (16 lr x 16 seeds) of `gaussian`, 200 epochs, jax, into an empty SQLite store, timed as whole processes.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import RESULTS, Report, Row
+from benchmarks.measuring import RESULTS, Report, Row, parser
 from benchmarks.problems import configured
 from src.assistant import Assistant
 from src.delivery import Courier
@@ -234,10 +233,7 @@ def computing(engine: Any, parts: Sequence[Sequence[Any]]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the parts that take seconds; writes nothing")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    options = parser(__doc__, "the parts that take seconds", 5).parse_args()
     report = Report("sweep", "A sweep")
     if options.quick:
         composing(report, 20)

@@ -4,7 +4,6 @@ S1 in its published form, start-up against imports, a sweep's compute against a 
 the work costs.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.measuring import RESULTS, Disagreement, Lap, Report, Row, contest, refuse
+from benchmarks.measuring import RESULTS, Disagreement, Lap, Report, Row, contest, parser, refuse
 from benchmarks.problems import S1, Work, configured, ours, peer, same_loss
 from benchmarks.sweep import computing, place, seconds
 from src.engines import Processes, Serial
@@ -197,10 +196,7 @@ def compiling(report: Report) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the parts that take seconds; writes nothing")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    options = parser(__doc__, "the parts that take seconds", 5).parse_args()
     report = Report("whole", "Whole runs, start-up and growth")
     try:
         if options.quick:

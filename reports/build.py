@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from reports.apart import Apart
-from src.paths import ROOT
+from src.paths import ROOT, without_password
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,13 +65,15 @@ def _attach(uri: str, experiments: Sequence[str], given: argparse.Namespace, nam
         store = Store(uri, experiments[0] if len(experiments) == 1 else "reports")
         store.attach(about, given.output, names, (given.output / "results.md").read_text())
     except Exception as error:  # a store that can only be read: the report is there all the same
-        print(f"not attached to {uri}: {(str(error).splitlines() or [''])[0]}", file=sys.stderr)
+        said = f"not attached to {uri}: {(str(error).splitlines() or [''])[0]}"
+        print(without_password(said), file=sys.stderr)
 
 
 def _refuse_empty(found: "Results") -> None:
     if found.runs.empty:
         left = f" ({found.unfinished} not finished)" if found.unfinished else ""
-        raise ValueError(f"{found.uri}: no finished run fits{left}; start some with python -m src.run")
+        uri = without_password(found.uri)
+        raise ValueError(f"{uri}: no finished run fits{left}; start some with python -m src.run")
 
 
 def _clear(output: Path) -> None:

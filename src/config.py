@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
@@ -14,6 +13,7 @@ from annotated_types import Ge, Gt, MinLen, Predicate
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from src.optimizers import Optimizer
+from src.paths import without_password
 from src.problem.batching import Batching
 from src.problem.datasets.base import DataError
 from src.problem.initialisers import Initialiser
@@ -150,14 +150,11 @@ def parse(values: Mapping[str, Any], choices: Mapping[str, str]) -> Config:
             typed[name] = None if values[name] is None else _component(name, values[name])
         else:
             typed[name] = _typed(name, kind, values[name])
-    shown = values | {"tracking": values["tracking"] | {"uri": _without_password(typed["tracking"].uri)}}
+    uri = typed["tracking"].uri
+    shown = values | {"tracking": values["tracking"] | {"uri": uri and without_password(uri)}}
     config = Config(**typed, values=shown, choices=choices)
     _refuse_order(config)
     return config
-
-
-def _without_password(uri: str | None) -> str | None:
-    return uri and re.sub(r"(?<=://)([^:/@]*):[^@/]*@", r"\1:***@", uri)
 
 
 def refuse_optimizer(config: Config, overrides: Iterable[str]) -> None:

@@ -16,6 +16,7 @@ from src import outbox
 from src.assistant import Assistant, Lost
 from src.config import Config
 from src.outbox import Address, Parcel, Session
+from src.paths import without_password
 from src.tracking import Store, Stores, resolve
 from src.training import Outcome
 
@@ -52,7 +53,7 @@ class Attempts:
     def _note_failure(self, uri: str, what: str) -> None:
         self.failures[uri] += 1
         if self.failures[uri] <= TRIES:
-            print(f"tracking.uri={uri}: {what}", file=sys.stderr)
+            print(without_password(f"tracking.uri={uri}: {what}"), file=sys.stderr)
         if self.failures[uri] >= TRIES:
             self.quiet_until[uri] = monotonic() + PATIENCE
 

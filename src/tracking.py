@@ -19,7 +19,7 @@ from filelock import FileLock
 from src import outbox
 from src.config import Config, ConfigError
 from src.outbox import Parcel
-from src.paths import CACHE, ROOT
+from src.paths import CACHE, ROOT, without_password
 
 for name, value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -61,9 +61,8 @@ class Store:
                 self.experiment_id = self._experiment(experiment)
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ConfigError(
-                f"tracking.uri={uri}: cannot be opened ({reason}); tracking.offline=true keeps runs in the outbox"
-            ) from error
+            said = f"tracking.uri={uri}: cannot be opened ({reason}); tracking.offline=true keeps runs in the outbox"
+            raise ConfigError(without_password(said)) from error
 
     def finished(self, configs: Sequence[Config]) -> dict[str, float | None]:
         """Final train/loss (None: diverged), by identity, of the runs that the store holds complete.

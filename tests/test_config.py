@@ -133,3 +133,12 @@ def test_what_was_parsed_can_be_parsed_again():
     for backend in choices("backend"):
         config = make_config(f"backend={backend}")
         assert parse(config.values, config.choices) == config
+
+
+def test_no_complaint_shows_a_password():
+    from src.results.store import StoreError
+    from src.tracking import Store
+
+    with pytest.raises(ConfigError, match=r"tracking.uri=http://me:\*\*\*@127.0.0.1:1: cannot be opened"):
+        Store("http://me:secret@127.0.0.1:1", "optimizers")
+    assert "secret" not in str(StoreError("uri=postgresql://me:secret@host/db: cannot be read"))

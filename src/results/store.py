@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
+from src.paths import without_password
 from src.tracking import resolve
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ STATUSES = ("finished", "diverged")
 
 class StoreError(ValueError):
     """A store that cannot be read, in one line."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(without_password(said))
 
 
 def connect(uri: str) -> "MlflowClient":
