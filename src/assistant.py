@@ -34,12 +34,15 @@ class Assistant:
     def deliver(self, store: Store, folder: Path, spent: float) -> None:
         """As Store.deliver, there. Whatever that raises: the run is in its folder again. Raises Lost."""
         session = self.begun.result()
-        given = folder.rename(session / folder.name)
+        try:
+            given = folder.rename(session / folder.name)
+        except OSError as error:  # gone so long that others have tidied up after it
+            raise Lost from error
         try:
             self.pool.submit(_deliver, store.uri, store.experiment, store.visit, given, folder, spent).result()
         except BrokenExecutor as error:
             outbox.reclaim(session, folder.parent)
-            raise Lost("the process that was to write it is gone") from error
+            raise Lost from error
 
     def close(self) -> None:
         """Leave the outbox."""

@@ -82,6 +82,7 @@ class Courier:
         self.attempts = Attempts()
         self.due: set[Path] = set()  # in the outbox, to be delivered
         self.live: dict[Address, Live] = {}
+        self.shown: set[Address] = set()  # runs that are or will be live: what is written of them is written in turn
         self.kept = 0  # runs that stay in the outbox
 
     def take(self, config: Config, outcome: Outcome, started: float, wall: float) -> None:
@@ -95,16 +96,19 @@ class Courier:
         self.due.add(folder)
         if outcome.timing == "isolated":
             self.thread.submit(self._deliver, folder, spent).result()
-            return
-        self.waiting.append((folder, spent))
-        self.thread.submit(self._next)  # announced to both: whoever comes too late has nothing to do
-        self.beside.submit(self._assist)
+        elif self.assistant is None or parcel.address in self.shown:
+            self.thread.submit(self._deliver, folder, spent)
+        else:
+            self.waiting.append((folder, spent))
+            self.thread.submit(self._next)  # announced to both: whoever comes too late has nothing to do
+            self.beside.submit(self._assist)
 
     def show(self, config: Config, curves: Mapping[str, np.ndarray], started: float, wait: bool) -> None:
         """Let what has been recorded of a run be seen, before the run is finished."""
         if not config.tracking.offline:
             uri = resolve(config.tracking.uri)
             write = partial(self._show, config, curves, started)
+            self.shown.add(address(config))
             job = self.thread.submit(self.attempts.succeed, uri, f"{config.name} not shown live", write)
             if wait:
                 job.result()
@@ -153,7 +157,7 @@ class Courier:
         live = None if again else self.live.get(parcel.address)
 
         def write(store: Store) -> None:
-            if assistant and not live:
+            if assistant:
                 assistant.deliver(store, folder, spent)
             else:
                 _write(store, folder, parcel, spent, live.run_id if live else None, again)

@@ -23,8 +23,12 @@ class Leash:
 
     def pool(self) -> ProcessPoolExecutor:
         """A pool of one more process."""
-        self.pools.append(ProcessPoolExecutor(1, self.context, _on_leash, (self.theirs,)))
-        return self.pools[-1]
+        pool = ProcessPoolExecutor(1, self.context, _on_leash, (self.theirs,))
+        self.pools.append(pool)
+        pool.submit(int)  # starts the process, which has its own end of the pipe for results. Ours is of no use, and
+        # while it is open, half a result of a killed process never comes to an end
+        pool._result_queue._writer.close()  # type: ignore[attr-defined]
+        return pool
 
     def __enter__(self) -> "Leash":
         return self

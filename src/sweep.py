@@ -223,12 +223,13 @@ def _train(stacks: list[Stack], stores: Stores, summary: Summary, progress: bool
 
 
 def _assistant(leash: Leash, stacks: list[Stack], stores: Stores) -> Assistant | None:
-    """One to write beside this process, where it gains more than it costs."""
+    """One to write beside this process, where it gains more than it costs and disturbs no clock."""
     from joblib import cpu_count  # knows the limits of containers
 
     configs = [config for stack in stacks for config in stack.configs]
-    written = [config for config in configs if config.timing != "isolated" and not config.tracking.offline]
-    if len(written) < ASSISTED_FROM or cpu_count() == 1:
+    written = [config for config in configs if not config.tracking.offline]
+    disturbed = any(config.timing == "isolated" for config in configs)
+    if len(written) < ASSISTED_FROM or disturbed or cpu_count() == 1:
         return None
     return Assistant(leash, stores.of(written[0]))
 

@@ -67,18 +67,18 @@ class Store:
     def finished(self, configs: Sequence[Config]) -> dict[str, float | None]:
         """Final train/loss (None: diverged), by identity, of the runs that the store holds complete.
 
-        One query, narrowed to what all the configurations have in common.
+        One query, narrowed to what all the configurations have in common, after one for what is being written.
         """
         shared = set.intersection(*({(name, config.params[name]) for name in NARROWING} for config in configs))
         with self.alone():
             self.visit = uuid4().hex  # from here on, only what others write needs to be looked for again
             self._note().write_text(self.visit)
-        runs = self._search(
-            "tags.identity LIKE '%'", *(f"params.`{name}` = '{value}'" for name, value in sorted(shared))
-        )
-        if any(_is_being_written(run) for run in runs):
+        begun = self._search("attributes.status = 'RUNNING'", "tags.parcel LIKE '%'")  # they have no params yet
+        if any(_is_being_written(run) for run in begun):
             self.visit = None
-        return {run.data.tags["identity"]: _reached(run) for run in runs if run.info.status == "FINISHED"}
+        alike = (f"params.`{name}` = '{value}'" for name, value in sorted(shared))
+        runs = self._search("attributes.status = 'FINISHED'", "tags.identity LIKE '%'", *alike)
+        return {run.data.tags["identity"]: _reached(run) for run in runs}
 
     def deliver(
         self, folder: Path, parcel: Parcel, before: float = 0.0, live: str | None = None, again: bool = False
@@ -117,15 +117,21 @@ class Store:
         return Path(f"{self._lock()}.writer")
 
     def _claimed(self, parcel: Parcel, tags: Mapping[str, str], live: str | None) -> Any:
-        """A run to be filled, or None where another has written the same: one that is being written is waited for."""
-        until = monotonic() + OTHERS
+        """A run to be filled, or None where another has written the same: one that is being written is waited for.
+
+        Where that takes too long its run is deleted: its writer will notice, and find this one when it tries again.
+        """
+        patience: dict[str, float] = {}  # by run: until when
         while True:
             with self.alone():
                 alike = f"tags.identity = '{tags['identity']}'", "tags.parcel LIKE '%'"
                 same = [] if self._only_we_wrote() or parcel.force else self._search(*alike)
                 if any(run.info.status == "FINISHED" for run in same):
                     return None
-                if monotonic() > until or not any(_is_being_written(run) for run in same):
+                others = [run.info.run_id for run in same if _is_being_written(run)]
+                if all(monotonic() > patience.setdefault(run_id, monotonic() + OTHERS) for run_id in others):
+                    for run_id in others:
+                        self.client.delete_run(run_id)
                     return self._marked(live, tags) if live else self._create(parcel.name, parcel.started, tags)
             sleep(0.05)
 

@@ -6,7 +6,9 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from harness import CONF, make_config, run_cli
 from stores import assert_gone, assert_whole, busiest, children, finished, start_cli, stored, wait_until
 
 from src.config import ConfigError
-from src.engines import Failure, Serial, attempt
+from src.engines import Failure, Processes, Serial, attempt
 from src.paths import ROOT
 from src.worker import Stack, train_stack
 
@@ -96,6 +98,28 @@ def test_a_lost_worker_or_a_failing_work_costs_no_other(engine, tmp_path):
         assert found["attempts"]["dies always"] >= 3
     if engine != "dask":  # which may lose a result with the worker that still holds it, and compute it again
         assert found["attempts"]["fine"] == found["attempts"]["raises"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.1, 0.2, 0.3, 0.4, 0.5])
+def test_a_worker_killed_in_the_middle_of_a_large_result_is_noticed(tmp_path, after):
+    (pair,) = Processes(workers=1).run(Large(tmp_path / "tried", after), ["work"])
+    assert pair == ("work", bytes(Large.size))
+
+
+@dataclass(frozen=True)
+class Large:
+    """Kills its process a while after it has returned, the first time: while its result is being sent, with luck."""
+
+    mark: Path
+    after: float
+    size = 400_000_000
+
+    def __call__(self, work: str) -> bytes:
+        if not self.mark.exists():
+            self.mark.touch()
+            Timer(self.after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        return bytes(self.size)
 
 
 @pytest.mark.slow

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
+from threading import Thread
+from time import sleep
 
 import numpy as np
 import pytest
@@ -173,6 +175,50 @@ def test_two_sweeps_of_the_same_runs_that_take_turns_double_none(store):
         for folder in folders:
             writer.deliver(folder, outbox.read(folder))
     assert len(stored(store)) == 3
+
+
+def test_a_run_that_another_is_writing_is_waited_for_and_not_doubled(store, monkeypatch):
+    """It has no params yet, so the search for finished runs does not see it."""
+    sweep("tracking.offline=true", seeds=1)
+    (folder,) = (note.parent for note in outbox.root().glob(f"*/*/{outbox.NOTE}"))
+    config, parcel = make_config(*SMALL, "seed=0"), outbox.read(folder)
+    one, other = (Store(f"sqlite:///{store}", "optimizers") for _ in range(2))
+    monkeypatch.setattr("src.tracking._is_gone", lambda writer: False)  # as if they were two processes
+    one.finished([config])
+    fill = one._fill
+
+    def other_looks_meanwhile(*arguments):
+        assert other.finished([config]) == {} and other.visit is None
+        threads.append(Thread(target=other.deliver, args=(folder, parcel)))
+        threads[0].start()
+        sleep(0.5)
+        fill(*arguments)
+
+    threads: list[Thread] = []
+    monkeypatch.setattr(one, "_fill", other_looks_meanwhile)
+    one.deliver(folder, parcel)
+    threads[0].join()
+    assert [run.whole for run in stored(store)] == [True]
+
+
+def test_a_writer_that_does_not_go_on_is_overtaken_and_notices(store, monkeypatch):
+    sweep("tracking.offline=true", seeds=1)
+    (folder,) = (note.parent for note in outbox.root().glob(f"*/*/{outbox.NOTE}"))
+    parcel = outbox.read(folder)
+    one, other = (Store(f"sqlite:///{store}", "optimizers") for _ in range(2))
+    monkeypatch.setattr("src.tracking._is_gone", lambda writer: False)
+    monkeypatch.setattr("src.tracking.OTHERS", 0.3)
+    fill = one._fill
+
+    def stopped(*arguments):
+        other.deliver(folder, parcel)
+        fill(*arguments)
+
+    monkeypatch.setattr(one, "_fill", stopped)
+    with pytest.raises(Exception, match="active"):
+        one.deliver(folder, parcel)
+    one.deliver(folder, parcel, again=True)
+    assert [run.whole for run in stored(store)] == [True]
 
 
 def test_folders_of_others_in_the_outbox_are_left_alone():
