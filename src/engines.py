@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from logging import CRITICAL
@@ -112,7 +112,7 @@ class Dask:
         with one_thread_each():
             with _starting("dask"):
                 client = distributed.Client(self.address, **({} if self.address else here))
-            with client:  # Dask itself gives lost work to other workers
+            with _closing(client):  # Dask itself gives lost work to other workers
                 futures = {client.submit(attempt, task, work, pure=False): work for work in works}
                 blamed = []
                 for future in distributed.as_completed(list(futures)):
@@ -183,6 +183,15 @@ class Slurm:
                         yield jobs[job], _result(job)
             if not left:
                 return
+
+
+@contextmanager
+def _closing(client: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with suppress(Exception):  # Dask stumbles over a worker that it is just starting anew: all work is done by now
+            client.close()
 
 
 def _result(future: Any) -> Any:
