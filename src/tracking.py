@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cache
 from pathlib import Path
+from random import uniform
 from time import monotonic, perf_counter, sleep, time
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,6 +48,7 @@ class Store:
 
     def __init__(self, uri: str, experiment: str):
         self.uri, self.experiment = uri, experiment
+        self.far = not uri.startswith(SQLITE)  # other machines may write to it, whom no lock or note here reaches
         self.visit: str | None = None  # stands in a note beside the store until others write; None: they may have
         _spare_the_disk()
         for chatty in ("alembic", "mlflow.store.db.utils"):
@@ -111,7 +113,7 @@ class Store:
         if self.visit is None or not note.exists() or note.read_text() != self.visit:
             note.write_text(uuid4().hex)
             self.visit = None
-        return self.visit is not None and self.uri.startswith(SQLITE)  # other machines leave no note here
+        return self.visit is not None and not self.far
 
     def _note(self) -> Path:
         return Path(f"{self._lock()}.writer")
@@ -120,20 +122,30 @@ class Store:
         """A run to be filled, or None where another has written the same: one that is being written is waited for.
 
         Where that takes too long its run is deleted: its writer will notice, and find this one when it tries again.
+        Two machines may claim a run at once: who finds that another has done so steps back, for a random while.
         """
         patience: dict[str, float] = {}  # by run: until when
         while True:
             with self.alone():
-                alike = f"tags.identity = '{tags['identity']}'", "tags.parcel LIKE '%'"
-                same = [] if self._only_we_wrote() or parcel.force else self._search(*alike)
+                same = [] if self._only_we_wrote() or parcel.force else self._alike(tags["identity"])
                 if any(run.info.status == "FINISHED" for run in same):
                     return None
-                others = [run.info.run_id for run in same if _is_being_written(run)]
+                others = [run.info.run_id for run in same]
                 if all(monotonic() > patience.setdefault(run_id, monotonic() + OTHERS) for run_id in others):
                     for run_id in others:
                         self.client.delete_run(run_id)
-                    return self._marked(live, tags) if live else self._create(parcel.name, parcel.started, tags)
-            sleep(0.05)
+                    run = self._marked(live, tags) if live else self._create(parcel.name, parcel.started, tags)
+                    if parcel.force or not self.far or not self._alike(tags["identity"], but=run.info.run_id):
+                        return run
+                    self.client.delete_run(run.info.run_id)
+                    live = None
+            sleep(uniform(0.05, 0.5 if self.far else 0.1))
+
+    def _alike(self, identity: str, but: str = "") -> list[Any]:
+        """Runs of that identity that have been written or are being written; not those that still train."""
+        runs = self._search(f"tags.identity = '{identity}'", "tags.parcel LIKE '%'")
+        known = (run for run in runs if run.info.run_id != but)
+        return [run for run in known if run.info.status == "FINISHED" or _is_being_written(run)]
 
     def _marked(self, run_id: str, tags: Mapping[str, str]) -> Any:
         self._log(run_id, {}, [], tags)

@@ -5,8 +5,9 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, BrokenBarrierError, Thread
 from time import sleep
 
 import numpy as np
@@ -218,6 +219,32 @@ def test_a_writer_that_does_not_go_on_is_overtaken_and_notices(store, monkeypatc
     with pytest.raises(Exception, match="active"):
         one.deliver(folder, parcel)
     one.deliver(folder, parcel, again=True)
+    assert [run.whole for run in stored(store)] == [True]
+
+
+def test_two_machines_that_claim_a_run_at_once_write_it_once(store, monkeypatch):
+    """No lock and no note reaches from one to the other."""
+    sweep("tracking.offline=true", seeds=1)
+    (folder,) = (note.parent for note in outbox.root().glob(f"*/*/{outbox.NOTE}"))
+    parcel = outbox.read(folder)
+    monkeypatch.setattr("src.tracking._is_gone", lambda writer: False)
+    monkeypatch.setattr(Store, "alone", lambda store: nullcontext())
+    stores = [Store(f"sqlite:///{store}", "optimizers") for _ in range(3)]
+    together = Barrier(len(stores))
+
+    def create(store, *arguments, make=Store._create):
+        with suppress(BrokenBarrierError):
+            together.wait(timeout=1)
+        return make(store, *arguments)
+
+    monkeypatch.setattr(Store, "_create", create)
+    for each in stores:
+        each.far = True
+    threads = [Thread(target=each.deliver, args=(folder, parcel)) for each in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert [run.whole for run in stored(store)] == [True]
 
 
