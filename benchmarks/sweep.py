@@ -63,30 +63,23 @@ def seconds(module: str, arguments: Sequence[str], environment: dict[str, str]) 
     return perf_counter() - begin
 
 
-def stacked(n_lrs: int, n_seeds: int, rounds: int) -> dict[str, list[float]]:
+def stacked(n_lrs: int, n_seeds: int) -> dict[str, float]:
     """The sweep as it is, into an empty store: with nothing compiled before; the same again; with its program kept."""
-    found: dict[str, list[float]] = {"cold": [], "again": [], "warm": []}
-    for _ in range(rounds):
-        with place() as environment:
-            arguments = ["-m", *grid(n_lrs, n_seeds)]
-            found["cold"].append(seconds("src.run", arguments, environment))
-            found["again"].append(seconds("src.run", arguments, environment))
-            with place(JAX_COMPILATION_CACHE_DIR=environment["JAX_COMPILATION_CACHE_DIR"]) as empty:
-                found["warm"].append(seconds("src.run", arguments, empty))
-    return found
+    arguments = ["-m", *grid(n_lrs, n_seeds)]
+    with place() as environment:
+        cold, again = (seconds("src.run", arguments, environment) for _ in range(2))
+        with place(JAX_COMPILATION_CACHE_DIR=environment["JAX_COMPILATION_CACHE_DIR"]) as empty:
+            return {"cold": cold, "again": again, "warm": seconds("src.run", arguments, empty)}
 
 
-def one_by_one(few: int, more: int, rounds: int, **environment: str) -> float:
+def one_by_one(few: int, more: int, **environment: str) -> float:
     """Seconds of 256 runs by Hydra's basic launcher in one process: measured for `more`, the rest at the marginal cost
     between `few` and `more`."""
-    estimates = []
-    for _ in range(rounds):
-        with place(**environment) as own:
-            short = seconds("benchmarks.basic", ["-m", *grid(1, few)], own)
-        with place(**environment) as own:
-            long = seconds("benchmarks.basic", ["-m", *grid(1, more)], own)
-        estimates.append(long + (N_RUNS - more) * (long - short) / (more - few))
-    return median(estimates)
+    with place(**environment) as own:
+        short = seconds("benchmarks.basic", ["-m", *grid(1, few)], own)
+    with place(**environment) as own:
+        long = seconds("benchmarks.basic", ["-m", *grid(1, more)], own)
+    return long + (N_RUNS - more) * (long - short) / (more - few)
 
 
 def separately(n: int, **more: str) -> float:
@@ -98,24 +91,31 @@ def separately(n: int, **more: str) -> float:
 
 
 def whole(report: Report, rounds: int) -> None:
-    """Whole processes, side by side."""
-    ours = {name: median(times) for name, times in stacked(16, 16, rounds).items()}
-    basic, kept = one_by_one(4, 16, 1, **COLD), one_by_one(4, 16, 1)
-    apart, apart_kept = separately(8, **COLD), separately(8)
+    """Whole processes, in turns, as the machine's speed drifts."""
+    laps = [
+        stacked(16, 16)
+        | {"basic": one_by_one(4, 16, **COLD), "basic kept": one_by_one(4, 16)}
+        | {"apart": separately(4, **COLD), "apart kept": separately(4)}
+        for _ in range(rounds)
+    ]
+    cold, warm = ("cold", "nothing compiled before"), ("warm", "program kept")
     found = [
-        _row("nothing compiled before", ours["cold"], "basic launcher, each run compiled anew", basic, 8),
-        _row("program kept", ours["warm"], "basic launcher, this harness's caches helping it", kept, None),
-        _row("nothing compiled before", ours["cold"], "256 processes, each compiling", apart, 40),
-        _row("program kept", ours["warm"], "256 processes, programs kept", apart_kept, 40),
+        _row(laps, *cold, "basic", "basic launcher, each run compiled anew", 8),
+        _row(laps, *warm, "basic kept", "basic launcher, this harness's caches helping it", None),
+        _row(laps, *cold, "apart", "256 processes, each compiling", 40),
+        _row(laps, *warm, "apart kept", "256 processes, programs kept", 40),
     ]
     report.ratios("256 runs, whole process", found, "Times are of the whole sweep. " + (one_by_one.__doc__ or ""))
-    again = [[f"{ours['again']:.2f}", "the same sweep again, all finished (at most 5)"]]
-    report.table("the same again", SECONDS, again)
-    report.keep("the same again", ours)
+    again = median(lap["again"] for lap in laps)
+    report.table("the same again", SECONDS, [[f"{again:.2f}", "the same sweep again, all finished (at most 5)"]])
+    report.keep("the same again", laps)
 
 
-def _row(ours: str, mine: float, against: str, theirs: float, at_least: float | None) -> Row:
-    return Row("256 runs of gaussian", ours, against, theirs / mine, at_least, 1e6 * mine, 1e6 * theirs)
+def _row(laps: list[dict[str, float]], mine: str, ours: str, theirs: str, against: str, least: float | None) -> Row:
+    ratios = [lap[theirs] / lap[mine] for lap in laps]
+    times = [1e6 * median(lap[name] for lap in laps) for name in (mine, theirs)]
+    spread = f"{min(ratios):.3g} to {max(ratios):.3g}"
+    return Row("256 runs of gaussian", ours, against, median(ratios), least, times[0], times[1], spread)
 
 
 def split(report: Report, n_lrs: int = 16, n_seeds: int = 16) -> None:
