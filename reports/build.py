@@ -33,7 +33,7 @@ def build(found: "Results", output: Path, arguments: argparse.Namespace) -> tupl
     Raises ValueError, in one line, where nothing can be said.
     """
     from reports import drawing  # imported here, as everywhere below, so that --help and a bad value answer at once
-    from reports.numbers import LOSS, numbers
+    from reports.numbers import LOSS, Numbers, add_comparison, add_curves
     from reports.outputs import add_outputs
     from reports.page import page
     from reports.selection import select
@@ -42,12 +42,17 @@ def build(found: "Results", output: Path, arguments: argparse.Namespace) -> tupl
 
     _refuse_empty(found)
     runs = study(found, arguments.compared)
-    told = numbers(runs, select(runs.runs, LOSS, arguments.tuning_seeds), arguments.reference)
-    add_outputs(told, found)
-    told.tables = {"runs": every_run(told), **told.tables}
+    told = Numbers.of(runs, select(runs.runs, LOSS, arguments.tuning_seeds), arguments.reference)
     _clear(output)
+    drawers = drawing.Drawers(output / "figures")
+    add_curves(told)
+    drawers.start(drawing.of_curves(told))  # the most of them, drawn while the rest is computed
+    add_comparison(told)
+    add_outputs(told, found)
+    drawers.start(drawing.of_comparison(told))
+    told.tables = {"runs": every_run(told), **told.tables}
     written = _write_tables(told.tables, output)
-    figures = drawing.draw_all(told, output / "figures")
+    figures = drawers.finish()
     (output / "results.md").write_text(_markdown(results(told.table("results"))))
     html = page(told, written, output / "figures", _about(found, told), _notes(found, told), arguments.mlflow)
     (output / PAGE).write_text(html)
@@ -191,12 +196,14 @@ def main(words: Sequence[str]) -> int:
     """Build the report; 0, or 1 with one line where there is nothing to report. Exits with 2 for a bad option."""
     given = parser().parse_args([_dashed(word) for word in words])
     gc.set_threshold(500_000)  # MLflow and matplotlib make many objects and little garbage
+    import pandas  # noqa: F401 - once for both processes
+
     store = Apart()  # MLflow is read there while what is to be done with it is imported here
-    store.ask(_read, given)
+    store.ask(_find, given)
     try:
         import reports.page  # noqa: F401
 
-        found = store.answer()
+        found = _with_curves(store.answer(), store)
         shown, others = build(found, given.output, given)
     except ValueError as error:
         print(error, file=sys.stderr)
@@ -210,10 +217,20 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def _read(given: argparse.Namespace) -> "Results":
-    from src.results import load
+def _find(given: argparse.Namespace) -> "Results":
+    from src.results import find
 
-    return load(given.uri, given.experiment, given.filter, given.sweep, metrics=DRAWN)
+    return find(given.uri, given.experiment, given.filter, given.sweep)
+
+
+def _with_curves(found: "Results", store: Apart) -> "Results":
+    """Half of them is read there, half here; all there if MLflow has to be asked."""
+    from src.results import read_curves
+
+    here = len(found.runs) // 2 if found.files.local else 0
+    store.ask(read_curves, found.files, found.runs[here:], DRAWN)
+    first = read_curves(found.files, found.runs[:here], DRAWN)
+    return found.with_curves([*first, *store.answer()])
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,31 +33,54 @@ def styles_of(found: Numbers) -> dict[str, figures.Style]:
     return figures.styles(dict(zip(runs["entrant"], names, strict=True)))
 
 
-def draw_all(found: Numbers, folder: Path) -> list[str]:
-    """Write every figure that the tables give, shared out over processes; the names of those written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    todo = list(jobs(found))
-    n = min(PROCESSES, os.cpu_count() or 1) if may_fork() else 1
-    helpers = [get_context("fork").Process(target=_draw, args=(todo[i::n], folder)) for i in range(1, n)]
-    for helper in helpers:
-        helper.start()
-    _draw(todo[::n], folder)
-    for i, helper in enumerate(helpers, 1):
-        helper.join()
-        if helper.exitcode:
-            _draw(todo[i::n], folder)  # so that what is wrong is said here
-    return [name for name, _ in todo]
+class Drawers:
+    """Processes that write figures while this one goes on; where it may not fork, it writes them at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        """folder: for the files; made here."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.helpers = min(PROCESSES, os.cpu_count() or 1) - 1 if may_fork() else 0
+        self.batches: list[tuple[list[Job], Any, list[Any]]] = []
+
+    def start(self, jobs: Iterable[Job]) -> None:
+        """Begin with these."""
+        context = get_context("fork" if self.helpers else None)
+        todo, begun = list(jobs), context.Value("i", 0)
+        helpers = [context.Process(target=self._draw, args=(todo, begun)) for _ in range(self.helpers)]
+        for helper in helpers:
+            helper.start()
+        self.batches.append((todo, begun, helpers))
+
+    def finish(self) -> list[str]:
+        """Help until all are written; their names."""
+        for todo, begun, helpers in self.batches:
+            self._draw(todo, begun)
+            for helper in helpers:
+                helper.join()
+            if any(helper.exitcode for helper in helpers):
+                begun.value = 0
+                self._draw(todo, begun)  # so that what is wrong is said here
+        return [name for todo, _, _ in self.batches for name, _ in todo]
+
+    def _draw(self, todo: Sequence[Job], begun: Any) -> None:
+        while True:
+            with begun:
+                place, begun.value = begun.value, begun.value + 1
+            if place >= len(todo):
+                return
+            name, make = todo[place]
+            figures.save(make(), self.folder / name)
 
 
-def _draw(todo: Sequence[Job], folder: Path) -> None:
-    for name, make in todo:
-        figures.save(make(), folder / name)
+def of_curves(found: Numbers) -> Iterator[Job]:
+    """(file name, how to draw it) of the figures that need `add_curves` alone."""
+    return _curves(found, styles_of(found), _unfair(found))
 
 
-def jobs(found: Numbers) -> Iterator[Job]:
-    """(file name, how to draw it) of every figure."""
+def of_comparison(found: Numbers) -> Iterator[Job]:
+    """The other figures."""
     looks, unfair = styles_of(found), _unfair(found)
-    yield from _curves(found, looks, unfair)
     yield from _tuning(found, looks, unfair)
     yield from _targets(found, looks, unfair)
     yield from _outputs(found, looks)

@@ -28,6 +28,11 @@ class Numbers:
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, study: Study, selection: Selection, reference: str | None = None) -> "Numbers":
+        """No table yet. reference: the entrant that sets the targets; None: sgd, or else one in the middle."""
+        return cls(study, selection, reference_of(selection.runs, LOSS, reference))
+
     def add(self, name: str, make: Callable[[], pd.DataFrame]) -> None:
         """Keep the table, or the reason why these runs do not give it."""
         try:
@@ -45,24 +50,27 @@ class Numbers:
         return self.tables.get(name, pd.DataFrame())
 
 
-def numbers(study: Study, selection: Selection, reference: str | None = None) -> Numbers:
-    """All tables. reference: the entrant that sets the targets; None: sgd, or else the first that is everywhere."""
-    runs, chosen = study.runs, selection.chosen
-    found = Numbers(study, selection, reference_of(selection.runs, LOSS, reference))
-    found.add("cells", lambda: _cells(runs, selection.tuning))
-    found.add("results", lambda: _results(selection, runs))
-    found.add("pairs", lambda: _per_problem_pairs(selection.runs))
-    found.add("curves", lambda: _curves(study, chosen, selection.tuning))
-    found.add("clock_curves", lambda: _clock_curves(study, chosen))
-    found.add("step_cost", lambda: _step_cost(runs))
-    found.add("agreement", lambda: st.agreement(study.curves, runs, ["dataset", "rule"]))
-    found.add("sensitivity", lambda: st.sensitivity(found.table("cells"), PAIR))
-    found.add("best_of_k", lambda: st.best_of_k(_tuned(found.table("cells")), PAIR))
+def add_curves(found: Numbers) -> None:
+    """What was run, and how the loss went: the curves, and what is to be said of them."""
+    study, selection = found.study, found.selection
+    found.add("cells", lambda: _cells(study.runs, selection.tuning))
+    found.add("results", lambda: _results(selection, study.runs))
+    found.add("curves", lambda: _curves(study, selection.chosen, selection.tuning))
+    found.add("clock_curves", lambda: _clock_curves(study, selection.chosen))
     found.add("fairness", lambda: _fairness(study, selection))
     found.add("warnings", lambda: _warnings(found))
+
+
+def add_comparison(found: Numbers) -> None:
+    """Who is better, by how much and how surely; after `add_curves`."""
+    study, selection = found.study, found.selection
+    found.add("pairs", lambda: _per_problem_pairs(selection.runs))
+    found.add("step_cost", lambda: _step_cost(study.runs))
+    found.add("agreement", lambda: st.agreement(study.curves, study.runs, ["dataset", "rule"]))
+    found.add("sensitivity", lambda: st.sensitivity(found.table("cells"), PAIR))
+    found.add("best_of_k", lambda: st.best_of_k(_tuned(found.table("cells")), PAIR))
     _rank(found)
     _time(found)
-    return found
 
 
 def _cells(runs: pd.DataFrame, tuning: Mapping[str, Collection[int]]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from src.statistics import best_setting, held_out, tuning_cells
+from src.statistics import best_setting, centres, held_out
 
 KEYS = ("dataset", "entrant")
 FOLDS = 10
@@ -73,7 +73,7 @@ def _without_choice(runs: pd.DataFrame, value: str) -> pd.DataFrame:
 
 def _split(runs: pd.DataFrame, value: str, tuning: Collection[int]) -> pd.DataFrame:
     rest = sorted(set(runs["seed"]) - set(tuning))
-    best = best_setting(tuning_cells(runs, value, tuning, KEYS), KEYS)
+    best = best_setting(centres(runs, value, tuning, KEYS), KEYS)
     how = f"lr chosen on seeds {_listed(tuning)}, reported on seeds {_listed(rest)}"
     return held_out(runs, best, tuning, rest, KEYS).assign(how=how)
 
@@ -84,7 +84,7 @@ def _crossed(runs: pd.DataFrame, value: str) -> pd.DataFrame:
     parts = []
     for fold in (seeds[i::n] for i in range(n) if n > 1):
         others = [seed for seed in seeds if seed not in fold]
-        best = best_setting(tuning_cells(runs, value, others, KEYS), KEYS)
+        best = best_setting(centres(runs, value, others, KEYS), KEYS)
         parts.append(runs[runs["seed"].isin(fold)].merge(best[[*KEYS, "lr"]], on=[*KEYS, "lr"]))
     how = f"each seed at the lr that is best on the other {len(seeds) - 1}"
     if n < len(seeds):
@@ -95,7 +95,7 @@ def _crossed(runs: pd.DataFrame, value: str) -> pd.DataFrame:
 
 
 def _same(runs: pd.DataFrame, value: str) -> pd.DataFrame:
-    best = best_setting(tuning_cells(runs, value, set(runs["seed"]), KEYS), KEYS)
+    best = best_setting(centres(runs, value, set(runs["seed"]), KEYS), KEYS)
     return runs.merge(best[[*KEYS, "lr"]], on=[*KEYS, "lr"]).assign(how=SAME)
 
 

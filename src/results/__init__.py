@@ -6,19 +6,19 @@ found.curves   long: run_id, step, epoch, step_seconds, metric, value
 found.predictions(run_id), found.theta(run_id), found.config(run_id)
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 import yaml
 
 from src.results import store
-from src.results.arrays import Files, read_curves
+from src.results.arrays import Curve, Files, read_curves
 from src.results.frames import curves_frame, runs_frame
 from src.results.store import StoreError
 
-__all__ = ["Results", "StoreError", "load"]
+__all__ = ["Results", "StoreError", "find", "load", "read_curves"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,12 @@ class Results:
     experiments: tuple[str, ...]
     params: tuple[str, ...]  # the columns of runs that are configuration
     files: Files = field(repr=False)
+
+    def with_curves(self, read: Sequence[Curve]) -> "Results":
+        """With the curves of each run, in the order of `runs`."""
+        passes = [float(curve["epoch"][-1]) for curve in read]  # over the training set, until the last record
+        runs = self.runs.assign(steps=[int(curve["step"][-1]) for curve in read], passes=passes)
+        return replace(self, runs=runs, curves=curves_frame(runs["run_id"], read))
 
     def predictions(self, run_id: str) -> dict[str, np.ndarray]:
         """`prediction` and `truth` on the test set, each (n_test, n_outputs); empty where none were kept."""
@@ -61,24 +67,23 @@ def load(
     Raises StoreError, in one line, for a store that does not exist or cannot be read, an unknown experiment
     and a filter that MLflow refuses.
     """
+    found = find(uri, experiment, filter, sweep)
+    return found.with_curves(read_curves(found.files, found.runs, metrics))
+
+
+def find(uri: str | None, experiment: str | None, query: str, sweep: str | None) -> Results:
+    """As `load`, but for the curves: the tables of runs alone."""
     client = store.connect(store.resolve(uri))
     experiments = store.experiments(client, experiment)
-    found = store.search(client, list(experiments), filter, sweep)
+    found = store.search(client, list(experiments), query, sweep)
     whole = [run for run in found if store.is_whole(run)]
-    files = Files(client.tracking_uri, {run.info.run_id: run.info.artifact_uri for run in whole})
     runs = runs_frame(whole, experiments)
-    read = read_curves(files, runs, metrics)
     return Results(
         uri=client.tracking_uri,
-        runs=runs.assign(steps=[int(curve["step"][-1]) for curve in read], passes=[_passes(c) for c in read]),
-        curves=curves_frame(runs["run_id"], read),
+        runs=runs,
+        curves=curves_frame([], []),
         unfinished=len(found) - len(whole),
         experiments=tuple(sorted(set(runs["experiment"]))),
         params=tuple(sorted({name for run in whole for name in run.data.params})),
-        files=files,
+        files=Files(client.tracking_uri, {run.info.run_id: run.info.artifact_uri for run in whole}),
     )
-
-
-def _passes(curve: dict[str, np.ndarray]) -> float:
-    """Passes over the training set that the recorded steps made."""
-    return float(curve["epoch"][-1])

@@ -53,6 +53,11 @@ class Files:
             return {}
 
     @property
+    def local(self) -> bool:
+        """Whether all lie on this machine."""
+        return all(_local(uri) for uri in self.uris.values())
+
+    @property
     def client(self) -> "MlflowClient":
         """Asks the store for what does not lie on this machine; opened only then."""
         return _connected(self.store)
@@ -82,8 +87,7 @@ def read_curves(files: Files, runs: pd.DataFrame, metrics: Collection[str] | Non
         curve = files.arrays(run_id, "curves.npz", wanted)
         return curve if "step" in curve else _history(files.client, run_id, epochs[run_id])
 
-    local = all(_local(uri) for uri in files.uris.values())
-    if local:
+    if files.local:
         return [read(run_id) for run_id in runs["run_id"]]
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(read, runs["run_id"]))

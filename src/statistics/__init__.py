@@ -29,7 +29,7 @@ from src.statistics.ranks import average_ranks, critical_difference, friedman, r
 from src.statistics.runtimes import expected_runtime, runtime_ecdf, survival, time_to_target
 from src.statistics.seeds import summarise
 from src.statistics.targets import first_hits, interpolated_targets, reference_targets
-from src.statistics.tuning import best_of_k, best_setting, held_out, sensitivity, tuning_cells
+from src.statistics.tuning import best_of_k, best_setting, centres, held_out, sensitivity, tuning_cells
 
 __all__ = [
     "Cost",
@@ -37,6 +37,7 @@ __all__ = [
     "average_ranks",
     "best_of_k",
     "best_setting",
+    "centres",
     "critical_difference",
     "expected_runtime",
     "fairness_ledger",

@@ -24,19 +24,34 @@ def tuning_cells(
     setting: str = "lr",
 ) -> pd.DataFrame:
     """Every setting's median on the tuning seeds: `*by, <setting>, n, diverged, estimate, low, high, ..., mean`."""
-    keys = columns_of(by)
-    require(runs, *keys, setting, "seed", value)
+    cell = [*columns_of(by), setting]
+    means = centres(runs, value, tuning_seeds, by, better, setting).drop(columns="estimate")
+    used = runs[runs["seed"].isin(list(tuning_seeds))]
+    return summarise(used, cell, value, better=better).merge(means, on=cell)
+
+
+def centres(
+    runs: pd.DataFrame,
+    value: str,
+    tuning_seeds: Collection[int],
+    by: Sequence[str] = CELLS,
+    better: str = "lower",
+    setting: str = "lr",
+) -> pd.DataFrame:
+    """What `best_setting` judges by, without intervals: `*by, <setting>, estimate` (the median) and `mean`."""
+    cell = [*columns_of(by), setting]
+    require(runs, *cell, "seed", value)
     used = runs[runs["seed"].isin(list(tuning_seeds))]
     if used.empty:
         raise ValueError(f"no run has a tuning seed: {sorted(tuning_seeds)} of {sorted(runs['seed'].unique())}")
-    means = used.assign(mean=levels(used, value, better)).groupby([*keys, setting], dropna=False)["mean"].mean()
-    return summarise(used, [*keys, setting], value, better=better).merge(means.reset_index(), on=[*keys, setting])
+    grouped = used.assign(level=levels(used, value, better)).groupby(cell, dropna=False)["level"]
+    return grouped.agg(estimate="median", mean="mean").reset_index()
 
 
 def best_setting(
     cells: pd.DataFrame, by: Sequence[str] = CELLS, better: str = "lower", setting: str = "lr"
 ) -> pd.DataFrame:
-    """The best cell of each group: the rows of `tuning_cells` that won.
+    """The best cell of each group: the rows of `tuning_cells` or `centres` that won.
 
     Of equal medians (losses of 0 in most seeds) the better `mean`, where there is one; then the smallest setting.
     """
