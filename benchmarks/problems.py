@@ -1,6 +1,7 @@
 """The workloads, composed from conf/ as the command line would, and handed to peers as plain arrays."""
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -118,13 +119,18 @@ def flat(weights: Any) -> np.ndarray:
     return np.concatenate(pieces).astype(np.float64)
 
 
-def ours(work: Work, *more: str, n_runs: int = 1) -> Contestant:
-    """Step seconds by the ledger, a step of one run; with them what the host draws, where a step needs draws."""
+def ours(work: Work, *more: str, n_runs: int = 1, threads: int = 1) -> Contestant:
+    """Step seconds by the ledger, a step of one run; with them what the host draws, where a step needs draws.
+
+    Several runs are one stack, or a stack for each thread, as `engine=processes` shares them out.
+    """
 
     def lap() -> Lap:
         runs = [work.run(*more, f"seed={seed}") for seed in range(n_runs)]
-        outcomes = train(runs)
-        return Lap(stepping(runs[0], outcomes) / (runs[0].program.n_steps * n_runs), outcomes[0].theta["final"])
+        with ThreadPoolExecutor(threads) as pool:
+            trained = list(pool.map(train, (runs[i::threads] for i in range(threads))))
+        longest = max(stepping(runs[0], outcomes) for outcomes in trained)
+        return Lap(longest / (runs[0].program.n_steps * n_runs), trained[0][0].theta["final"])
 
     return lap
 

@@ -82,10 +82,10 @@ def s3(rounds: int, quick: bool) -> list[Row]:
     scripts = _peers("scripts", "jax")
     exact = S3.but(epochs=100)
     contest({"random_search": ours(exact), "script": peer(exact, scripts.hill_climbing)}, 0, same_loss(exact, 1e-9))
-    work = S3.but(SINGLE, epochs=50 if quick else 1000)
+    work = S3.but(SINGLE, epochs=50 if quick else 3000)
     entrants = {
         "random_search": ours(work),
-        "random_search, 8 chains": ours(work, n_runs=8),
+        "random_search, 8 chains": ours(work, n_runs=8, threads=min(8, Clock.threads())),
         "S3's NumPy form": peer(work, scripts.hill_climbing),
     }
     found = contest(entrants, rounds, same_loss(work, 0.02, SINGLE))

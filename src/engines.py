@@ -236,7 +236,7 @@ def _starting(name: str) -> Iterator[None]:
 @contextmanager
 def one_thread_each() -> Iterator[None]:
     """Worker processes that start within use one thread each, so that together they do not fight for the cores."""
-    single = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    single = "--xla_cpu_multi_thread_eigen=false"
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     wanted = dict.fromkeys(names, "1") | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {single}".strip()}
     before = {name: os.environ.get(name) for name in wanted}

@@ -333,8 +333,7 @@ def _feed(runs: Sequence[Run]) -> Feed:
         return np.stack([orders(streams.order, cut.n, k) for streams in drawn])
 
     def draw_noise(k: int) -> np.ndarray:
-        noise = [streams.search.standard_normal((k, n_params)) for streams in drawn]
-        return np.stack(noise).astype(program.dtype)
+        return np.stack([streams.search.standard_normal((k, n_params)).astype(program.dtype) for streams in drawn])
 
     shuffled, searched = cut.shuffle and program.n_steps > 0, program.backend.order == 0
     return Feed(

@@ -1,9 +1,11 @@
 """Hill climbing: never up on full batches, keeps what lowers the loss, knows no optimizer."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from harness import choices, make_config, make_run, trained
 
+from src.backends.rowwise import RowwiseObjective, rowwise
 from src.training import train
 
 SEARCH = ["backend=random_search"]
@@ -35,6 +37,37 @@ def test_it_is_the_textbook_loop():
     (outcome,) = train([run])
     np.testing.assert_allclose(outcome.theta["final"], theta, rtol=1e-13)
     np.testing.assert_allclose(outcome.curves["train/loss"], [*losses, lowest], rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["dataset=polynomials", "dataset.n_samples=50"],
+        ["dataset=wine", "model.bias=false", "model.activation=tanh"],
+        ["dataset=diabetes"],
+        ["dataset=gaussian", "model.hidden=[5,5]"],
+        ["dataset=iris", "model.hidden=[]"],
+    ],
+)
+def test_the_unit_by_unit_form_is_the_same_objective(given):
+    """What is compiled for small networks on full batches: the loss itself, and a whole search."""
+    run = make_run(*SEARCH, *given)
+    data, objective = run.problem.data, run.problem.objective
+    form = rowwise(objective, run.problem.batches)
+    assert type(form) is RowwiseObjective
+    for scale in (1, 300):  # the latter with logits that overflow if they are not held back
+        theta = scale * run.problem.theta
+        found, seen = form.value(jnp.asarray(theta), jnp.asarray(data.x_train), jnp.asarray(data.y_train))
+        np.testing.assert_allclose(found, objective.value(theta, data.x_train, data.y_train)[0], rtol=1e-12)
+        assert seen is None
+    ends = [trained(*SEARCH, *given, "epochs=80", f"backend.arrays={arrays}") for arrays in ARRAYS]
+    np.testing.assert_allclose(*(outcome.theta["final"] for outcome in ends), rtol=1e-11)
+
+
+@pytest.mark.parametrize("given", [["batching=minibatch"], ["model.hidden=[25,25]"], ["model.batch_norm=true"]])
+def test_other_networks_and_batches_keep_the_form_they_have(given):
+    run = make_run(*SEARCH, "dataset=iris", *given)
+    assert rowwise(run.problem.objective, run.problem.batches) is run.problem.objective
 
 
 def test_optimizers_share_one_identity():

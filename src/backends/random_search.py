@@ -26,5 +26,6 @@ class RandomSearch:
         if self.arrays == "numpy":
             return HostMachine(task, HillClimb(objective))
         from src.backends.compiled import CompiledMachine  # only when asked for: importing jax takes a second
+        from src.backends.rowwise import rowwise
 
-        return CompiledMachine(task, lambda rule: HillClimb(objective))
+        return CompiledMachine(task, lambda rule: HillClimb(rowwise(objective, task.program.batches)))
