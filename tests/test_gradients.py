@@ -6,7 +6,7 @@ import pytest
 from harness import backends_for, make_run
 
 from src.backends.backprop import backprop
-from src.backends.jax import reverse_mode
+from src.backends.jax import _blocks, reverse_mode
 from src.problem.activations import ACTIVATIONS
 from src.problem.losses import LOSSES
 from src.problem.network import Network
@@ -65,6 +65,18 @@ def test_backprop_is_jax_is_central_differences(activation, linked, bias, batch)
     assert_close(g[-1], np.asarray(jax_g), 1e-11)
     if batch_norm:
         np.testing.assert_allclose(seen[-1], jax_seen, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("linked", LINKED, ids="-".join)
+@pytest.mark.parametrize("n", [8000, 8003], ids=["even blocks", "a smaller block"])
+def test_a_batch_too_large_for_the_cache_has_the_gradient_of_the_whole(n, linked):
+    """It is differentiated in blocks of samples."""
+    objective, theta, x, y = case("tanh", linked, shape=(1, n))
+    assert _blocks(objective.network, n) > 1
+    found = reverse_mode(objective, 1, *map(jnp.asarray, (theta[0], x[0], y[0])))
+    loss, g, *_ = backprop(objective, theta, x, y)
+    np.testing.assert_allclose(found.loss, loss[0], rtol=1e-12)
+    assert_close(np.asarray(found.g), g[0], 1e-12)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

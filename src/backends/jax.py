@@ -3,19 +3,24 @@
 JAX is imported when a machine is built, not before: a sweep that is finished already does without it.
 """
 
+import operator
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from src.backends.base import CPU_RUNS, Derivatives, Descent, Machine, Task, activation_bytes
+from src.problem.network import Layer, Network
 from src.problem.objective import Objective
 
 if TYPE_CHECKING:
     import jax
 
 ACCELERATOR_RUNS = 1024
+CACHED = 40_000  # activations of a block; measured, as is the next
+FEWEST = 512  # samples of a block: smaller products of wider layers take longer than the cache saves
 
 if "jax" in sys.modules:  # double precision, from here on or from when it is imported
     sys.modules["jax"].config.update("jax_enable_x64", True)
@@ -65,7 +70,38 @@ def reverse_mode(objective: Objective, order: int, theta: "jax.Array", x: "jax.A
     import jax.numpy as jnp
 
     layers = objective.network.layers(theta)
-    (loss, seen), pieces = jax.value_and_grad(objective.value_of, has_aux=True)(layers, x, y)
+    slope = jax.value_and_grad(objective.value_of, has_aux=True)
+    n_blocks = _blocks(objective.network, len(x))
+    (loss, seen), pieces = slope(layers, x, y) if n_blocks == 1 else _in_blocks(slope, n_blocks, layers, x, y)
     g = jnp.concatenate([piece.ravel() for piece in jax.tree.leaves(pieces)])
     H = jax.hessian(lambda theta: objective.value(theta, x, y)[0])(theta) if order == 2 else None
     return Derivatives(loss, g, H, seen)
+
+
+def _blocks(network: Network, n: int) -> int:
+    """In how many parts a batch of n samples is differentiated: 1, or on a CPU so many that each stays in the cache."""
+    import jax
+
+    size = CACHED // sum(network.sizes)
+    if n < 2 * size or size < FEWEST or network.batch_norm or jax.default_backend() != "cpu":
+        return 1
+    fewest = -(-n // size)
+    return next((count for count in range(fewest, 2 * fewest) if n % count == 0), fewest)
+
+
+def _in_blocks(slope: Callable[..., Any], n_blocks: int, layers: list[Layer], x: "jax.Array", y: "jax.Array") -> Any:
+    """What `slope` gives for a whole batch: the mean over blocks, each weighted by its samples."""
+    import jax
+
+    n, size = len(x), -(-len(x) // n_blocks)
+
+    def part(first: Any, size: int) -> Any:
+        given = (jax.lax.dynamic_slice_in_dim(array, first, size) for array in (x, y))
+        return jax.tree.map(lambda value: value * (size / n), slope(layers, *given))
+
+    def add(k: Any, total: Any) -> Any:
+        return jax.tree.map(operator.add, total, part(k * size, size))
+
+    whole = n // size
+    nothing = (jax.numpy.zeros((), x.dtype), None), jax.tree.map(jax.numpy.zeros_like, layers)
+    return jax.lax.fori_loop(0, whole, add, part(whole * size, n % size) if n % size else nothing)
