@@ -1,8 +1,8 @@
 """What this machine allows, and how much of it a step uses: python -m benchmarks.limits [--quick]
 
-Flops, transcendental calls and bytes of a step are counted by hand; the machine's rate for each is measured by a
-small kernel of the same compiler on one thread. The limit is the time that a step's parts would take at those rates one
-after the other, which is how one core runs them.
+Flops, transcendental calls, bytes and random draws of a step are counted by hand; the machine's rate for each is
+measured by a small kernel of the same compiler (draws: by NumPy) on one thread. The limit is the time that a step's
+parts would take at those rates one after the other, which is how one core runs them.
 """
 
 import os
@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.measuring import RESULTS, Clock, Report, parser
 from benchmarks.problems import DIGITS, S1, S3, Work, ours
+from src.backends.compiled import WIDE
 from src.engines import one_thread_each
 
 STATES = {"SGD": 0, "Adam": 2}  # arrays like theta that a rule reads and writes
@@ -30,6 +31,7 @@ class Count:
     calls: float  # of tanh, exp, log
     roots: float  # numbers divided, and divided by a root: those of Adam
     bytes: float  # read and written, each intermediate once: what fused elementwise kernels cannot avoid
+    draws: float  # normal numbers that the host draws
 
 
 def count(work: Work) -> Count:
@@ -51,14 +53,15 @@ def count(work: Work) -> Count:
         + (2 if climbs else 4) * 2 * (hidden + outputs)
     )
     roots = run.problem.objective.network.n_params if states == 2 else 0
-    return Count(forward + backward, calls, roots, numbers * itemsize)
+    draws = run.problem.objective.network.n_params if climbs else 0
+    return Count(forward + backward, calls, roots, numbers * itemsize, draws)
 
 
 def rate(step: Callable[[Any], Any], x: Any, amount: float, loops: int) -> float:
     """Amount a second of step repeated in a compiled loop: the best of five."""
     import jax
 
-    repeat = jax.jit(lambda x: jax.lax.fori_loop(0, loops, lambda _, x: step(x), x))
+    repeat = jax.jit(lambda x: jax.lax.fori_loop(0, loops, lambda _, x: step(x), x)).lower(x).compile(WIDE)
     jax.block_until_ready(repeat(x))
     seconds = []
     for _ in range(5):
@@ -81,7 +84,15 @@ def peaks(dtype: str, loops: int) -> dict[str, float]:
         "exp": rate(lambda x: jnp.exp(-x), x, 10000, 10 * loops),
         "roots": rate(lambda x: x / (jnp.sqrt(x / 0.9) + 0.5), x, 10000, 10 * loops),
         "bytes": rate(lambda x: 0.5 * x + 0.25, big, 2 * big.nbytes, 10 * loops),
+        "draws": 1 / min(_drawing(rng, dtype) for _ in range(5)),
     }
+
+
+def _drawing(rng: np.random.Generator, dtype: str) -> float:
+    """Seconds to draw a number and to have it in that precision."""
+    begin = Clock.now()
+    rng.standard_normal(100_000).astype(dtype)
+    return (Clock.now() - begin) / 100_000
 
 
 def small_products(work: Work, loops: int) -> float:
@@ -105,9 +116,9 @@ def shares(work: Work, rounds: int, loops: int) -> list[str]:
     step = median(lap().seconds for _ in range(rounds))
     curve = peak["tanh"] if work.run().problem.objective.network.activation == "sigmoid" else peak["exp"]
     smooth = needed.calls / curve + needed.roots / peak["roots"]
-    parts = (needed.flops / peak["flops"], smooth, needed.bytes / peak["bytes"])
+    parts = (needed.flops / peak["flops"], smooth, needed.bytes / peak["bytes"], needed.draws / peak["draws"])
     shaped = needed.flops / small_products(work, loops)
-    at_shape = shaped + parts[1] + parts[2]
+    at_shape = shaped + sum(parts[1:])
     counts = [f"{needed.flops / 1e3:.0f}k", f"{needed.calls:.0f} + {needed.roots:.0f}", f"{needed.bytes / 1e3:.0f}k"]
     times = [f"{1e6 * seconds:.1f}" for seconds in (*parts, sum(parts), at_shape, step)]
     return [f"{sum(parts) / step:.0%}", f"{at_shape / step:.0%}", work.name, dtype, *counts, *times]
@@ -123,7 +134,8 @@ def main() -> None:
     else:
         lines = [shares(work, options.rounds, 200) for work in works]
     columns = ["share of the limit", "with products at their shape", "work", "dtype", "flops", "calls + roots", "bytes"]
-    columns += ["us of flops", "us of calls", "us of bytes", "limit us", "limit us, products at their shape", "step us"]
+    columns += ["us of flops", "us of calls", "us of bytes", "us of draws", "limit us"]
+    columns += ["limit us, products at their shape", "step us"]
     report.table("one thread", columns, lines, (__doc__ or "").split("\n\n")[1].replace("\n", " "))
     report.keep("one thread", [dict(zip(columns, line, strict=True)) for line in lines])
     report.write(None if options.quick else RESULTS)

@@ -24,6 +24,7 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 Method = Callable[[Any], Any]  # optimizer (or None) -> Descent or HillClimb
 
+WIDE = {"xla_cpu_prefer_vector_width": 512}  # vectors as a processor has them: XLA takes half of AVX-512
 SMALL = 2500  # activations and parameters of a step up to which runs are vectorised together on a CPU
 ONE_THREAD = 2**22  # multiplications of a matrix product up to which one thread makes it
 TOGETHER = 20_000  # activations and parameters of a vectorised step at most
@@ -63,12 +64,12 @@ class CompiledMachine:
 
     @property
     def _options(self) -> dict[str, Any] | None:
-        """For a processor, measured: vectors as wide as it has them, where XLA takes half of AVX-512; and small matrix
-        products, which are over before other threads have woken up, by one thread."""
+        """For a processor, measured: WIDE vectors; and small matrix products, which are over before other threads have
+        woken up, by one thread."""
         if jax.default_backend() != "cpu":
             return None
         largest = self.program.batches.size * max(a * b for a, b in pairwise(self.objective.network.sizes))
-        return {"xla_cpu_prefer_vector_width": 512, "xla_cpu_multi_thread_eigen": largest > ONE_THREAD}
+        return WIDE | {"xla_cpu_multi_thread_eigen": largest > ONE_THREAD}
 
     def start(self) -> Carry:
         """Computed on the host: compiling it would take longer."""
