@@ -4,7 +4,8 @@ import pytest
 
 from benchmarks import limits, measuring, stacking, sweep
 from benchmarks.measuring import Disagreement, Lap, Report
-from benchmarks.problems import S1, flat, given, ours, peer, same_loss
+from benchmarks.peers import by_hand
+from benchmarks.problems import DIGITS, S1, flat, given, ours, peer, same_loss
 from src.training import train
 
 
@@ -38,6 +39,12 @@ def test_contest_times_what_agrees():
     seconds = measuring.contest(entrants, 2, same_loss(work, 1e-12))
     (row,) = measuring.rows(work.name, "numpy", seconds, {"script": 1.0})
     assert row.against == "script" and row.ratio > 0
+
+
+@pytest.mark.parametrize("work", [S1.but("model.bias=true", epochs=20), DIGITS.but(epochs=2)], ids=lambda w: w.name)
+def test_scripts_by_hand_do_the_same_work(work):
+    scripts = {f.__name__: peer(work, f) for f in (by_hand.tutorial, by_hand.tuned)}
+    measuring.contest({"numpy": ours(work, "backend=numpy"), **scripts}, 0, same_loss(work, 1e-9))
 
 
 def test_contest_refuses_other_work():
