@@ -38,7 +38,7 @@ class Row:
     work: str
     ours: str
     against: str
-    ratio: float  # their seconds over ours
+    ratio: float  # their seconds over ours, in one round
     at_least: float | None  # what the ratio should be
     ours_us: float
     theirs_us: float
@@ -95,15 +95,15 @@ def contest(contestants: Mapping[str, Contestant], rounds: int, check: Callable[
 def rows(
     work: str, ours: str, seconds: Mapping[str, list[float]], at_least: Mapping[str, float], note: str = ""
 ) -> list:
-    """The contestant `ours` against each other one."""
+    """The contestant `ours` against each other one: the median of the rounds' ratios, as noise that lasts hits both."""
     mine = seconds[ours]
     found = []
     for name, theirs in seconds.items():
         if name != ours:
             ratios = sorted(b / a for a, b in zip(mine, theirs, strict=True))
             spread = f"{ratios[0]:.3g} to {ratios[-1]:.3g}"
-            a, b = median(mine), median(theirs)
-            found.append(Row(work, ours, name, b / a, at_least.get(name), 1e6 * a, 1e6 * b, spread, note))
+            us = 1e6 * median(mine), 1e6 * median(theirs)
+            found.append(Row(work, ours, name, median(ratios), at_least.get(name), *us, spread, note))
     return found
 
 
