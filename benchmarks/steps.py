@@ -24,9 +24,10 @@ from src.paths import ROOT
 SINGLE = "dtype=float32"
 ABOUT = (
     "Medians over rounds, of ratios too; us are microseconds of a step, of one run where several train together. Same "
-    "problem, start, batches and steps; the loss on the whole training set is the same at the end, checked before any clock is read. For this "
-    "harness the ledger's step seconds (for hill climbing with the drawing of all proposals), without any metrics but "
-    "those of the first and last step. With one thread, seconds are those of the processor; with all, of the wall."
+    "problem, start, batches and steps; the loss on the whole training set is the same at the end, checked before any "
+    "clock is read. For this harness the ledger's step seconds (for hill climbing with the drawing of all proposals), "
+    "without any metrics but those of the first and last step. With one thread, seconds are those of the processor; "
+    "with all, of the wall."
 )
 
 
