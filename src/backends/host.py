@@ -77,9 +77,11 @@ def bound_rule(task: Task) -> Any:
     return task.rule.build(partial(_column, task))
 
 
-def _column(task: Task, values: np.ndarray) -> np.ndarray:
-    """(n_runs,) -> (n_runs, 1) in the dtype of theta, to broadcast against (n_runs, n_params)."""
-    return values.astype(task.theta.dtype)[:, None]
+def _column(task: Task, values: np.ndarray) -> Any:
+    """(n_runs,) -> (n_runs, 1) in the dtype of theta, to broadcast against (n_runs, n_params); of one run a scalar,
+    with which NumPy computes ten times as fast as with an array of one."""
+    columns = values.astype(task.theta.dtype)[:, None]
+    return columns[0, 0] if len(columns) == 1 else columns
 
 
 def _noted(carry: Carry, loss: np.ndarray, t: int) -> Carry:
