@@ -60,6 +60,11 @@ def build(found: "Results", output: Path, arguments: argparse.Namespace) -> tupl
     return shown, [*written.values(), *(f"figures/{name}.svg" for name in figures)]
 
 
+def _ready_to_attach() -> None:
+    """What takes time there while the report is made here."""
+    import src.tracking  # noqa: F401
+
+
 def _attach(uri: str, experiments: Sequence[str], given: argparse.Namespace, names: Sequence[str]) -> None:
     """Show the report in MLflow: in the experiment of the runs, or in one named `reports` if they are of several."""
     from src.tracking import Store
@@ -204,10 +209,12 @@ def main(words: Sequence[str]) -> int:
         import reports.page  # noqa: F401
 
         found = _with_curves(store.answer(), store)
+        store.ask(_ready_to_attach)
         shown, others = build(found, given.output, given)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
+    store.answer()
     if given.attach == "true":
         store.ask(_attach, found.uri, found.experiments, given, shown)
         store.answer()

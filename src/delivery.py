@@ -17,7 +17,8 @@ from src.assistant import Assistant, Lost
 from src.config import Config
 from src.outbox import Address, Parcel, Session
 from src.paths import without_password
-from src.tracking import Store, Stores, resolve
+from src.tracking import Store, Stores
+from src.tracking_uri import resolve
 from src.training import Outcome
 
 PATIENCE = 30.0  # seconds before a store that is lost is tried again

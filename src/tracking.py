@@ -20,27 +20,14 @@ from filelock import FileLock
 from src import outbox
 from src.config import Config, ConfigError
 from src.outbox import Parcel
-from src.paths import CACHE, ROOT, without_password
-
-for name, value in {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a lost server is noticed in seconds: the outbox keeps the runs
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-}.items():
-    os.environ.setdefault(name, value)
+from src.paths import CACHE, without_password
+from src.tracking_uri import SQLITE, database, resolve
 
 MAX_POINTS = 1000  # metrics are for looking: longer curves are thinned, and whole in curves.npz
 BATCH, PARAMS = 1000, 100  # entries, and params among them, that one log_batch call takes
 NOTE = 8000  # letters that a tag may have
 NARROWING = ("backend", "dataset", "optimizer", "model", "init", "batching", "epochs")
-SQLITE = "sqlite:///"
 OTHERS = 10.0  # seconds to wait for another process that writes the same run
-
-
-def resolve(uri: str | None) -> str:
-    """The store that a tracking.uri means, with an absolute path where it is a file."""
-    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{ROOT / 'mlflow.db'}"
-    return SQLITE + str(_database(chosen)) if chosen.startswith(SQLITE) else chosen
 
 
 class Store:
@@ -192,7 +179,7 @@ class Store:
         return FileLock(self._lock())
 
     def _lock(self) -> str:
-        path = _database(self.uri) if self.uri.startswith(SQLITE) else CACHE / f"store-{_slug(self.uri)}"
+        path = database(self.uri) if self.uri.startswith(SQLITE) else CACHE / f"store-{_slug(self.uri)}"
         path.parent.mkdir(parents=True, exist_ok=True)
         return f"{path}.lock"
 
@@ -245,7 +232,7 @@ class Store:
         known = self.client.get_experiment_by_name(name)
         if known is not None:
             return known.experiment_id
-        beside = (_database(self.uri).parent / "mlartifacts").as_uri() if self.uri.startswith(SQLITE) else None
+        beside = (database(self.uri).parent / "mlartifacts").as_uri() if self.uri.startswith(SQLITE) else None
         return self.client.create_experiment(name, artifact_location=beside)
 
     def _search(self, *terms: str) -> list[Any]:
@@ -276,10 +263,6 @@ class Stores:
     def of(self, config: Config) -> Store:
         """Where a run belongs; raises ConfigError as `at` does."""
         return self.at(resolve(config.tracking.uri), config.tracking.experiment)
-
-
-def _database(uri: str) -> Path:
-    return Path(uri.removeprefix(SQLITE)).absolute()
 
 
 def _reached(run: Any) -> float | None:

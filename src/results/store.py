@@ -1,7 +1,6 @@
 """Opens a tracking store for reading, and searches it: one query for all runs, a page at a time."""
 
 import gc
-import os
 import sqlite3
 import warnings
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 from src.paths import without_password
-from src.tracking import resolve
+from src.tracking_uri import resolve
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,7 +32,6 @@ class StoreError(ValueError):
 def connect(uri: str) -> "MlflowClient":
     """A client of a store that exists. Raises StoreError, and never creates one."""
     _refuse_missing(uri)
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default waits minutes for a lost server
     with _one_line(f"uri={uri}: cannot be read"):
         from mlflow import MlflowClient  # takes seconds: only when there is something to read
 
