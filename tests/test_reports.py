@@ -141,3 +141,32 @@ def test_a_partial_store_gives_a_partial_report(uri, tmp_path):
 def test_no_run_fits(uri, tmp_path, capsys):
     assert main(["--uri", uri, "--filter", "params.dataset = 'none'", "--output", str(tmp_path)]) != 0
     assert "no finished run" in capsys.readouterr().err
+
+
+DRAWING = """
+import os, sys
+from pathlib import Path
+from reports.drawing import Drawers
+from matplotlib.figure import Figure
+
+def broken():
+    raise OSError("no ink")
+
+os.cpu_count = lambda: 3
+drawers = Drawers(Path(sys.argv[1]))
+drawers.start([(f"early{i}", Figure) for i in range(5)])
+drawers.start([("late", Figure), *([("broken", broken)] * int(sys.argv[2]))])
+print(drawers.helpers, *drawers.finish())
+"""
+
+
+@pytest.mark.parametrize("n_broken", [0, 1])
+def test_figures_are_drawn_by_several_processes_and_a_broken_one_is_said(n_broken, tmp_path):
+    words = [sys.executable, "-c", DRAWING, str(tmp_path / "figures"), str(n_broken)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    assert drawn == {*(f"early{i}" for i in range(5)), "late"}
+    if n_broken:
+        assert done.returncode == 1 and done.stderr.splitlines()[-1] == "OSError: no ink"
+    else:
+        assert done.stdout.split() == ["2", *(f"early{i}" for i in range(5)), "late"]
