@@ -1,5 +1,9 @@
 """Hill climbing: never up on full batches, keeps what lowers the loss, knows no optimizer."""
 
+import os
+import subprocess
+import sys
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -93,3 +97,19 @@ def test_an_infinite_start_ends_at_once(arrays):
         *SEARCH, f"backend.arrays={arrays}", "init=normal", "init.std=1e200", "dataset=product", "epochs=5"
     )
     assert outcome.status == "diverged" and outcome.diverged_at == 0
+
+
+@pytest.mark.parametrize(
+    ("own", "kept"),
+    [
+        ("", "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1048576"),
+        ("--xla_cpu_multi_thread_eigen=false", "--xla_cpu_multi_thread_eigen=false --xla_backend_extra_options="),
+        ("--xla_backend_extra_options=a=b", "--xla_backend_extra_options=a=b"),
+    ],
+)
+def test_flags_of_ones_own_for_xla_are_kept(own, kept):
+    code = "import os, src.backends.jax; print(os.environ['XLA_FLAGS'])"
+    environment = {**os.environ, "XLA_FLAGS": own}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    said = done.stdout.strip()
+    assert said.startswith(kept) and said.count("extra_options") == 1
