@@ -38,7 +38,7 @@ class Row:
     work: str
     ours: str
     against: str
-    ratio: float  # their seconds over ours, in one round
+    ratio: float  # their seconds over ours, median over rounds
     at_least: float | None  # what the ratio should be
     ours_us: float
     theirs_us: float

@@ -200,6 +200,7 @@ def _dashed(word: str) -> str:
 def main(words: Sequence[str]) -> int:
     """Build the report; 0, or 1 with one line where there is nothing to report. Exits with 2 for a bad option."""
     given = parser().parse_args([_dashed(word) for word in words])
+    attached = given.attach == "true"
     gc.set_threshold(500_000)  # MLflow and matplotlib make many objects and little garbage
     import pandas  # noqa: F401 - once for both processes
 
@@ -209,13 +210,14 @@ def main(words: Sequence[str]) -> int:
         import reports.page  # noqa: F401
 
         found = _with_curves(store.answer(), store)
-        store.ask(_ready_to_attach)
+        if attached:
+            store.ask(_ready_to_attach)
         shown, others = build(found, given.output, given)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    store.answer()
-    if given.attach == "true":
+    if attached:
+        store.answer()
         store.ask(_attach, found.uri, found.experiments, given, shown)
         store.answer()
     n_files = len(shown) + len(others)

@@ -10,6 +10,7 @@ from src.config import ConfigError, parse
 from src.problem.datasets.base import Data
 from src.problem.objective import Objective
 from src.results import Results, load, store
+from src.tracking_uri import resolve
 
 LOSS = "best/train_loss"
 ALIKE = ("dataset", "model.loss", "model.output")  # what losses must share to be compared; and dataset.*
@@ -93,7 +94,7 @@ def best_run(wanted: Mapping[str, str], uri: str | None = None, experiment: str 
     """
     if "dataset" not in wanted:
         raise ModelError("best: of which data set? give dataset=NAME")
-    client = store.connect(store.resolve(uri))
+    client = store.connect(resolve(uri))
     query = " and ".join(f"params.`{name}` = '{value}'" for name, value in wanted.items())
     found = store.search(client, list(store.experiments(client, experiment)), query, None)
     runs = [run for run in found if store.is_whole(run) and LOSS in run.data.metrics]

@@ -127,13 +127,13 @@ def tuned(given: Given) -> Callable[[], Any]:
             np.add(m, np.multiply(g, 1 - BETA1, out=update), out=m)
             np.multiply(v, BETA2, out=v)
             np.multiply(g, g, out=g)
-            g.__imul__(1 - BETA2)
+            np.multiply(g, 1 - BETA2, out=g)
             np.add(v, g, out=v)
             c = (1 - BETA2**t) ** 0.5
             np.sqrt(v, out=g)
-            g.__iadd__(EPS * c)
+            np.add(g, EPS * c, out=g)
             np.divide(m, g, out=update)
-            update.__imul__(-given.lr * c / (1 - BETA1**t))
+            np.multiply(update, -given.lr * c / (1 - BETA1**t), out=update)
         np.add(theta, update, out=theta)
 
     def train() -> Any:

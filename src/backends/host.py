@@ -79,7 +79,7 @@ def bound_rule(task: Task) -> Any:
 
 def _column(task: Task, values: np.ndarray) -> Any:
     """(n_runs,) -> (n_runs, 1) in the dtype of theta, to broadcast against (n_runs, n_params); of one run a scalar,
-    with which NumPy computes ten times as fast as with an array of one."""
+    which saves a small step of adam a tenth of its time."""
     columns = values.astype(task.theta.dtype)[:, None]
     return columns[0, 0] if len(columns) == 1 else columns
 

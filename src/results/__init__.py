@@ -17,6 +17,7 @@ from src.results import store
 from src.results.arrays import Curve, Files, read_curves
 from src.results.frames import curves_frame, runs_frame
 from src.results.store import StoreError
+from src.tracking_uri import resolve
 
 __all__ = ["Results", "StoreError", "find", "load", "read_curves"]
 
@@ -73,7 +74,7 @@ def load(
 
 def find(uri: str | None, experiment: str | None, query: str, sweep: str | None) -> Results:
     """As `load`, but for the curves: the tables of runs alone."""
-    client = store.connect(store.resolve(uri))
+    client = store.connect(resolve(uri))
     experiments = store.experiments(client, experiment)
     found = store.search(client, list(experiments), query, sweep)
     whole = [run for run in found if store.is_whole(run)]

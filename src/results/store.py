@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 from src.paths import without_password
-from src.tracking_uri import resolve
+from src.tracking_uri import SQLITE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-__all__ = ["StoreError", "connect", "experiments", "is_whole", "resolve", "search"]
+__all__ = ["StoreError", "connect", "experiments", "is_whole", "search"]
 
 PAGE = 1000  # runs asked for at once
 STATUSES = ("finished", "diverged")
@@ -82,8 +82,8 @@ def _pages(ask, **limits) -> Iterator:
 
 def _refuse_missing(uri: str) -> None:
     """Opening a SQLite file or a folder that is not there would create it."""
-    if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    if uri.startswith(SQLITE):
+        path = Path(uri.removeprefix(SQLITE).partition("?")[0])
         if not path.is_file():
             raise StoreError(f"uri={uri}: there is no such store; `python -m src.run` creates one")
         if not _has_runs_table(path):
