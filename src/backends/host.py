@@ -15,8 +15,10 @@ class HostMachine:
 
     device = f"cpu {machine()}"
 
-    def __init__(self, task: Task, method: Any):
+    def __init__(self, task: Task, method: Any, x: np.ndarray | None = None):
+        """`x` (n_runs, n, ...): what the method takes in place of the training inputs."""
         self.task, self.method = task, method
+        self.x = task.x_train if x is None else x
         self.program = task.program
         self.lr = _column(task, task.lr)
         self.schedule = task.schedule.build(partial(_column, task))
@@ -30,11 +32,11 @@ class HostMachine:
     def advance(self, carry: Carry, start: int, stop: int, order: Rows | None, noise: Rows | None) -> Carry:
         with np.errstate(all="ignore"):  # a diverging run overflows; it is noticed by its loss
             for t in range(start, stop):
-                x, y = batch_of(self.task, t, order)
+                x, y = batch_of(self.task, self.x, t, order)
                 direction = None if noise is None else noise.values[:, t - noise.first]
                 lr = self.lr * self.schedule.factor(t // self.program.batches.per_epoch, self.program.epochs)
                 after, loss = self.method.step(carry, x, y, lr, direction)
-                carry = after if np.isfinite(loss).all() else _noted(after, loss, t)
+                carry = after if np.isfinite(loss).all() else noted(after, loss, t)
         return carry
 
     def measure(self, carry: Carry) -> dict[str, np.ndarray]:
@@ -52,23 +54,23 @@ class HostMachine:
 
 def first_carry(task: Task, method: Any, order: Rows | None) -> Carry:
     """The untouched start of a task, as NumPy arrays; `order` begins with the first epoch's."""
-    x, y = batch_of(task, 0, order)
+    x, y = batch_of(task, task.x_train, 0, order)
     with np.errstate(all="ignore"):
         inner = method.start(task.theta, x, y)
     never = np.full(task.n_runs, -1, dtype=np.int32)
     return Carry(task.theta, inner, first_statistics(task.program.objective, task.theta), never)
 
 
-def batch_of(task: Task, t: int, order: Rows | None) -> tuple[np.ndarray, np.ndarray]:
-    """The samples of step t, (n_runs, size, n_features) and (n_runs, size, n_outputs)."""
+def batch_of(task: Task, x: np.ndarray, t: int, order: Rows | None) -> tuple[np.ndarray, np.ndarray]:
+    """The samples of step t, of x (n_runs, n, ...) and of the targets (n_runs, n, n_outputs)."""
     if task.program.batches.per_epoch == 1:
-        return task.x_train, task.y_train
+        return x, task.y_train
     epoch, first, last = task.program.batches.place(t)
     if order is None:
-        return task.x_train[:, first:last], task.y_train[:, first:last]
+        return x[:, first:last], task.y_train[:, first:last]
     rows = order.values[:, epoch - order.first, first:last]
     runs = np.arange(task.n_runs)[:, None]
-    return task.x_train[runs, rows], task.y_train[runs, rows]
+    return x[runs, rows], task.y_train[runs, rows]
 
 
 def bound_rule(task: Task) -> Any:
@@ -84,6 +86,7 @@ def _column(task: Task, values: np.ndarray) -> Any:
     return columns[0, 0] if len(columns) == 1 else columns
 
 
-def _noted(carry: Carry, loss: np.ndarray, t: int) -> Carry:
+def noted(carry: Carry, loss: np.ndarray, t: int) -> Carry:
+    """The runs whose loss (n_runs,) is not finite at step t are marked, if it is their first."""
     new = ~np.isfinite(loss) & (carry.diverged_at < 0)
     return carry._replace(diverged_at=np.where(new, t, carry.diverged_at))

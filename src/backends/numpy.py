@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from functools import partial
 
-from src.backends.backprop import backprop
+from src.backends.backprop import backprop, with_ones
 from src.backends.base import CPU_RUNS, Descent, Machine, Task, activation_bytes
-from src.backends.host import HostMachine, bound_rule
+from src.backends.host import bound_rule
+from src.backends.recorded import RecordedMachine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,4 +18,6 @@ class Numpy:
     working_bytes = staticmethod(activation_bytes)
 
     def machine(self, task: Task) -> Machine:
-        return HostMachine(task, Descent(partial(backprop, task.program.objective), bound_rule(task)))
+        objective = task.program.objective
+        descent = Descent(partial(backprop, objective), bound_rule(task))
+        return RecordedMachine(task, descent, with_ones(objective.network, task.x_train))

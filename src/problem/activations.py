@@ -10,13 +10,13 @@ Array = Any  # numpy.ndarray, jax.Array or a Taylor number: anything with __arra
 
 @dataclass(frozen=True)
 class Activation:
-    """a = f(z) elementwise, its derivative df(z, a) and the gain that keeps the variance of z through a layer.
+    """a = f(z) elementwise, its derivative df(z, a), like z or 1, and the gain that keeps the variance through a layer.
 
     The gains are those of He et al. 2015 (relu) and of `torch.nn.init.calculate_gain` (the others).
     """
 
     f: Callable[[Array], Array]
-    df: Callable[[Array, Array], Array]
+    df: Callable[[Array, Array], Array | float]
     gain: float = 1.0
 
 
@@ -36,7 +36,7 @@ def _tanh(z: Array) -> Array:
 
 
 ACTIVATIONS = {
-    "identity": Activation(lambda z: z, lambda z, a: z.__array_namespace__().ones_like(z)),
+    "identity": Activation(lambda z: z, lambda z, a: 1.0),
     "relu": Activation(_relu, lambda z, a: z > 0, gain=math.sqrt(2)),
     "sigmoid": Activation(_sigmoid, lambda z, a: a * (1 - a)),
     "tanh": Activation(_tanh, lambda z, a: 1 - a * a, gain=5 / 3),

@@ -37,7 +37,7 @@ class MeanSquaredError:
         error = a - y
         # dL/dz = 2 (a - y) a'(z) / (k n)
         slope = (2.0 / (n_outputs * n)) * ACTIVATIONS[self.output].df(z, a)
-        return _mean(error * error), error * slope
+        return _mean(error * error), slope * error
 
     def predict(self, z: Array) -> Array:
         """Predictions, shape of z."""
@@ -72,30 +72,31 @@ class CategoricalCrossEntropy:
 
     def value(self, z: Array, y: Array) -> Array:
         """Loss of shape (...)."""
+        z = self._lowered(z)
         xp = z.__array_namespace__()
-        top, e = self._powers(z)
-        log_sum = xp.log(e.sum(axis=-2)) + top[..., 0, :]
-        return (log_sum - (y * z).sum(axis=-2)).sum(axis=-1) / z.shape[-1]
+        return self._value(z, xp.log(xp.exp(z).sum(axis=-2, keepdims=True)), y)
 
     def differential(self, z: Array, y: Array) -> tuple[Array, Array]:
         """The loss (...) and d loss / d z, shape of z."""
-        n, xp = z.shape[-1], z.__array_namespace__()
-        top, e = self._powers(z)
+        z = self._lowered(z)
+        xp = z.__array_namespace__()
+        e = xp.exp(z)
         sums = e.sum(axis=-2, keepdims=True)
-        log_sum = (xp.log(sums) + top)[..., 0, :]
-        return (log_sum - (y * z).sum(axis=-2)).sum(axis=-1) / n, (e / sums - y) / n
+        return self._value(z, xp.log(sums), y), (e / sums - y) / z.shape[-1]
 
     def predict(self, z: Array) -> Array:
         """Class probabilities, shape of z, summing to one over axis -2."""
-        _, e = self._powers(z)
+        e = z.__array_namespace__().exp(self._lowered(z))
         return e / e.sum(axis=-2, keepdims=True)
 
     @staticmethod
-    def _powers(z: Array) -> tuple[Array, Array]:
-        """The largest logit of each sample, and e^z over e to that power, which cannot overflow."""
-        xp = z.__array_namespace__()
-        top = xp.max(z, axis=-2, keepdims=True)
-        return top, xp.exp(z - top)
+    def _lowered(z: Array) -> Array:
+        """z less the largest logit of each sample, which changes no probability: its powers cannot overflow."""
+        return z - z.__array_namespace__().max(z, axis=-2, keepdims=True)
+
+    @staticmethod
+    def _value(z: Array, log_sums: Array, y: Array) -> Array:
+        return (log_sums.sum(axis=_OUTPUT_AXES) - (y * z).sum(axis=_OUTPUT_AXES)) / z.shape[-1]
 
 
 LOSSES = {

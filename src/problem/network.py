@@ -85,6 +85,21 @@ class Network:
             start += prod(shape)
         return [tuple(part.get(kind) for kind in Layer._fields) for part in found]
 
+    def affine(self, theta: Array) -> list[Array]:
+        """[W; b] of each layer as one matrix (..., fan_in + 1, fan_out), as it lies in theta; W where there is no b."""
+        lead = theta.shape[:-1]
+        return [theta[..., place].reshape(lead + shape) for place, shape in self.affine_pieces]
+
+    @cached_property
+    def affine_pieces(self) -> list[tuple[slice, tuple[int, int]]]:
+        found = []
+        for W, b, *_ in self._pieces:
+            assert W is not None
+            place, (fan_in, fan_out) = W
+            rows = fan_in + (b is not None)
+            found.append((slice(place.start, place.start + rows * fan_out), (rows, fan_out)))
+        return found
+
     def names(self) -> list[str]:
         """One name for each parameter: w_{(layer,unit,previous)}, b_{(layer,unit)}, layers counted from 1."""
         names = []
@@ -109,18 +124,23 @@ class Network:
             s = layer.W.mT @ h
             if layer.b is not None:
                 s = s + layer.b
-            u = sigma = None
-            z = s
-            if layer.gamma is not None:
-                width = self.sizes[k + 1]
-                given = None if statistics is None else statistics[..., start : start + 2 * width]
-                u, sigma = _normalise(s, given)
-                z = layer.gamma * u + layer.beta
-                start += 2 * width
-            a = z if k == len(layers) - 1 else self._activation.f(z)
-            traces.append(Trace(h, s, u, sigma, z, a))
-            h = a
+            given = None
+            if statistics is not None and layer.gamma is not None:
+                start, first = start + 2 * self.sizes[k + 1], start
+                given = statistics[..., first:start]
+            traces.append(self.trace(k, h, s, layer, given))
+            h = traces[-1].a
         return traces
+
+    def trace(self, k: int, h: Array, s: Array, layer: Layer, given: Array | None = None) -> Trace:
+        """Layer k from s = W^T h + b on; `given` [mean, variance] normalise in place of the batch's own."""
+        u = sigma = None
+        z = s
+        if layer.gamma is not None:
+            u, sigma = _normalise(s, given)
+            z = layer.gamma * u + layer.beta
+        a = z if k == len(self.sizes) - 2 else self._activation.f(z)
+        return Trace(h, s, u, sigma, z, a)
 
     def statistics(self, traces: list[Trace]) -> Array | None:
         """The batch's mean and unbiased variance of every normalised unit, (..., n_statistics)."""

@@ -1,0 +1,263 @@
+"""NumPy calls recorded once, then repeated into the same memory.
+
+A training step makes the same calls every time, and most of a small step's time goes into what is around them: Python's
+own work, arguments checked, memory asked for. A step that runs once on `Recorded` arrays computes as NumPy does, and
+keeps every call with the memory of its arguments and its result; to repeat it is one loop over these calls. The numbers
+are the same. As under a compiler, a step cannot ask for values (`if`, float()): that raises TypeError.
+"""
+
+import operator
+from collections.abc import Callable
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+ALIGNED = 64  # bytes: a line of the cache, and the widest vector
+REDUCTIONS = {np.sum: np.add, np.prod: np.multiply, np.max: np.maximum, np.min: np.minimum}
+WRITING = (np.dot, np.concatenate)  # functions that can write where they are told
+PYTHONS: dict[
+    Any, Callable[..., Any]
+] = {  # of numbers, which keep Python's types: a Python number does not widen float32
+    np.add: operator.add,
+    np.subtract: operator.sub,
+    np.multiply: operator.mul,
+    np.true_divide: operator.truediv,
+    np.power: operator.pow,
+    np.negative: operator.neg,
+}
+
+Cell = list[Any]  # of one number
+Free = dict[int, list[np.ndarray]]  # memory by its bytes
+
+
+class Recording:
+    """The calls of one computation, and the memory they work in."""
+
+    def __init__(self) -> None:
+        self._calls: list[Callable[[], Any]] = []
+        self._free: Free = {}
+
+    def repeat(self) -> None:
+        """Make all calls again, on what their inputs hold by now."""
+        for call in self._calls:
+            call()
+
+    def keep(self, call: Callable[[], Any]) -> None:
+        """Make this call, now and at every repetition."""
+        call()
+        self._calls.append(call)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> "Recorded":
+        """Memory for a result."""
+        n = prod(shape) * np.dtype(dtype).itemsize
+        room = _Room(self._free[n].pop() if self._free.get(n) else _aligned(n), self._free)
+        return Recorded(self, room.memory.view(dtype).reshape(shape), room)
+
+
+class _Room:
+    """Memory that is free again when Python frees the last array in it: no later call can ask for what it holds."""
+
+    def __init__(self, memory: np.ndarray, free: Free):
+        self.memory, self._free = memory, free
+
+    def __del__(self) -> None:
+        self._free.setdefault(self.memory.nbytes, []).append(self.memory)
+
+
+def _aligned(n: int) -> np.ndarray:
+    memory = np.empty(n + ALIGNED, np.uint8)
+    first = -memory.ctypes.data % ALIGNED
+    return memory[first : first + n]
+
+
+class Operand(NDArrayOperatorsMixin):
+    """What a recorded step computes with in place of an array or a number."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("a step is recorded once: it cannot ask for a value, as `if`, float() and np.asarray() do")
+
+    __bool__ = __float__ = __int__ = __index__ = __array__ = _refuse
+
+
+class Number(Operand):
+    """A number that differs from step to step: cell[0]."""
+
+    def __init__(self, recording: Recording, cell: Cell):
+        self.recording, self.cell = recording, cell
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        if method != "__call__" or any(isinstance(x, Recorded | np.ndarray) for x in inputs):
+            return _recorded(self.recording, ufunc, method, inputs, **options)
+        found = Number(self.recording, [None])
+        cells = [x.cell if isinstance(x, Number) else [x] for x in inputs]
+        self.recording.keep(_of_numbers(PYTHONS.get(ufunc, ufunc), found.cell, cells))
+        return found
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """number[...] = value, as for arrays."""
+        cell = self.cell
+        given = value.cell if isinstance(value, Number) else [value]
+        self.recording.keep(lambda: cell.__setitem__(0, given[0]))
+
+    is_input = True
+
+    def copy(self) -> "Number":
+        """What it is now."""
+        found = Number(self.recording, [None])
+        found[...] = self
+        return found
+
+    def as_array(self, dtype: Any) -> np.ndarray:
+        """An array of shape () that holds it."""
+        array, cell = np.empty((), dtype), self.cell
+        self.recording.keep(lambda: array.fill(cell[0]))
+        return array
+
+
+def _of_numbers(f: Callable[..., Any], result: Cell, cells: list[Cell]) -> Callable[[], None]:
+    def call() -> None:
+        result[0] = f(*[cell[0] for cell in cells])
+
+    def call_of_two() -> None:  # nearly all are; in a quarter of the time
+        result[0] = f(a[0], b[0])
+
+    a, b = cells if len(cells) == 2 else (result, result)
+    return call_of_two if len(cells) == 2 else call
+
+
+class Recorded(Operand):
+    """An array of NumPy whose calls are kept."""
+
+    def __init__(self, recording: Recording, array: np.ndarray, room: _Room | None = None):
+        self.recording, self.array, self._room = recording, array, room
+
+    shape = property(lambda self: self.array.shape)
+    ndim = property(lambda self: self.array.ndim)
+    size = property(lambda self: self.array.size)
+    dtype = property(lambda self: self.array.dtype)
+    mT = property(lambda self: self._view(self.array.mT))
+    T = property(lambda self: self._view(self.array.T))
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        return np
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getattr__(self, name: str) -> Any:
+        """Methods of arrays are functions of numpy."""
+        if name.startswith("_") or not hasattr(np, name):
+            raise AttributeError(f"{name} of an array cannot be recorded")
+        return partial(getattr(np, name), self)
+
+    def __getitem__(self, key: Any) -> "Recorded":
+        return self._view(self.array[_basic(key)])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.recording.keep(partial(np.copyto, self.array[_basic(key)], _plain(value, self.dtype)))
+
+    def reshape(self, *shape: Any) -> Any:
+        """A view, where no copy is needed."""
+        array = self.array.reshape(*shape)
+        return self._view(array) if np.may_share_memory(array, self.array) else np.reshape(self, array.shape)
+
+    def copy(self) -> "Recorded":
+        """What it is now."""
+        found = self.recording.empty(self.shape, self.dtype)
+        found[...] = self
+        return found
+
+    @property
+    def is_input(self) -> bool:
+        """Whether it lies in memory from outside."""
+        return self._room is None
+
+    def _view(self, array: np.ndarray) -> "Recorded":
+        return Recorded(self.recording, array, self._room)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        return _recorded(self.recording, ufunc, method, inputs, **options)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, options: Any) -> Any:
+        if function is np.empty_like:
+            return self.recording.empty(options.get("shape", args[0].shape), options.get("dtype", args[0].dtype))
+        if function in REDUCTIONS:
+            array, *axis = args
+            return REDUCTIONS[function].reduce(array, **{"axis": axis[0] if axis else None} | options)
+        options, out = dict(options), options.get("out")
+        options.pop("out", None)
+        dtype = np.result_type(*map(_value, _operands([*args, *options.values()])))
+        args, options = _arguments(args, dtype), {name: _arguments(x, dtype) for name, x in options.items()}
+        result = _result(self.recording, function(*args, **options), out)
+        if function in WRITING:
+            self.recording.keep(partial(function, *args, out=result.array, **options))
+        else:
+            self.recording.keep(lambda: np.copyto(result.array, function(*args, **options)))
+        return result
+
+
+def _recorded(recording: Recording, ufunc: np.ufunc, method: str, inputs: Any, out: Any = None, **options: Any) -> Any:
+    """A ufunc, or a method of it, on operands, arrays and numbers."""
+    dtype = np.result_type(*map(_value, inputs))
+    operands = [_cast(x, dtype) for x in inputs]
+    inputs = [_plain(x, dtype) for x in operands]
+    f = ufunc if method == "__call__" else getattr(ufunc, method)
+    result = _result(recording, f(*inputs, **options), out and out[0])
+    recording.keep(partial(f, *inputs, out=result.array, **options))
+    return result
+
+
+def _cast(x: Any, dtype: np.dtype) -> Any:
+    """Truth values that count as 0 and 1 are made so first: NumPy takes twice as long to do it on the way."""
+    if not isinstance(x, Recorded) or x.dtype != bool or dtype.kind != "f":
+        return x
+    found = x.recording.empty(x.shape, dtype)
+    found[...] = x
+    return found
+
+
+def _result(recording: Recording, value: Any, out: Recorded | None) -> Recorded:
+    """Where a call writes what it has just returned."""
+    if isinstance(out, np.ndarray):
+        raise TypeError("a plain array cannot take what is recorded: make it with numpy's empty_like or zeros_like")
+    if out is not None:
+        return out
+    if isinstance(value, tuple):
+        raise TypeError("a call with several results cannot be recorded")
+    return recording.empty(np.shape(value), np.asarray(value).dtype)
+
+
+def _value(x: Any) -> Any:
+    return x.cell[0] if isinstance(x, Number) else x.array if isinstance(x, Recorded) else x
+
+
+def _operands(x: Any) -> list[Any]:
+    """The arrays and recorded numbers among arguments."""
+    if isinstance(x, list | tuple):
+        return [operand for part in x for operand in _operands(part)]
+    return [x] if isinstance(x, Operand | np.ndarray) else []
+
+
+def _arguments(x: Any, dtype: Any) -> Any:
+    """Arguments of a function, among which are axes and flags that stay as they are."""
+    if isinstance(x, list | tuple):
+        return type(x)(_arguments(part, dtype) for part in x)
+    return _plain(x, dtype) if isinstance(x, Operand) else x
+
+
+def _plain(x: Any, dtype: Any) -> Any:
+    """What NumPy is called with: arrays, also for numbers, which it would have to convert at every call."""
+    if isinstance(x, Number):
+        return x.as_array(dtype)
+    return x.array if isinstance(x, Recorded) else np.asarray(x, dtype) if np.ndim(x) == 0 else x
+
+
+def _basic(key: Any) -> tuple[Any, ...]:
+    """The key of a view. Raises TypeError for lists and arrays, which would pick by value."""
+    keys = key if isinstance(key, tuple) else (key,)
+    if not all(k is None or k is ... or isinstance(k, int | np.integer | slice) for k in keys):
+        raise TypeError("only slices and integers can be recorded as an index")
+    return keys if any(k is ... for k in keys) else (*keys, ...)  # or one entry would be no view

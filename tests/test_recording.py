@@ -1,0 +1,179 @@
+"""Recorded steps: the same numbers as the step itself, for everything that it may compute; and what it may not."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from harness import backends_for, choices, make_run, task_of
+
+from src.backends.recorded import RecordedMachine
+from src.backends.recording import Number, Recorded, Recording
+
+SMALL = ["dataset=wine", "epochs=3", "batching=minibatch", "batching.size=50"]
+
+
+def machine_of(*runs: Any) -> RecordedMachine:
+    machine = runs[0].backend.machine(task_of(*runs))
+    assert isinstance(machine, RecordedMachine)
+    machine.compile()
+    return machine
+
+
+def plainly(machine: RecordedMachine, n: int) -> tuple[Any, np.ndarray]:
+    """The carry after n steps and every step's loss, by the method itself on arrays of NumPy."""
+    task, batches, carry = machine.task, machine.program.batches, machine.start()
+    runs, losses = np.arange(task.n_runs)[:, None], []
+    for t in range(n):
+        epoch, first, last = batches.place(t)
+        rows = np.arange(first, last)[None] if task.order is None else task.order.values[:, epoch, first:last]
+        noise = None if task.noise is None else task.noise.values[:, t]
+        lr = machine.lr * machine.schedule.factor(epoch, machine.program.epochs)
+        carry, loss = machine.method.step(carry, task.x_train[runs, rows], task.y_train[runs, rows], lr, noise)
+        losses.append(loss)
+    return carry, np.array(losses)
+
+
+def assert_same(found: Any, wanted: Any, tolerance: float = 1e-13) -> None:
+    if isinstance(wanted, tuple):
+        for a, b in zip(found, wanted, strict=True):
+            assert_same(a, b, tolerance)
+    elif wanted is not None:
+        assert np.asarray(found).dtype == np.asarray(wanted).dtype
+        np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
+
+
+def assert_repeats(*overrides: str, n_runs: int = 1, tolerance: float = 1e-13) -> None:
+    """All steps of a training, in two calls, end where the method itself does."""
+    machine = machine_of(*(make_run(*overrides, f"seed={seed}", f"lr=0.0{seed + 1}") for seed in range(n_runs)))
+    order, noise, n = machine.task.order, machine.task.noise, machine.program.n_steps
+    wanted, _ = plainly(machine, n)
+    half = machine.advance(machine.start(), 0, n // 2, order, noise)
+    kept = half.theta.copy()
+    found = machine.advance(half, n // 2, n, order, noise)
+    assert_same(tuple(found)[:3], tuple(wanted)[:3], tolerance)
+    np.testing.assert_array_equal(half.theta, kept)  # what was given out is not written into
+    assert not np.array_equal(found.theta, half.theta)
+
+
+@pytest.mark.parametrize("n_runs", [1, 3])
+@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-13), ("float32", 2e-5)])
+@pytest.mark.parametrize("optimizer", choices("optimizer"))
+def test_every_optimizer(optimizer, dtype, tolerance, n_runs):
+    if backends_for(optimizer)[0] != ("backend=numpy",):
+        pytest.skip("not for the numpy backend")
+    given = [f"optimizer={optimizer}", "optimizer.clip_norm=1.0", "optimizer.weight_decay=0.01", f"dtype={dtype}"]
+    assert_repeats(*SMALL, *given, "schedule=cosine", n_runs=n_runs, tolerance=tolerance)
+
+
+@pytest.mark.parametrize("n_runs", [1, 3])
+@pytest.mark.parametrize("shuffle", ["true", "false"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["dataset=gaussian", "model.hidden=[6,5]"],
+        ["dataset=gaussian", "model.activation=tanh", "model.bias=true", "batching.size=7"],
+        ["dataset=product", "model.activation=identity", "batching.size=1"],
+        ["dataset=wine", "model.batch_norm=true", "model.hidden=[6,5]", "batching.size=50"],
+        ["dataset=wine", "model.batch_norm=true", "batching=full"],
+        ["dataset=sign", "model.activation=relu", "batching.size=3"],
+        ["dataset=iris", "model.hidden=[]", "batching=full"],
+        ["dataset=iris", "model.loss=mse", "model.output=sigmoid"],
+        ["dataset=wine", "backend=random_search", "backend.arrays=numpy"],
+        ["dataset=wine", "backend=random_search", "backend.arrays=numpy", "model.batch_norm=true"],
+    ],
+    ids=" ".join,
+)
+def test_every_kind_of_step(given, shuffle, n_runs):
+    mini = [] if "batching=full" in given else ["batching=minibatch", f"batching.shuffle={shuffle}"]
+    assert_repeats("backend=numpy", *mini, *given, "epochs=4", n_runs=n_runs)
+
+
+def test_the_step_with_a_non_finite_loss_is_noticed():
+    runs = [
+        make_run("dataset=product", "backend=numpy", "epochs=400", "model.activation=identity", f"lr={lr}")
+        for lr in (0.01, 5)
+    ]
+    machine = machine_of(*runs)
+    with np.errstate(all="ignore"):
+        _, losses = plainly(machine, 400)
+    found = machine.advance(machine.start(), 0, 400, None, None)
+    first = int(np.flatnonzero(~np.isfinite(losses[:, 1]))[0])
+    assert found.diverged_at.tolist() == [-1, first] and first > 0
+
+
+# The recording itself: `f` on recorded operands, then again on other values in the same memory.
+
+A, B = np.arange(6.0).reshape(2, 3) + 1, np.linspace(-1, 1, 6).reshape(2, 3)
+FUNCTIONS = {
+    "ufuncs": lambda a, b, t: np.tanh(a) * b - 2 / a,
+    "a number": lambda a, b, t: (0.9**t) * a + b / (1 - 0.5 ** (t + 1)),
+    "the root of a number": lambda a, b, t: a * np.sqrt(t),
+    "an array to the power of a number": lambda a, b, t: a**t,
+    "truth values": lambda a, b, t: (b > 0) * a + (a == b),
+    "where": lambda a, b, t: np.where(b > 0, a, t),
+    "clip": lambda a, b, t: np.clip(a, -t, t) + a.clip(1, 2),
+    "reductions": lambda a, b, t: a.sum(0) + np.max(b) + b.mean(axis=1, keepdims=True) + a.min() + a.prod(),
+    "functions": lambda a, b, t: np.concatenate([a, np.linalg.norm(b, axis=0, keepdims=True)]) + np.var(a, 0),
+    "products": lambda a, b, t: a @ b.T + np.dot(a, b.mT),
+    "views": lambda a, b, t: a[:, None, 1:].reshape(2, 2) + b.T[1:, ...].mT + b[..., 0, 0] + b[1, 2],
+    "a copy to reshape": lambda a, b, t: a.T.reshape(6) + np.reshape(b.T, 6),
+    "in place": lambda a, b, t: _in_place(a, b),
+    "memory of its own": lambda a, b, t: np.add(a, b, out=np.empty_like(a)) + np.zeros_like(b) + np.ones_like(a),
+    "integers": lambda a, b, t: np.argmax(b, axis=1) * t,
+    "another type": lambda a, b, t: a.astype(np.float32) * t,
+}
+
+
+def _in_place(a: Any, b: Any) -> Any:
+    c = a + b
+    d = c[:, 1:]
+    d *= 3
+    c[:, 0] = b[:, 2]
+    c[1] += 1
+    return c
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_repetition_computes_what_numpy_does(name):
+    f, recording = FUNCTIONS[name], Recording()
+    a, b, t = A.copy(), B.copy(), [3]
+    found = f(Recorded(recording, a), Recorded(recording, b), Number(recording, t))
+    for k in (3, 1, 2):
+        a[...], b[...], t[0] = A + k, k * B[::-1], k
+        recording.repeat()
+        wanted = f(a.copy(), b.copy(), k)
+        assert found.dtype == np.asarray(wanted).dtype and found.shape == np.shape(wanted)
+        np.testing.assert_allclose(found.array, wanted, rtol=1e-15)
+
+
+def test_numbers_do_not_widen_single_precision():
+    recording, x = Recording(), np.ones(3, np.float32)
+    a, t, lr = Recorded(recording, x), Number(recording, [2]), Number(recording, [np.float32(0.1)])
+    for found in (a * t, a * 0.5, lr * a, (1 - np.float32(0.9) ** t) * a, np.where(a > 0, 0.5, a), np.clip(a, 0, lr)):
+        assert found.dtype == np.float32
+
+
+def test_memory_is_used_again_and_inputs_are_not():
+    recording, x = Recording(), np.zeros(1000)
+    a = Recorded(recording, x)
+    for _ in range(50):
+        a = 1 - (a + 1) * 2
+    assert len({call.keywords["out"].ctypes.data for call in recording._calls}) <= 4
+    assert not x.any()
+
+
+REFUSED = {
+    "if": lambda a: 1 if a.sum() > 0 else 0,
+    "float": lambda a: float(a.sum()),
+    "a plain array": lambda a: np.zeros(3).__setitem__(slice(None), a),
+    "in place into a plain array": lambda a: np.add(a, 1, out=np.zeros(3)),
+    "an index by value": lambda a: a[np.array([0, 2])],
+    "several results": lambda a: np.modf(a),
+    "no function of numpy": lambda a: a.tobytes(),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_depends_on_values_is_refused(name):
+    with pytest.raises((TypeError, AttributeError), match="record"):
+        REFUSED[name](Recorded(Recording(), np.ones(3)))
