@@ -218,19 +218,23 @@ class Adam(Optimizer):
         return 0, zeros_like(theta), zeros_like(theta)
 
     def update(self, g: Array, state: State, theta: Array, lr: Any) -> tuple[Array, State]:
-        # Kingma & Ba 2015, algorithm 1, its corrections taken out of the vectors as at the end of their section 2
-        # m = beta1 m + (1 - beta1) g
-        # v = beta2 v + (1 - beta2) g^2
-        # step = -lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
-        #      = -lr c / (1 - beta1^t) m / (sqrt(v) + eps c),  c = sqrt(1 - beta2^t)
+        # Kingma & Ba 2015, algorithm 1, its factors (1 - beta) and its corrections taken out of the vectors
+        # m = beta1 m + g
+        # v = beta2 v + g^2
+        # step = -lr a m / (sqrt(v / c^2) + eps) = -lr a c m / (sqrt(v) + eps c)
         xp = g.__array_namespace__()
         t, m, v = state
         t = t + 1
-        m = self.beta1 * m + (1 - self.beta1) * g
-        v = self.beta2 * v + (1 - self.beta2) * g * g
-        c = (1 - self.beta2**t) ** 0.5
-        step = -lr * c / (1 - self.beta1**t) * m / (xp.sqrt(v) + self.eps * c)
+        m = self.beta1 * m + g
+        v = self.beta2 * v + g * g
+        a, c = self.corrections(t)
+        step = -lr * a * c * m / (xp.sqrt(v) + self.eps * c)
         return step, (t, m, v)
+
+    def corrections(self, t: Any) -> tuple[Any, Any]:
+        """What makes a mean of m, and a root mean square of sqrt(v), by step t: factor a and divisor c."""
+        # a = (1 - beta1) / (1 - beta1^t),  c^2 = (1 - beta2^t) / (1 - beta2)
+        return (1 - self.beta1) / (1 - self.beta1**t), ((1 - self.beta2**t) / (1 - self.beta2)) ** 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,18 +245,17 @@ class AMSGrad(Adam):
         return *super().init(theta), theta.__array_namespace__().zeros_like(theta)
 
     def update(self, g: Array, state: State, theta: Array, lr: Any) -> tuple[Array, State]:
-        # Reddi et al. 2018, algorithm 2, with Adam's bias corrections, as in PyTorch's Adam(amsgrad=True)
+        # Reddi et al. 2018, algorithm 2, with Adam's corrections, as in PyTorch's Adam(amsgrad=True)
         # w = max(w, v)
-        # step = -lr m / (1 - beta1^t) / (sqrt(w / (1 - beta2^t)) + eps)
-        #      = -lr c / (1 - beta1^t) m / (sqrt(w) + eps c),  c = sqrt(1 - beta2^t)
+        # step = -lr a m / (sqrt(w / c^2) + eps) = -lr a c m / (sqrt(w) + eps c)
         xp = g.__array_namespace__()
         t, m, v, w = state
         t = t + 1
-        m = self.beta1 * m + (1 - self.beta1) * g
-        v = self.beta2 * v + (1 - self.beta2) * g * g
+        m = self.beta1 * m + g
+        v = self.beta2 * v + g * g
         w = xp.maximum(w, v)
-        c = (1 - self.beta2**t) ** 0.5
-        step = -lr * c / (1 - self.beta1**t) * m / (xp.sqrt(w) + self.eps * c)
+        a, c = self.corrections(t)
+        step = -lr * a * c * m / (xp.sqrt(w) + self.eps * c)
         return step, (t, m, v, w)
 
 

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from harness import backends_for, choices, make_run, task_of
 
-from src.backends.recorded import RecordedMachine
+from src.backends.host import HostMachine
 from src.backends.recording import Number, Recorded, Recording
 
 SMALL = ["dataset=wine", "epochs=3", "batching=minibatch", "batching.size=50"]
 
 
-def machine_of(*runs: Any) -> RecordedMachine:
+def machine_of(*runs: Any) -> HostMachine:
     machine = runs[0].backend.machine(task_of(*runs))
-    assert isinstance(machine, RecordedMachine)
+    assert isinstance(machine, HostMachine)
     machine.compile()
     return machine
 
 
-def plainly(machine: RecordedMachine, n: int) -> tuple[Any, np.ndarray]:
+def plainly(machine: HostMachine, n: int) -> tuple[Any, np.ndarray]:
     """The carry after n steps and every step's loss, by the method itself on arrays of NumPy."""
     task, batches, carry = machine.task, machine.program.batches, machine.start()
     runs, losses = np.arange(task.n_runs)[:, None], []
@@ -56,7 +56,7 @@ def assert_repeats(*overrides: str, n_runs: int = 1, tolerance: float = 1e-13) -
 
 
 @pytest.mark.parametrize("n_runs", [1, 3])
-@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-13), ("float32", 2e-5)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 2e-5)])
 @pytest.mark.parametrize("optimizer", choices("optimizer"))
 def test_every_optimizer(optimizer, dtype, tolerance, n_runs):
     if backends_for(optimizer)[0] != ("backend=numpy",):

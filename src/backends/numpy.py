@@ -5,8 +5,8 @@ from functools import partial
 
 from src.backends.backprop import backprop, with_ones
 from src.backends.base import CPU_RUNS, Descent, Machine, Task, activation_bytes
-from src.backends.host import bound_rule
-from src.backends.recorded import RecordedMachine
+from src.backends.host import HostMachine, bound_rule
+from src.problem.objective import Objective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,9 +15,12 @@ class Numpy:
 
     order = 1
     stack_runs = CPU_RUNS
-    working_bytes = staticmethod(activation_bytes)
+
+    def working_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
+        """What a step of one run on n samples keeps, and once more while metrics are computed."""
+        return 2 * activation_bytes(objective, n, itemsize)
 
     def machine(self, task: Task) -> Machine:
         objective = task.program.objective
         descent = Descent(partial(backprop, objective), bound_rule(task))
-        return RecordedMachine(task, descent, with_ones(objective.network, task.x_train))
+        return HostMachine(task, descent, with_ones(objective.network, task.x_train))

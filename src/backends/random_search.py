@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from src.backends.base import CPU_RUNS, HillClimb, Machine, Task, activation_bytes
+from src.backends.host import HostMachine
 from src.backends.jax import device_runs
-from src.backends.recorded import RecordedMachine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class RandomSearch:
     def machine(self, task: Task) -> Machine:
         objective = task.program.objective
         if self.arrays == "numpy":
-            return RecordedMachine(task, HillClimb(objective))
+            return HostMachine(task, HillClimb(objective))
         from src.backends.compiled import CompiledMachine  # only when asked for: importing jax takes a second
         from src.backends.rowwise import rowwise
 

@@ -16,8 +16,11 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 ALIGNED = 64  # bytes: a line of the cache, and the widest vector
+WASTE = 4  # times too large may memory be that is used again
 REDUCTIONS = {np.sum: np.add, np.prod: np.multiply, np.max: np.maximum, np.min: np.minimum}
 WRITING = (np.dot, np.concatenate)  # functions that can write where they are told
+IN_PLACE = (np.put_along_axis,)
+ASKING = (np.shape, np.ndim, np.size)  # for what does not change
 PYTHONS: dict[
     Any, Callable[..., Any]
 ] = {  # of numbers, which keep Python's types: a Python number does not widen float32
@@ -36,9 +39,10 @@ Free = dict[int, list[np.ndarray]]  # memory by its bytes
 class Recording:
     """The calls of one computation, and the memory they work in."""
 
-    def __init__(self) -> None:
+    def __init__(self, free: Free | None = None) -> None:
+        """`free`: memory to share with recordings that are not repeated at the same time."""
         self._calls: list[Callable[[], Any]] = []
-        self._free: Free = {}
+        self._free: Free = {} if free is None else free
 
     def repeat(self) -> None:
         """Make all calls again, on what their inputs hold by now."""
@@ -53,8 +57,9 @@ class Recording:
     def empty(self, shape: tuple[int, ...], dtype: Any) -> "Recorded":
         """Memory for a result."""
         n = prod(shape) * np.dtype(dtype).itemsize
-        room = _Room(self._free[n].pop() if self._free.get(n) else _aligned(n), self._free)
-        return Recorded(self, room.memory.view(dtype).reshape(shape), room)
+        fit = min((size for size, free in self._free.items() if free and n <= size <= WASTE * n), default=None)
+        room = _Room(_aligned(n) if fit is None else self._free[fit].pop(), self._free)
+        return Recorded(self, room.memory[:n].view(dtype).reshape(shape), room)
 
 
 class _Room:
@@ -191,12 +196,32 @@ class Recorded(Operand):
         options.pop("out", None)
         dtype = np.result_type(*map(_value, _operands([*args, *options.values()])))
         args, options = _arguments(args, dtype), {name: _arguments(x, dtype) for name, x in options.items()}
-        result = _result(self.recording, function(*args, **options), out)
+        if function in IN_PLACE:
+            return self.recording.keep(partial(function, *args, **options))
+        value = function(*args, **options)
+        if function in ASKING:
+            return value
+        if isinstance(value, tuple):
+            return self._results(partial(function, *args, **options), value)
+        if isinstance(value, np.ndarray) and np.may_share_memory(value, self.array):
+            return self._view(value)
+        result = _result(self.recording, value, out)
         if function in WRITING:
             self.recording.keep(partial(function, *args, out=result.array, **options))
         else:
             self.recording.keep(lambda: np.copyto(result.array, function(*args, **options)))
         return result
+
+    def _results(self, call: Callable[[], Any], values: tuple[Any, ...]) -> tuple["Recorded", ...]:
+        """The several results of a function."""
+        results = tuple(_result(self.recording, value, None) for value in values)
+
+        def copy() -> None:
+            for result, value in zip(results, call(), strict=True):
+                np.copyto(result.array, value)
+
+        self.recording.keep(copy)
+        return results
 
 
 def _recorded(recording: Recording, ufunc: np.ufunc, method: str, inputs: Any, out: Any = None, **options: Any) -> Any:
@@ -205,7 +230,11 @@ def _recorded(recording: Recording, ufunc: np.ufunc, method: str, inputs: Any, o
     operands = [_cast(x, dtype) for x in inputs]
     inputs = [_plain(x, dtype) for x in operands]
     f = ufunc if method == "__call__" else getattr(ufunc, method)
-    result = _result(recording, f(*inputs, **options), out and out[0])
+    if out is None and method == "__call__" and ufunc.signature is None and ufunc.nout == 1 and not options:
+        *_, kind = ufunc.resolve_dtypes((*(x.dtype for x in inputs), None))
+        result = recording.empty(np.broadcast_shapes(*(x.shape for x in inputs)), kind)
+    else:
+        result = _result(recording, f(*inputs, **options), out and out[0])
     recording.keep(partial(f, *inputs, out=result.array, **options))
     return result
 

@@ -16,7 +16,7 @@ from src.backends.taylor_algebra import *  # noqa: F403
 from src.backends.taylor_algebra import seed, tangent_bytes
 from src.problem.objective import Objective
 
-HELD = 3  # arrays of the widest layer's tangents that are held at once (measured: 2 to 3)
+HELD = 5  # arrays of the widest layer's tangents that are held at once (measured: 4 to 5)
 
 
 @dataclass(frozen=True, kw_only=True)

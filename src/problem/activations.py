@@ -37,7 +37,7 @@ def _tanh(z: Array) -> Array:
 
 ACTIVATIONS = {
     "identity": Activation(lambda z: z, lambda z, a: 1.0),
-    "relu": Activation(_relu, lambda z, a: z > 0, gain=math.sqrt(2)),
+    "relu": Activation(_relu, lambda z, a: z.__array_namespace__().sign(a), gain=math.sqrt(2)),
     "sigmoid": Activation(_sigmoid, lambda z, a: a * (1 - a)),
     "tanh": Activation(_tanh, lambda z, a: 1 - a * a, gain=5 / 3),
 }

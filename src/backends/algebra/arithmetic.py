@@ -104,7 +104,7 @@ def power(u, p):
 
 def _monomial(c, a, p):
     """c a^p; where c = 0 it is 0, also at a = 0."""
-    return c * a ** np.where(c == 0, 0, p) if isinstance(c, np.ndarray) else c * a ** (p if c else 0)
+    return c * a ** np.where(c == 0, 0, p) if np.ndim(c) else c * a ** (p if c else 0)
 
 
 @plain_too
@@ -120,7 +120,7 @@ def logaddexp(u, v):
 
 def where(condition, u, v):
     """u where the (plain) condition holds, else v."""
-    condition = np.asarray(condition)
+    condition = value_of(condition)
     if isinstance(u, Expansion) or isinstance(v, Expansion):
         return select(condition, u, v)
     return np.where(condition, u, v)

@@ -18,7 +18,7 @@ def value_of(x):
     """The value of a number; anything else as it is, or as an array."""
     if isinstance(x, Expansion):
         return x.value
-    return x if isinstance(x, int | float | np.ndarray) else np.asarray(x)
+    return x if isinstance(x, int | float) or hasattr(x, "__array_namespace__") else np.asarray(x)
 
 
 def compose(u, value, f1, f2=None):
@@ -109,7 +109,7 @@ def _independent(u):
 def _placed(u, b, value, lo, hi):
     """dU B over the window [lo, hi), where dU has one derivative per entry: B's rows, put in their places."""
     # dU_pqk = 1 where k is the direction of U_pq, so (dU B)_prk = B_qr there
-    total = np.zeros((*value.shape, hi - lo), value.dtype)
+    total = np.zeros_like(value, shape=(*value.shape, hi - lo))
     at = np.broadcast_to(u.directions, (*value.shape[:-1], u.shape[-1])) - lo
     np.put_along_axis(total, at[..., :, None, :], b.mT[..., None, :, :], axis=-1)
     return total
@@ -214,7 +214,7 @@ def _summed(blocks, value, lo, hi):
     k = hi - lo
     if all(t.shape[-len(starts) :] == (k,) * len(starts) for *starts, t in blocks):
         return reduce(add, (t for *_, t in blocks))
-    return _added(np.zeros(value.shape + (k,) * (len(blocks[0]) - 1), value.dtype), blocks, lo)
+    return _added(np.zeros_like(value, shape=value.shape + (k,) * (len(blocks[0]) - 1)), blocks, lo)
 
 
 def _added(total, blocks, lo):

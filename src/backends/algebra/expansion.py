@@ -107,7 +107,7 @@ class Expansion:
     @property
     def gradient(self):
         """First derivatives in all m directions, shape (*S, m)."""
-        full = np.zeros((*self.shape, self.space.size), self.dtype)
+        full = np.zeros_like(self.value, shape=(*self.shape, self.space.size))
         full[..., self.window] = self.tangent
         return full
 
@@ -116,7 +116,7 @@ class Expansion:
         """Second derivatives, shape (*S, m, m). Raises ValueError for a number of order 1."""
         if self.order < 2:
             raise ValueError("hessian of a number of order 1: make the number with order=2")
-        full = np.zeros((*self.shape, self.space.size, self.space.size), self.dtype)
+        full = np.zeros_like(self.value, shape=(*self.shape, self.space.size, self.space.size))
         if self.curvature is not None:
             full[..., self.window, self.window] = self.curvature
         return full

@@ -146,7 +146,7 @@ def tangent_bytes(n_values: int, n_directions: int, order: int, itemsize: int = 
 
 
 def _floating(value):
-    array = np.asarray(value)
+    array = value if hasattr(value, "__array_namespace__") else np.asarray(value)
     return array if array.dtype.kind == "f" else array.astype(float)
 
 
