@@ -1,5 +1,6 @@
 """Recorded steps: the same numbers as the step itself, for everything that it may compute; and what it may not."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ from harness import backends_for, choices, make_run, task_of
 
 from src.backends.host import HostMachine
 from src.backends.recording import Number, Recorded, Recording
+from src.optimizers import SGD
 
+NO_DECAY: dict[str, Any] = {"weight_decay": 0.0, "clip_value": None, "clip_norm": None}
 SMALL = ["dataset=wine", "epochs=3", "batching=minibatch", "batching.size=50"]
 
 
@@ -80,12 +83,37 @@ def test_every_optimizer(optimizer, dtype, tolerance, n_runs):
         ["dataset=iris", "model.loss=mse", "model.output=sigmoid"],
         ["dataset=wine", "backend=random_search", "backend.arrays=numpy"],
         ["dataset=wine", "backend=random_search", "backend.arrays=numpy", "model.batch_norm=true"],
+        ["dataset=product", "backend=taylor", "model.activation=tanh", "batching.size=4"],
+        ["dataset=iris", "backend=taylor", "model.hidden=[4]", "optimizer=adam"],
+        ["dataset=iris", "backend=taylor", "model.hidden=[4,4]", "model.batch_norm=true", "batching.size=50"],
+        ["dataset=product", "backend=taylor", "backend.order=2", "optimizer=newton", "batching=full"],
     ],
     ids=" ".join,
 )
 def test_every_kind_of_step(given, shuffle, n_runs):
     mini = [] if "batching=full" in given else ["batching=minibatch", f"batching.shuffle={shuffle}"]
     assert_repeats("backend=numpy", *mini, *given, "epochs=4", n_runs=n_runs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swapping(SGD):
+    """Keeps the gradients of two steps, the younger one first, and the Fibonacci numbers of t - 1 and t."""
+
+    def init(self, theta):
+        return 0 * theta, 0 * theta + 1, 0, 1
+
+    def update(self, g, state, theta, lr):
+        young, old, fibonacci, following = state
+        return -lr * (young - old) / following, (g, young, following, fibonacci + following)
+
+
+def test_a_state_that_changes_places():
+    run = replace(make_run("dataset=gaussian", "backend=numpy", "epochs=20"), optimizer=Swapping(**NO_DECAY))
+    machine = machine_of(run)
+    wanted, _ = plainly(machine, 20)
+    found = machine.advance(machine.start(), 0, 20, None, None)
+    assert_same(tuple(found)[:3], tuple(wanted)[:3])
+    assert found.inner[2:] == (6765, 10946)
 
 
 def test_the_step_with_a_non_finite_loss_is_noticed():

@@ -1,4 +1,4 @@
-"""Backpropagation in NumPy for one network: as a tutorial writes it, and as fast as NumPy's calls allow."""
+"""Backpropagation in NumPy for one network: as a tutorial writes it, and without what takes time beside the calls."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -63,8 +63,8 @@ def tutorial(given: Given) -> Callable[[], Any]:
 
 
 def tuned(given: Given) -> Callable[[], Any]:
-    """Samples last, every result written where the last step's was, parameters in one vector: the least that is left
-    to do are NumPy's own calls. For one run, networks with biases, and the activation and loss that it has."""
+    """Samples last, every result written where the last step's was, parameters in one vector, no loss: little but
+    NumPy's own calls. For one run, networks with biases, and the activation and loss that it has."""
     shapes = [part.shape for layer in given.weights for part in layer if part is not None]
     theta = np.concatenate([np.ravel(part) for layer in given.weights for part in layer if part is not None])
     g, update, m, v = (np.zeros_like(theta) for _ in range(4))
