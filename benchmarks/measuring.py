@@ -100,11 +100,16 @@ def rows(
     found = []
     for name, theirs in seconds.items():
         if name != ours:
-            ratios = sorted(b / a for a, b in zip(mine, theirs, strict=True))
-            spread = f"{ratios[0]:.3g} to {ratios[-1]:.3g}"
+            times = ratios(mine, theirs)
+            spread = f"{times[0]:.3g} to {times[-1]:.3g}"
             us = 1e6 * median(mine), 1e6 * median(theirs)
-            found.append(Row(work, ours, name, median(ratios), at_least.get(name), *us, spread, note))
+            found.append(Row(work, ours, name, median(times), at_least.get(name), *us, spread, note))
     return found
+
+
+def ratios(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Theirs over mine, round by round, in order of size."""
+    return sorted(b / a for a, b in zip(mine, theirs, strict=True))
 
 
 def machine(load: Sequence[float]) -> dict[str, object]:

@@ -16,7 +16,7 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.measuring import RESULTS, Disagreement, Lap, Report, Row, contest, parser, refuse
+from benchmarks.measuring import RESULTS, Disagreement, Lap, Report, Row, contest, parser, ratios, refuse
 from benchmarks.problems import S1, Work, configured, ours, peer, same_loss
 from benchmarks.sweep import computing, place, seconds
 from src.engines import Processes, Serial
@@ -114,16 +114,15 @@ def sweep_compute(report: Report, rounds: int, n_runs: int, sample: int) -> None
         "checked alone": ours(work, "backend=jax"),
     }
     found = contest(entrants, rounds, same_loss(work, 1e-8))
-    theirs = median(found["torch eager"])
     rows = [
         Row(
             f"{n_runs} runs of S1, compute",
             engine,
             "torch eager",
-            theirs / median(found[engine]),
+            median(ratios(found[engine], found["torch eager"])),
             at_least,
             1e6 * median(found[engine]),
-            1e6 * theirs,
+            1e6 * median(found["torch eager"]),
         )
         for engine, at_least in (("processes", 12), ("serial", None))
     ]
@@ -143,10 +142,9 @@ def growth(report: Report, rounds: int) -> None:
     }
     contestants = {"base": ours(base)} | {name: contestant for name, (contestant, _) in grown.items()}
     found = contest(contestants, rounds, lambda laps: None)
-    one = median(found["base"])
     lines = [
         [
-            f"{times * median(found[name]) / one:.2f}",
+            f"{times * median(ratios(found['base'], found[name])):.2f}",
             "100" if "width" in name else "10",
             name,
             f"{1e6 * median(found[name]):.1f}",

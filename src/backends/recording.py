@@ -19,11 +19,11 @@ ALIGNED = 64  # bytes: a line of the cache, and the widest vector
 WASTE = 4  # times too large may memory be that is used again
 REDUCTIONS = {np.sum: np.add, np.prod: np.multiply, np.max: np.maximum, np.min: np.minimum}
 WRITING = (np.dot, np.concatenate)  # functions that can write where they are told
+MAKING: dict[Any, int | None] = {np.empty_like: None, np.zeros_like: 0, np.ones_like: 1}
 IN_PLACE = (np.put_along_axis,)
 ASKING = (np.shape, np.ndim, np.size)  # for what does not change
-PYTHONS: dict[
-    Any, Callable[..., Any]
-] = {  # of numbers, which keep Python's types: a Python number does not widen float32
+# Of numbers, which keep Python's types: a Python number does not widen float32.
+PYTHONS: dict[Any, Callable[..., Any]] = {
     np.add: operator.add,
     np.subtract: operator.sub,
     np.multiply: operator.mul,
@@ -187,8 +187,8 @@ class Recorded(Operand):
         return _recorded(self.recording, ufunc, method, inputs, **options)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, options: Any) -> Any:
-        if function is np.empty_like:
-            return self.recording.empty(options.get("shape", args[0].shape), options.get("dtype", args[0].dtype))
+        if function in MAKING:
+            return self._made(MAKING[function], *args, **options)
         if function in REDUCTIONS:
             array, *axis = args
             return REDUCTIONS[function].reduce(array, **{"axis": axis[0] if axis else None} | options)
@@ -209,16 +209,24 @@ class Recorded(Operand):
         if function in WRITING:
             self.recording.keep(partial(function, *args, out=result.array, **options))
         else:
-            self.recording.keep(lambda: np.copyto(result.array, function(*args, **options)))
+            into = result.array
+            self.recording.keep(lambda: np.copyto(into, function(*args, **options)))
         return result
+
+    def _made(self, value: int | None, like: "Recorded", dtype: Any = None, shape: Any = None) -> "Recorded":
+        found = self.recording.empty(like.shape if shape is None else shape, dtype or like.dtype)
+        if value is not None:
+            self.recording.keep(partial(found.array.fill, value))
+        return found
 
     def _results(self, call: Callable[[], Any], values: tuple[Any, ...]) -> tuple["Recorded", ...]:
         """The several results of a function."""
         results = tuple(_result(self.recording, value, None) for value in values)
+        arrays = [result.array for result in results]
 
         def copy() -> None:
-            for result, value in zip(results, call(), strict=True):
-                np.copyto(result.array, value)
+            for array, value in zip(arrays, call(), strict=True):
+                np.copyto(array, value)
 
         self.recording.keep(copy)
         return results
