@@ -1,7 +1,7 @@
 """Recorded steps: the same numbers as the step itself, for everything that it may compute; and what it may not."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -107,6 +107,51 @@ class Swapping(SGD):
         return -lr * (young - old) / following, (g, young, following, fibonacci + following)
 
 
+class Named(NamedTuple):
+    t: Any
+    m: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithNames(SGD):
+    """A state whose parts have names."""
+
+    def init(self, theta):
+        return Named(0, 0 * theta)
+
+    def update(self, g, state, theta, lr):
+        return -lr * state.m / (1 + state.t), Named(state.t + 1, state.m + g)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growing(SGD):
+    """A number that becomes an array, and a state that is no tuple: what a recorded step cannot hold."""
+
+    begin: Any
+
+    def init(self, theta):
+        return self.begin
+
+    def update(self, g, state, theta, lr):
+        return -lr * g, ((g * g).sum(-1, keepdims=True),)
+
+
+def test_a_state_with_names():
+    run = replace(make_run("dataset=gaussian", "backend=numpy", "epochs=20"), optimizer=WithNames(**NO_DECAY))
+    machine = machine_of(run)
+    wanted, _ = plainly(machine, 20)
+    found = machine.advance(machine.start(), 0, 20, None, None)
+    assert_same(tuple(found)[:3], tuple(wanted)[:3])
+    assert found.inner.t == 20
+
+
+@pytest.mark.parametrize(("begin", "message"), [((0.0,), "cannot become an array of shape"), ([0.0], "is a tuple")])
+def test_a_state_that_cannot_be_held_is_refused(begin, message):
+    run = make_run("dataset=gaussian", "backend=numpy", "epochs=2")
+    with pytest.raises(TypeError, match=message):
+        machine_of(replace(run, optimizer=Growing(begin=begin, **NO_DECAY)))
+
+
 def test_a_state_that_changes_places():
     run = replace(make_run("dataset=gaussian", "backend=numpy", "epochs=20"), optimizer=Swapping(**NO_DECAY))
     machine = machine_of(run)
@@ -147,6 +192,13 @@ FUNCTIONS = {
     "a copy to reshape": lambda a, b, t: a.T.reshape(6) + np.reshape(b.T, 6),
     "in place": lambda a, b, t: _in_place(a, b),
     "memory of its own": lambda a, b, t: np.add(a, b, out=np.empty_like(a)) + np.zeros_like(b) + np.ones_like(a),
+    "functions in place": lambda a, b, t: _functions_in_place(a, b),
+    "where of a function": lambda a, b, t: np.sum(a, axis=1, where=b > 0) + a.sum(1, np.float64, None, False),
+    "divided where": lambda a, b, t: np.divide(a, b, out=np.zeros_like(a), where=b > 0),
+    "functions of numbers": lambda a, b, t: a * np.where(t < 3, 0.1 * t, t) + np.broadcast_to(t, b.shape),
+    "whole numbers": lambda a, b, t: (t // 2) * a + (t % 2) * b + abs(t - 2),
+    "named results": lambda a, b, t: np.linalg.eigh(a @ a.T).eigenvalues + np.split(b, 3, axis=1)[1].flatten(),
+    "turned": lambda a, b, t: a.transpose(1, 0) + np.transpose(b).copy(),
     "integers": lambda a, b, t: np.argmax(b, axis=1) * t,
     "another type": lambda a, b, t: a.astype(np.float32) * t,
 }
@@ -161,15 +213,24 @@ def _in_place(a: Any, b: Any) -> Any:
     return c
 
 
+def _functions_in_place(a: Any, b: Any) -> Any:
+    c, d = a + b, np.zeros_like(a)
+    np.clip(c, 2, 4, c)
+    np.copyto(d, b)
+    return np.nan_to_num(c / (c - 4), copy=False, posinf=0.0) + d
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_repetition_computes_what_numpy_does(name):
     f, recording = FUNCTIONS[name], Recording()
     a, b, t = A.copy(), B.copy(), [3]
-    found = f(Recorded(recording, a), Recorded(recording, b), Number(recording, t))
+    with np.errstate(all="ignore"):
+        found = f(Recorded(recording, a), Recorded(recording, b), Number(recording, t))
     for k in (3, 1, 2):
         a[...], b[...], t[0] = A + k, k * B[::-1], k
-        recording.repeat()
-        wanted = f(a.copy(), b.copy(), k)
+        with np.errstate(all="ignore"):
+            recording.repeat()
+            wanted = f(a.copy(), b.copy(), k)
         assert found.dtype == np.asarray(wanted).dtype and found.shape == np.shape(wanted)
         np.testing.assert_allclose(found.array, wanted, rtol=1e-15)
 
@@ -177,7 +238,8 @@ def test_a_repetition_computes_what_numpy_does(name):
 def test_numbers_do_not_widen_single_precision():
     recording, x = Recording(), np.ones(3, np.float32)
     a, t, lr = Recorded(recording, x), Number(recording, [2]), Number(recording, [np.float32(0.1)])
-    for found in (a * t, a * 0.5, lr * a, (1 - np.float32(0.9) ** t) * a, np.where(a > 0, 0.5, a), np.clip(a, 0, lr)):
+    scaled = (1 - np.float32(0.9) ** t) * a, (t % 2) * a, abs(t // 2) * a
+    for found in (a * t, a * 0.5, lr * a, *scaled, np.where(a > 0, 0.5, a), np.clip(a, 0, lr)):
         assert found.dtype == np.float32
 
 
@@ -196,6 +258,8 @@ REFUSED = {
     "a plain array": lambda a: np.zeros(3).__setitem__(slice(None), a),
     "in place into a plain array": lambda a: np.add(a, 1, out=np.zeros(3)),
     "an index by value": lambda a: a[np.array([0, 2])],
+    "a truth value as index": lambda a: a[True],
+    "text": lambda a: np.array2string(a),
     "several results": lambda a: np.modf(a),
     "no function of numpy": lambda a: a.tobytes(),
 }

@@ -94,7 +94,8 @@ class Step:
 
 def _apart(before: Operand, after: Any) -> Any:
     """A part of the next state, as it will still be when other parts of the state have been overwritten."""
-    return after.copy() if isinstance(after, Number | Recorded) and after is not before and after.is_input else after
+    moves = isinstance(after, Number) or (isinstance(after, Recorded) and after.is_input)
+    return after.copy() if moves and after is not before else after
 
 
 def _put(before: Any, after: Any) -> None:
@@ -119,12 +120,15 @@ def _moving(carry: Carry) -> tuple[Any, ...]:
 def _mapped(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
     """f of the leaves of nested tuples; None stays."""
     if isinstance(tree, tuple):
-        return tuple(_mapped(f, *parts) for parts in zip(tree, *others, strict=True))
+        parts = tuple(_mapped(f, *leaves) for leaves in zip(tree, *others, strict=True))
+        return type(tree)(*parts) if hasattr(tree, "_fields") else parts
     return None if tree is None else f(tree, *others)
 
 
 def _held(leaf: Any) -> Any:
     """Memory for a leaf: an array, or for a number a list of one."""
+    if isinstance(leaf, list | dict):
+        raise TypeError(f"a state is a tuple of arrays and numbers (or of such tuples): {type(leaf).__name__}")
     return [leaf] if np.ndim(leaf) == 0 else leaf.copy()
 
 

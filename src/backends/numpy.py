@@ -18,7 +18,7 @@ class Numpy:
 
     def working_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
         """What a step of one run on n samples keeps, and once more while metrics are computed."""
-        return 2 * activation_bytes(objective, n, itemsize)
+        return (3 if objective.network.batch_norm else 2) * activation_bytes(objective, n, itemsize)
 
     def machine(self, task: Task) -> Machine:
         objective = task.program.objective

@@ -16,8 +16,6 @@ from src.backends.taylor_algebra import *  # noqa: F403
 from src.backends.taylor_algebra import seed, tangent_bytes
 from src.problem.objective import Objective
 
-HELD = 5  # arrays of the widest layer's tangents that are held at once (measured: 4 to 5)
-
 
 @dataclass(frozen=True, kw_only=True)
 class TaylorAlgebra:
@@ -28,9 +26,10 @@ class TaylorAlgebra:
     stack_runs = CPU_RUNS
 
     def working_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
-        """What a step of one run on n samples takes: the tangents of the widest layer."""
+        """What a step of one run on n samples takes: so many times the tangents of the widest layer (measured)."""
         network = objective.network
-        return HELD * tangent_bytes(n * max(network.sizes[1:]), network.n_params, self.order, itemsize)
+        held = 3 + (5 if network.batch_norm else 2) * (len(network.sizes) - 2)
+        return held * tangent_bytes(n * max(network.sizes[1:]), network.n_params, self.order, itemsize)
 
     def machine(self, task: Task) -> Machine:
         differentiate = partial(forward_mode, task.program.objective, self.order)

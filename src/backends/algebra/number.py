@@ -138,8 +138,7 @@ def seed(theta, order: int, symbols=None) -> Taylor:
 def tangent_bytes(n_values: int, n_directions: int, order: int, itemsize: int = 8) -> int:
     """Bytes of an array of n_values numbers: values, gradients, and for order 2 Hessians.
 
-    A dense network's largest array has n samples * widest hidden layer numbers; two or three such arrays
-    are held at once.
+    A dense network's largest array has n samples * widest hidden layer numbers; several such arrays are held at once.
     """
     per_value = 1 + n_directions + (n_directions**2 if order == 2 else 0)
     return n_values * per_value * itemsize
