@@ -1,8 +1,8 @@
 """Backpropagation written out by hand from the chain rule, vectorised over samples and runs. No autodiff.
 
 A bias is the weight of an input that is always 1: with A = [W; b], W over b as they lie in theta, and a row of ones
-under h, one product A^T h gives W^T h + b, and one h delta^T the derivatives for both. NumPy takes half as long as for
-the products and, row by row, the sums.
+under h, one product A^T h gives W^T h + b, and one h delta^T the derivatives for both. NumPy takes a quarter less time
+than with sums for the bias, which it makes row by row.
 """
 
 import numpy as np
