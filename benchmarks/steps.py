@@ -47,7 +47,7 @@ def s1(rounds: int, quick: bool) -> list[Row]:
     """One compiled loop against eager steps and against a scan written by hand."""
     work = S1.but(epochs=30) if quick else S1
     eager, scan = _peers("eager", "torch"), _peers("scan", "optax")
-    entrants = {"jax": ours(work, "backend=jax")}
+    entrants = {"jax": ours(work, "backend=jax"), "bare loop": peer(work, _peers("scripts", "jax").bare_loop)}
     if eager:
         entrants["torch eager"] = peer(work, eager.descent)
         if not quick and _compiles(eager, work):

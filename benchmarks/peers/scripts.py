@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.problems import Given
+from src.backends.compiled import WIDE
 
 
 def hill_climbing(given: Given) -> Callable[[], Any]:
@@ -67,3 +68,24 @@ def per_sample(given: Given) -> Callable[[], Any]:
         return [(W, None) for W in weights]
 
     return train
+
+
+def bare_loop(given: Given) -> Callable[[], Any]:
+    """Full-batch descent of a sigmoid network without biases in the least that JAX can be told: samples last, the
+    compiler's options of the `jax` backend, no optimizer, weight decay, loss or look at whether it is finite."""
+    x, y = jnp.asarray(given.x.T.copy()), jnp.asarray(given.y.T.copy())
+    weights = [jnp.asarray(W) for W, _ in given.weights]
+
+    def loss(weights: list[jax.Array], x: jax.Array, y: jax.Array) -> jax.Array:
+        h = x
+        for W in weights[:-1]:
+            h = 0.5 * jnp.tanh(0.5 * (W.T @ h)) + 0.5
+        error = weights[-1].T @ h - y
+        return (error * error).sum() / error.size
+
+    def step(_: Any, weights: list[jax.Array]) -> list[jax.Array]:
+        return [W - given.lr * g for W, g in zip(weights, jax.grad(loss)(weights, x, y), strict=True)]
+
+    train = jax.jit(lambda weights: jax.lax.fori_loop(0, given.epochs, step, weights)).lower(weights)
+    compiled = train.compile(WIDE | {"xla_cpu_multi_thread_eigen": False})
+    return lambda: [(W, None) for W in jax.block_until_ready(compiled(weights))]
