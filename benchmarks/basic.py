@@ -11,7 +11,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from src.run import CONF
+from descent_lab.cli.run import CONF
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
@@ -19,8 +19,8 @@ def main(composed: DictConfig) -> None:
     """One job."""
     import jax
 
-    from src.backends import compiled as backend
-    from src.session import single
+    from descent_lab.cli.session import single
+    from descent_lab.loops import compiled as backend
 
     backend._compiled.clear()
     jax.clear_caches()

@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks.measuring import RESULTS, Clock, Report, parser
 from benchmarks.problems import DIGITS, S1, S3, Work, ours
-from src.backends.compiled import WIDE
-from src.engines import one_thread_each
+from descent_lab.loops.compiled import WIDE
+from descent_lab.sweeps.engines.base import one_thread_each
 
 STATES = {"SGD": 0, "Adam": 2}  # arrays like theta that a rule reads and writes
 

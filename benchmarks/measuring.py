@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src import training
+from descent_lab.training import trainer as training
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("numpy", "jax", "scikit-learn", "mlflow", "hydra-core", "torch", "optax")

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from hydra import compose, initialize_config_dir
 
-import src.backends.jax  # noqa: F401 - double precision for all contestants
+import descent_lab.derivatives.reverse  # noqa: F401 - double precision for all contestants
 from benchmarks.measuring import Clock, Contestant, Disagreement, Lap
-from src.compose import Composer
-from src.config import Config, parse
-from src.paths import ROOT
-from src.problem.batching import orders
-from src.training import Outcome, Run, train
+from descent_lab.cli.compose import Composer
+from descent_lab.data.batching import orders
+from descent_lab.paths import ROOT
+from descent_lab.sweeps.config import Config, parse
+from descent_lab.training.trainer import Outcome, Run, train
 
 CONF = ROOT / "conf"
 

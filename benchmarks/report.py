@@ -12,7 +12,7 @@ from time import perf_counter
 
 from benchmarks.measuring import RESULTS, Report, parser
 from benchmarks.sweep import place, seconds
-from src.paths import ROOT
+from descent_lab.paths import ROOT
 
 CELLS = 100  # data sets x optimizers x lr
 SWEEP = (
@@ -24,7 +24,7 @@ SWEEP = (
     "epochs=60",
     "record.points=100",
 )
-READING = "from src.results import load; import sys; load(sys.argv[1])"
+READING = "from descent_lab.tracking.reader import load; import sys; load(sys.argv[1])"
 ABOUT = (
     "Medians of whole processes; least and most: without attaching. MiB: of the largest process. Asked: 1,000 runs in "
     "10 s with a page under 5 MB, 10,000 runs in 90 s and 4 GB, both with reading."

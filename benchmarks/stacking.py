@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks.measuring import RESULTS, Report, parser
 from benchmarks.problems import DIGITS, S1, S2, S3, Work
-from src.backends.base import Task
-from src.backends.compiled import CompiledMachine
-from src.training import Run, train
+from descent_lab.loops.base import Task
+from descent_lab.loops.compiled import CompiledMachine
+from descent_lab.training.trainer import Run, train
 
 JAX = "backend=jax"
 SMALL = S1.but(JAX, "batching=minibatch", "batching.size=8", name="S1, minibatch 8")
@@ -56,7 +56,7 @@ def trainer(runs: list[Run], together: int | None) -> Callable[[], np.ndarray]:
 
 def entrants(work: Work, n_runs: int) -> dict[str, Callable[[], np.ndarray]]:
     """Ways to train n_runs runs, none compiled for another."""
-    from src.backends import compiled as backend
+    from descent_lab.loops import compiled as backend
 
     def runs(first: int, last: int) -> list[Run]:
         return [work.run(f"seed={seed}") for seed in range(first, last)]

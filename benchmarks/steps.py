@@ -18,8 +18,8 @@ from typing import Any
 
 from benchmarks.measuring import RESULTS, Clock, Disagreement, Report, Row, contest, parser, refuse, rows
 from benchmarks.problems import DIGITS, S1, S2, S3, Work, made, ours, peer, same_loss
-from src.engines import one_thread_each
-from src.paths import ROOT
+from descent_lab.paths import ROOT
+from descent_lab.sweeps.engines.base import one_thread_each
 
 SINGLE = "dtype=float32"
 ABOUT = (

@@ -19,14 +19,15 @@ import numpy as np
 
 from benchmarks.measuring import RESULTS, Report, Row, parser
 from benchmarks.problems import configured
-from src.assistant import Assistant
-from src.delivery import Courier
-from src.engines import Processes, Serial
-from src.leash import Leash
-from src.paths import ROOT
-from src.tracking import Stores
-from src.training import Outcome, train
-from src.worker import Stack, Trained, train_stack
+from descent_lab.child_processes import Leash
+from descent_lab.paths import ROOT
+from descent_lab.sweeps.engines.processes import Processes
+from descent_lab.sweeps.engines.serial import Serial
+from descent_lab.sweeps.worker import Stack, Trained, train_stack
+from descent_lab.tracking.assistant import Assistant
+from descent_lab.tracking.server import Stores
+from descent_lab.tracking.uploader import Courier
+from descent_lab.training.trainer import Outcome, train
 
 LRS = [round(float(lr), 6) for lr in np.geomspace(1e-4, 0.1, 16)]
 RUN = ("backend=jax", "dataset=gaussian", "epochs=200")

@@ -52,7 +52,11 @@ def main() -> None:
     import jax  # noqa: F401
     import mlflow  # noqa: F401
 
-    from src import delivery, session, sweep, tracking, worker
+    from descent_lab.cli import session
+    from descent_lab.sweeps import plan as sweep
+    from descent_lab.sweeps import worker
+    from descent_lab.tracking import server as tracking
+    from descent_lab.tracking import uploader as delivery
 
     SPENT["imports"] = perf_counter() - begin
     session._entries = timed("compose and validate", session._entries)

@@ -19,8 +19,9 @@ import numpy as np
 from benchmarks.measuring import RESULTS, Disagreement, Lap, Report, Row, contest, parser, ratios, refuse
 from benchmarks.problems import S1, Work, configured, ours, peer, same_loss
 from benchmarks.sweep import computing, place, seconds
-from src.engines import Processes, Serial
-from src.paths import ROOT
+from descent_lab.paths import ROOT
+from descent_lab.sweeps.engines.processes import Processes
+from descent_lab.sweeps.engines.serial import Serial
 
 WALL = "Times are of whole runs, in microseconds."
 
@@ -54,8 +55,9 @@ def _alone(work: Work, environment: dict[str, str]) -> float:
     """Seconds of training in a fresh process, compilation included and imports not."""
     lines = [
         "import jax; from time import perf_counter",
-        "from benchmarks.problems import made; from src.training import train",
-        f"run = made(*{work.overrides!r}, 'epochs={work.epochs}'); import src.backends.compiled; jax.numpy.zeros(1)",
+        "from benchmarks.problems import made; from descent_lab.training.trainer import train",
+        f"run = made(*{work.overrides!r}, 'epochs={work.epochs}')",
+        "import descent_lab.loops.compiled; jax.numpy.zeros(1)",
         "begin = perf_counter(); train([run]); print(perf_counter() - begin)",
     ]
     done = subprocess.run(
@@ -163,7 +165,7 @@ def growth(report: Report, rounds: int) -> None:
 def _memory(epochs: int) -> float:
     overrides = (*S1.overrides, "backend=jax", "batching=minibatch", "batching.size=100", f"epochs={epochs}")
     lines = [
-        "import resource; from benchmarks.problems import made; from src.training import train",
+        "import resource; from benchmarks.problems import made; from descent_lab.training.trainer import train",
         f"train([made(*{overrides!r})]); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)",
     ]
     done = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True)
@@ -173,7 +175,7 @@ def _memory(epochs: int) -> float:
 def compiling(report: Report) -> None:
     """Compile seconds by the ledger, in a first process and in a second."""
     line = (
-        "from benchmarks.problems import made; from src.training import train; "
+        "from benchmarks.problems import made; from descent_lab.training.trainer import train; "
         "import json, sys; ledger = train([made(*json.loads(sys.argv[1]))])[0].ledger; "
         "print(ledger['setup'], ledger['compile'])"
     )

@@ -23,7 +23,7 @@ class StackedLauncher(Launcher):
         self.loader, self.config = hydra_context.config_loader, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from src.session import multi
+        from descent_lab.cli.session import multi
 
         jobs: Any = [list(overrides) for overrides in job_overrides]
         returns, code = multi(jobs, self.loader, self.config)
@@ -61,7 +61,7 @@ class StackedSweeper(BasicSweeper):
         return returns
 
     def _tune(self, arguments: list[str]) -> Any:
-        from src.session import tuned_sweep
+        from descent_lab.cli.session import tuned_sweep
 
         assert self.hydra_context is not None
         assert self.launcher is not None

@@ -1,25 +1,8 @@
-"""`python -m src.deliver`: take what lies in the outbox to its tracking stores."""
+"""`python -m src.deliver`: see descent_lab.cli.deliver."""
 
 import sys
 
-from src import outbox
-from src.delivery import Attempts, deliver_abandoned
-from src.tracking import Stores
-
-
-def main() -> int:
-    """Deliver every run that no living process is looking after; the exit code says whether any is left."""
-    stores = Stores()
-    try:
-        delivered, left = deliver_abandoned(stores)
-        for store in stores.opened.values():
-            Attempts().succeed(store.uri, "not tidied", store.sweep_away)
-    except KeyboardInterrupt:
-        print("interrupted: what was not delivered stays in the outbox", file=sys.stderr)
-        return 130
-    print(f"{delivered} runs delivered, {left} left in the outbox {outbox.root()}")
-    return 1 if left else 0
-
+from descent_lab.cli.deliver import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

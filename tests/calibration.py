@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import integrate, special, stats
 
-from src import statistics as st
+from descent_lab.analysis import statistics as st
 
 SIZES = (5, 10, 30)
 POSITIVE = {

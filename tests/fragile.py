@@ -10,7 +10,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.engines import Dask, Failure, Processes, Ray, Serial, Slurm
+from descent_lab.errors import Failure
+from descent_lab.sweeps.engines.dask import Dask
+from descent_lab.sweeps.engines.processes import Processes
+from descent_lab.sweeps.engines.ray import Ray
+from descent_lab.sweeps.engines.serial import Serial
+from descent_lab.sweeps.engines.slurm import Slurm
 
 WORKS = ("fine", "raises", "dies once", "fine too", "dies always", "last")
 

@@ -15,11 +15,11 @@ import numpy as np
 import yaml
 from hydra import compose, initialize_config_dir
 
-from src.backends.base import Task
-from src.compose import Composer
-from src.config import Config, parse
-from src.paths import ROOT
-from src.training import Outcome, Run, train
+from descent_lab.cli.compose import Composer
+from descent_lab.loops.base import Task
+from descent_lab.paths import ROOT
+from descent_lab.sweeps.config import Config, parse
+from descent_lab.training.trainer import Outcome, Run, train
 
 CONF = ROOT / "conf"
 NUMBERS = np.random.default_rng(7).standard_normal((24, 3))  # of the user's files: two features and a target

@@ -18,10 +18,10 @@ import numpy as np
 import psutil
 import pytest
 
-from src import outbox
-from src.config import Config
-from src.paths import ROOT
-from src.sweep import run_all
+from descent_lab.paths import ROOT
+from descent_lab.sweeps.config import Config
+from descent_lab.sweeps.plan import run_all
+from descent_lab.tracking import outbox
 
 FILES = {"config.yaml", "curves.npz", "predictions.npz", "theta.npz"}
 

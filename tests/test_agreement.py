@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from harness import backend_of, backends_for, choices, every_backend, make_run
 
-from src.problem.initialisers import Initialiser
-from src.training import train
+from descent_lab.nn.initialisers import Initialiser
+from descent_lab.training.trainer import train
 
 STEPS = 200
 TOLERANCE = 1e-10

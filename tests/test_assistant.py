@@ -9,9 +9,9 @@ import pytest
 from harness import make_config
 from stores import assert_whole, stored
 
-from src import sweep
-from src.assistant import Assistant
-from src.delivery import Courier
+from descent_lab.sweeps import plan as sweep
+from descent_lab.tracking.assistant import Assistant
+from descent_lab.tracking.uploader import Courier
 
 N = 12
 
@@ -83,7 +83,7 @@ def test_a_run_that_it_cannot_write_is_kept(store, monkeypatch, capsys):
     def deliver(store, folder):
         raise ConnectionError("no answer")
 
-    monkeypatch.setattr("src.delivery._write", lambda store, folder, *rest: deliver(store, folder))
+    monkeypatch.setattr("descent_lab.tracking.uploader._write", lambda store, folder, *rest: deliver(store, folder))
     summary = run_all()
     assert f"{N} runs wait in the outbox" in summary
     assert "stays in the outbox (no answer)" in capsys.readouterr().err

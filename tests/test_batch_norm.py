@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from harness import backends_for, make_config, make_run, trained
 
-from src.backends.backprop import backprop
-from src.config import ConfigError
-from src.problem.losses import MeanSquaredError
-from src.problem.network import BN_EPS, BN_MOMENTUM, Network
-from src.problem.objective import Objective
+from descent_lab.derivatives.backprop import backprop
+from descent_lab.errors import ConfigError
+from descent_lab.nn.losses import MeanSquaredError
+from descent_lab.nn.network import BN_EPS, BN_MOMENTUM, Network
+from descent_lab.problems.objective import Objective
 
 NORMALISED = ["model.batch_norm=true", "dataset=polynomials", "dataset.n_samples=4", "model.hidden=[5,4]"]
 

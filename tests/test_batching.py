@@ -9,14 +9,14 @@ from harness import backends_for, every_backend, make_config, make_run, task_of,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.backends.backprop import backprop
-from src.backends.compiled import CompiledMachine
-from src.backends.host import HostMachine
-from src.problem.batching import Batches, Batching, batches, orders
-from src.problem.network import Network
-from src.problem.problem import Problem
-from src.problem.streams import streams
-from src.training import train
+from descent_lab.data.batching import Batches, Batching, batches, orders
+from descent_lab.derivatives.backprop import backprop
+from descent_lab.loops.compiled import CompiledMachine
+from descent_lab.loops.recorded import HostMachine
+from descent_lab.nn.network import Network
+from descent_lab.problems.supervised import Problem
+from descent_lab.seeding import streams
+from descent_lab.training.trainer import train
 
 SIZES = st.integers(1, 40).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n)))
 

@@ -6,7 +6,7 @@ from benchmarks import limits, measuring, stacking, sweep
 from benchmarks.measuring import Disagreement, Lap, Report
 from benchmarks.peers import by_hand
 from benchmarks.problems import DIGITS, S1, flat, given, ours, peer, same_loss
-from src.training import train
+from descent_lab.training.trainer import train
 
 
 @pytest.mark.parametrize("script", [limits, stacking])

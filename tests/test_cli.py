@@ -8,7 +8,7 @@ import mlflow
 import pytest
 from harness import Answer, choices, run_cli
 
-from src.paths import ROOT
+from descent_lab.paths import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 

@@ -5,7 +5,7 @@ from harness import CONF, choices, composed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from src.compose import Composer, plain
+from descent_lab.cli.compose import Composer, plain
 
 GROUPS = ["backend=jax", "backend=random_search", "optimizer=adam", "dataset=product", "model=linear"]
 PLAIN = [

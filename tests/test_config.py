@@ -3,7 +3,8 @@
 import pytest
 from harness import choices, choosing, make_config, values_of
 
-from src.config import ConfigError, flat, parse, refuse_optimizer
+from descent_lab.errors import ConfigError
+from descent_lab.sweeps.config import flat, parse, refuse_optimizer
 
 REFUSED = {  # override: the beginning of the one line that refuses it
     "lr=-1": "lr=-1: must be greater than 0",
@@ -136,8 +137,8 @@ def test_what_was_parsed_can_be_parsed_again():
 
 
 def test_no_complaint_shows_a_password():
-    from src.results.store import StoreError
-    from src.tracking import Store
+    from descent_lab.errors import StoreError
+    from descent_lab.tracking.server import Store
 
     with pytest.raises(ConfigError, match=r"tracking.uri=http://me:\*\*\*@127.0.0.1:1: cannot be opened"):
         Store("http://me:secret@127.0.0.1:1", "optimizers")

@@ -8,14 +8,14 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from src.problem.datasets.base import DataError
-from src.problem.datasets.bundled import BundledClassification, BundledRegression
-from src.problem.datasets.csv_file import CsvFile
-from src.problem.datasets.polynomials import POLYNOMIALS, Polynomial, Polynomials
-from src.problem.datasets.product import Product
-from src.problem.datasets.scaling import Scaling
-from src.problem.datasets.splits import split_rows
-from src.problem.datasets.targets import as_targets
+from descent_lab.data.builtin.bundled import BundledClassification, BundledRegression
+from descent_lab.data.builtin.polynomials import POLYNOMIALS, Polynomial, Polynomials
+from descent_lab.data.builtin.product import Product
+from descent_lab.data.files.csv_file import CsvFile
+from descent_lab.data.scaling import Scaling
+from descent_lab.data.splits import split_rows
+from descent_lab.data.targets import as_targets
+from descent_lab.errors import DataError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "conf" / "dataset").glob("*.yaml"))
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")

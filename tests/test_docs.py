@@ -6,7 +6,7 @@ import pytest
 import yaml
 from harness import CONF, choices, choosing, make_config, values_of
 
-from src.paths import ROOT
+from descent_lab.paths import ROOT
 
 FILES = sorted(CONF.rglob("*.yaml"))
 GROUPS = ["backend", "dataset", "model", "init", "batching", "schedule", "optimizer", "tracking", "engine"]

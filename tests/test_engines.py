@@ -16,10 +16,12 @@ from fragile import WORKS
 from harness import CONF, make_config, run_cli
 from stores import assert_gone, assert_whole, busiest, children, finished, start_cli, stored, wait_until
 
-from src.config import ConfigError
-from src.engines import Failure, Processes, Serial, attempt
-from src.paths import ROOT
-from src.worker import Stack, train_stack
+from descent_lab.errors import ConfigError, Failure
+from descent_lab.paths import ROOT
+from descent_lab.sweeps.engines.base import attempt
+from descent_lab.sweeps.engines.processes import Processes
+from descent_lab.sweeps.engines.serial import Serial
+from descent_lab.sweeps.worker import Stack, train_stack
 
 SWEEP = ("-m", "epochs=20", "backend=numpy,jax", "lr=0.1,0.01", "seed=range(2)")
 N_RUNS = 8

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.figures import tuning
-from src.figures.style import DASHES, Style, log_span, log_ticks, styles, styles_in_order
+from descent_lab.report.figures import tuning
+from descent_lab.report.figures.style import DASHES, Style, log_span, log_ticks, styles, styles_in_order
 
 LOSSES = [3.0, 1e-3, 0.0, 3e300, np.inf]  # of one cell after the other: it fits exactly, all but diverges, diverges
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from harness import backends_for, make_run
 
-from src.backends.backprop import backprop
-from src.backends.jax import _blocks, reverse_mode
-from src.problem.activations import ACTIVATIONS
-from src.problem.losses import LOSSES
-from src.problem.network import Network
-from src.problem.objective import Objective
-from src.training import train
+from descent_lab.derivatives.backprop import backprop
+from descent_lab.derivatives.reverse import _blocks, reverse_mode
+from descent_lab.nn.activations import ACTIVATIONS
+from descent_lab.nn.losses import LOSSES
+from descent_lab.nn.network import Network
+from descent_lab.problems.objective import Objective
+from descent_lab.training.trainer import train
 
 LINKED = [(name, output) for name, (_, outputs) in LOSSES.items() for output in outputs]
 TASKS = {"mse": "regression", "binary_cross_entropy": "binary", "categorical_cross_entropy": "multiclass"}

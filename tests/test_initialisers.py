@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from harness import choices, make_config, make_run
 
-from src.problem.activations import ACTIVATIONS
-from src.problem.network import Network
+from descent_lab.nn.activations import ACTIVATIONS
+from descent_lab.nn.network import Network
 
 WIDE = (300, 500, 200)  # layers wide enough to measure a spread within a percent or so
 SPREADS = {  # standard deviation of W by (fan_in, fan_out, gain of the activation that follows)

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from src.problem.datasets.targets import as_targets
-from src.problem.losses import DEFAULT_LOSS, LOSSES, choose
+from descent_lab.data.targets import as_targets
+from descent_lab.nn.losses import DEFAULT_LOSS, LOSSES, choose
 
 LINKED = [(name, output) for name, (_, outputs) in LOSSES.items() for output in outputs]
 SIZES = [0.0, 1.0, 1e3, 1e8]

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from src.problem.activations import ACTIVATIONS
-from src.problem.network import BN_EPS, Network
+from descent_lab.nn.activations import ACTIVATIONS
+from descent_lab.nn.network import BN_EPS, Network
 
 SCALAR = {  # the textbook formulas, of one number
     "identity": lambda z: z,

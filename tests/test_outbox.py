@@ -18,12 +18,14 @@ from mlflow import MlflowClient
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from stores import assert_whole, in_outbox, stored
 
-from src import deliver, outbox, progress
-from src.config import ConfigError
-from src.delivery import deliver_abandoned
-from src.paths import ROOT
-from src.sweep import Summary, run_all
-from src.tracking import Store, Stores
+from descent_lab.cli import deliver
+from descent_lab.errors import ConfigError
+from descent_lab.paths import ROOT
+from descent_lab.sweeps import progress
+from descent_lab.sweeps.plan import Summary, run_all
+from descent_lab.tracking import outbox
+from descent_lab.tracking.server import Store, Stores
+from descent_lab.tracking.uploader import deliver_abandoned
 from tests.stores import copy_database
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
@@ -184,7 +186,7 @@ def test_a_run_that_another_is_writing_is_waited_for_and_not_doubled(store, monk
     (folder,) = (note.parent for note in outbox.root().glob(f"*/*/{outbox.NOTE}"))
     config, parcel = make_config(*SMALL, "seed=0"), outbox.read(folder)
     one, other = (Store(f"sqlite:///{store}", "optimizers") for _ in range(2))
-    monkeypatch.setattr("src.tracking._is_gone", lambda writer: False)  # as if they were two processes
+    monkeypatch.setattr("descent_lab.tracking.server._is_gone", lambda writer: False)  # as if they were two processes
     one.finished([config])
     fill = one._fill
 
@@ -207,8 +209,8 @@ def test_a_writer_that_does_not_go_on_is_overtaken_and_notices(store, monkeypatc
     (folder,) = (note.parent for note in outbox.root().glob(f"*/*/{outbox.NOTE}"))
     parcel = outbox.read(folder)
     one, other = (Store(f"sqlite:///{store}", "optimizers") for _ in range(2))
-    monkeypatch.setattr("src.tracking._is_gone", lambda writer: False)
-    monkeypatch.setattr("src.tracking.OTHERS", 0.3)
+    monkeypatch.setattr("descent_lab.tracking.server._is_gone", lambda writer: False)
+    monkeypatch.setattr("descent_lab.tracking.server.OTHERS", 0.3)
     fill = one._fill
 
     def stopped(*arguments):
@@ -227,7 +229,7 @@ def test_two_machines_that_claim_a_run_at_once_write_it_once(store, monkeypatch)
     sweep("tracking.offline=true", seeds=1)
     (folder,) = (note.parent for note in outbox.root().glob(f"*/*/{outbox.NOTE}"))
     parcel = outbox.read(folder)
-    monkeypatch.setattr("src.tracking._is_gone", lambda writer: False)
+    monkeypatch.setattr("descent_lab.tracking.server._is_gone", lambda writer: False)
     monkeypatch.setattr(Store, "alone", lambda store: nullcontext())
     stores = [Store(f"sqlite:///{store}", "optimizers") for _ in range(3)]
     together = Barrier(len(stores))
@@ -257,7 +259,7 @@ def test_folders_of_others_in_the_outbox_are_left_alone():
 
 def test_what_a_living_process_writes_is_left_alone():
     session = outbox.Session()
-    code = "from src.delivery import *; print(deliver_abandoned(Stores()))"
+    code = "from descent_lab.tracking.uploader import *; print(deliver_abandoned(Stores()))"
     for holder, stays in (("alive", True), ("gone", False)):
         if holder == "gone":
             session.lock.release()

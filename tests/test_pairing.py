@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from harness import backends_for, choices, every_backend, make_config, make_run, task_of
 
-from src.training import train
+from descent_lab.training.trainer import train
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 BASE = ["dataset=gaussian", "batching=minibatch", "epochs=3", "seed=5"]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from harness import make_config
 
-from src.models import restore
-from src.predict import main
-from src.problem.datasets.polynomials import POLYNOMIALS
-from src.sweep import run_all
+from descent_lab.cli.predict import main
+from descent_lab.data.builtin.polynomials import POLYNOMIALS
+from descent_lab.sweeps.plan import run_all
+from descent_lab.sweeps.restore import restore
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 
@@ -42,7 +42,7 @@ def trained(tmp_path_factory):
         configs = {name: make_config(*given) for name, given in settings.items()}
         summary = run_all(list(configs.values()), progress=False)
         assert summary.code == 0, summary
-        from src.results import load
+        from descent_lab.tracking.reader import load
 
         by_identity = load(uri).runs.set_index("identity")["run_id"]
     return uri, {name: by_identity[config.identity] for name, config in configs.items()}, folder
@@ -92,7 +92,7 @@ def test_scores_are_not_called_probabilities(predict):
 def test_predictions_are_those_of_training(trained):
     """The same network on the same points gives what the run itself recorded for its test set."""
     uri, ids, _ = trained
-    from src.results import load
+    from descent_lab.tracking.reader import load
 
     found = load(uri)
     for name in ("iris", "product", "normalised"):

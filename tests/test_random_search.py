@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from harness import choices, make_config, make_run, trained
 
-from src.backends.rowwise import RowwiseObjective, rowwise
-from src.training import train
+from descent_lab.loops.rowwise import RowwiseObjective, rowwise
+from descent_lab.training.trainer import train
 
 SEARCH = ["backend=random_search"]
 ARRAYS = ["jax", "numpy"]
@@ -108,7 +108,7 @@ def test_an_infinite_start_ends_at_once(arrays):
     ],
 )
 def test_flags_of_ones_own_for_xla_are_kept(own, kept):
-    code = "import os, src.backends.jax; print(os.environ['XLA_FLAGS'])"
+    code = "import os, descent_lab.derivatives.reverse; print(os.environ['XLA_FLAGS'])"
     environment = {**os.environ, "XLA_FLAGS": own}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     said = done.stdout.strip()

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from harness import backends_for, choices, make_run, task_of
 
-from src.backends.host import HostMachine
-from src.backends.recording import Number, Recorded, Recording
-from src.optimizers import SGD
+from descent_lab.loops.recorded import HostMachine
+from descent_lab.loops.recording import Number, Recorded, Recording
+from descent_lab.optim.first_order import SGD
 
 NO_DECAY: dict[str, Any] = {"weight_decay": 0.0, "clip_value": None, "clip_norm": None}
 SMALL = ["dataset=wine", "epochs=3", "batching=minibatch", "batching.size=50"]

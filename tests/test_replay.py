@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from src.config import ConfigError
-from src.replay import compare, main, replay
-from src.sweep import run_all
+from descent_lab.cli.replay import compare, main, replay
+from descent_lab.errors import ConfigError
+from descent_lab.sweeps.plan import run_all
 from tests.harness import make_config
 from tests.stores import stored
 

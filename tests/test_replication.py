@@ -5,16 +5,16 @@ import pytest
 import yaml
 from matplotlib.figure import Figure
 
-from reports.replication import page
-from reports.replication.__main__ import STUDIES, main
-from reports.replication.studies import configs, study
-from reports.replication.verdicts import Finding, Picture, Section, among, exact
-from src.backends.backprop import backprop
-from src.backends.taylor import forward_mode
-from src.paths import ROOT
-from src.problem.losses import BinaryCrossEntropy, MeanSquaredError
-from src.problem.network import Network
-from src.problem.objective import Objective
+from descent_lab.derivatives.backprop import backprop
+from descent_lab.derivatives.taylor import forward_mode
+from descent_lab.nn.losses import BinaryCrossEntropy, MeanSquaredError
+from descent_lab.nn.network import Network
+from descent_lab.paths import ROOT
+from descent_lab.problems.objective import Objective
+from descent_lab.replication import page
+from descent_lab.replication.build import STUDIES, main
+from descent_lab.replication.studies import configs, study
+from descent_lab.replication.verdicts import Finding, Picture, Section, among, exact
 
 LR = 0.1
 S2 = Objective(Network((3, 5, 5, 1), "tanh", True), MeanSquaredError("identity"), "regression")

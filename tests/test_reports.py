@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from reports.build import main
-from src.results import load
+from descent_lab.report.build import main
+from descent_lab.tracking.reader import load
 from tests.harness import make_config
 from tests.stores import trained
 
@@ -146,7 +146,7 @@ def test_no_run_fits(uri, tmp_path, capsys):
 DRAWING = """
 import os, sys
 from pathlib import Path
-from reports.drawing import Drawers
+from descent_lab.report.drawing import Drawers
 from matplotlib.figure import Figure
 
 def broken():

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.selection import AS_GIVEN, SAME, select
-from reports.study import study, varying
-from reports.subset import filled, reference_of
-from src.results import StoreError, load
-from src.results.arrays import Files, read_curves
+from descent_lab.analysis.selection import AS_GIVEN, SAME, select
+from descent_lab.analysis.study import study, varying
+from descent_lab.analysis.subset import filled, reference_of
+from descent_lab.errors import StoreError
+from descent_lab.tracking.reader import load
+from descent_lab.tracking.reader.arrays import Files, read_curves
 from tests.harness import make_config
 from tests.stores import trained
 

@@ -22,7 +22,7 @@ from stores import (
     wait_until,
 )
 
-from src import outbox
+from descent_lab.tracking import outbox
 
 MANY = ("-m", "epochs=300", "optimizer=sgd,adam,momentum", "lr=0.1,0.01", "seed=range(8)", "timing=isolated")
 N_MANY = 48

@@ -5,8 +5,8 @@ import math
 import pandas as pd
 import pytest
 
-from src.search import Budget, Interval, tune
-from src.statistics import best_setting, tuning_cells
+from descent_lab.analysis.statistics import best_setting, tuning_cells
+from descent_lab.sweeps.tuning import Budget, Interval, tune
 
 LOSS = {"a": {"0.1": 3.0, "0.01": 1.0}, "b": {"0.1": 2.0, "0.01": math.inf}}
 

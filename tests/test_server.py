@@ -12,8 +12,8 @@ import pytest
 from harness import run_cli
 from stores import answers, free_port, in_outbox, wait_until
 
-from src.paths import ROOT
-from src.results import load
+from descent_lab.paths import ROOT
+from descent_lab.tracking.reader import load
 
 SERVER = ROOT / "scripts" / "server.sh"
 SWEEP = ("-m", "epochs=20", "backend=numpy,random_search", "lr=0.1,0.01", "seed=range(3)")

@@ -13,10 +13,10 @@ from lifelines.utils import median_survival_times
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from src import statistics as st
-from src.statistics.intervals import iqm, median_interval, wilson_interval
-from src.statistics.pairs import holm
-from src.statistics.signed_ranks import rank_biserial, signed_rank_p, signed_ranks
+from descent_lab.analysis import statistics as st
+from descent_lab.analysis.statistics.intervals import iqm, median_interval, wilson_interval
+from descent_lab.analysis.statistics.pairs import holm
+from descent_lab.analysis.statistics.signed_ranks import rank_biserial, signed_rank_p, signed_ranks
 
 INF = np.inf
 

@@ -6,8 +6,8 @@ import pytest
 from harness import CONF, composed, make_config, make_run, trained
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from src.problem.datasets.polynomials import POLYNOMIALS
-from src.training import train
+from descent_lab.data.builtin.polynomials import POLYNOMIALS
+from descent_lab.training.trainer import train
 
 FOLDER = CONF / "experiment"
 OURS = ("gaussian_curve", "taylor_network", "which_polynomial", "layers")

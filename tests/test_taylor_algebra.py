@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import numpy as jnp
 
-from src.backends import taylor_algebra as ta
-from src.backends.algebra import chain
-from src.backends.taylor_algebra import Taylor, seed, tangent_bytes, variables
+import descent_lab.taylor as ta
+from descent_lab.taylor import Taylor, chain, seed, tangent_bytes, variables
 
 jax.config.update("jax_enable_x64", True)
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from src import optimizers, schedules
+from descent_lab import optim as optimizers
+from descent_lab.optim import schedules
 
 torch = pytest.importorskip("torch")
 from torch import optim  # noqa: E402

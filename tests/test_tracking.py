@@ -9,9 +9,9 @@ import pytest
 import yaml
 from harness import choices, make_config
 
-from src import outbox
-from src.config import GROUPS, flat, parse
-from src.sweep import run_all
+from descent_lab.sweeps.config import GROUPS, flat, parse
+from descent_lab.sweeps.plan import run_all
+from descent_lab.tracking import outbox
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 

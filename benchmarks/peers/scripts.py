@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.problems import Given
-from src.backends.compiled import WIDE
+from descent_lab.loops.compiled import WIDE
 
 
 def hill_climbing(given: Given) -> Callable[[], Any]:

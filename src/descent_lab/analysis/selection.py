@@ -1,0 +1,114 @@
+"""Which lr each entrant is reported at, chosen on seeds that it is then not reported on."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from descent_lab.analysis.statistics import best_setting, centres, held_out
+
+KEYS = ("dataset", "entrant")
+FOLDS = 10
+AS_GIVEN = "one lr each: nothing was chosen"
+SAME = "lr chosen on the very seeds it is reported on: optimistic"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is reported. `runs`: one per problem, entrant and seed. `chosen`: `dataset, entrant, lr, share, how`,
+    the lr reported on most seeds, the share of seeds it is, and how it was chosen. `tuning`: seeds by problem."""
+
+    runs: pd.DataFrame
+    chosen: pd.DataFrame
+    tuning: dict[str, list[int]]
+
+
+def select(runs: pd.DataFrame, value: str, tuning_seeds: Collection[int] | None = None) -> Selection:
+    """Choose by the median of `value`, lower is better, on each problem by itself.
+
+    - Where seeds were run to tune (`tracking.phase`), the others are held out; without a word on that, those that were
+      run at one lr only, after others were run at several.
+    - Where all seeds were run at all lr, each tenth of the seeds (or each seed) is reported at the lr that is
+      best on the others, so that no seed has a say in the lr it is reported at.
+    Raises ValueError where tuning_seeds were named and nothing else can be reported on.
+    """
+    parts, tuning = [], {}
+    for problem, group in runs.groupby("dataset", sort=True):
+        found, seeds = _on_problem(group, value, tuning_seeds)
+        parts.append(found)
+        tuning[str(problem)] = sorted(seeds)
+    reported = pd.concat(parts, ignore_index=True)
+    return Selection(reported.drop(columns="how"), _chosen(reported), tuning)
+
+
+def _on_problem(runs: pd.DataFrame, value: str, named: Collection[int] | None) -> tuple[pd.DataFrame, list[int]]:
+    tuning = _tuning_seeds(runs)
+    if named is not None:
+        return _split(runs, value, sorted(set(named) & set(runs["seed"]))), list(named)
+    if not tuning:
+        return _without_choice(runs, value), tuning
+    if set(runs["seed"]) - set(tuning):
+        try:
+            return _split(runs, value, tuning), tuning
+        except ValueError:  # the other seeds were not run at the lr that was chosen
+            tuning = sorted(set(runs["seed"]))
+    return _crossed(runs, value), tuning
+
+
+def _tuning_seeds(runs: pd.DataFrame) -> list[int]:
+    said = runs.loc[runs["tracking.phase"] == "tuning", "seed"] if "tracking.phase" in runs else []
+    if len(said):
+        return sorted(set(said))
+    several = runs.groupby(["entrant", "seed"])["lr"].nunique()
+    return sorted(set(several[several > 1].index.get_level_values("seed")))
+
+
+def _without_choice(runs: pd.DataFrame, value: str) -> pd.DataFrame:
+    """One run per entrant and seed; different lr on different seeds are no choice, so one lr is kept."""
+    if runs.groupby("entrant")["lr"].nunique().max() > 1:
+        return _same(runs, value)
+    return runs.assign(how=AS_GIVEN)
+
+
+def _split(runs: pd.DataFrame, value: str, tuning: Collection[int]) -> pd.DataFrame:
+    rest = sorted(set(runs["seed"]) - set(tuning))
+    best = best_setting(centres(runs, value, tuning, KEYS), KEYS)
+    how = f"lr chosen on seeds {_listed(tuning)}, reported on seeds {_listed(rest)}"
+    return held_out(runs, best, tuning, rest, KEYS).assign(how=how)
+
+
+def _crossed(runs: pd.DataFrame, value: str) -> pd.DataFrame:
+    seeds = sorted(set(runs["seed"]))
+    n = min(FOLDS, len(seeds))
+    parts = []
+    for fold in (seeds[i::n] for i in range(n) if n > 1):
+        others = [seed for seed in seeds if seed not in fold]
+        best = best_setting(centres(runs, value, others, KEYS), KEYS)
+        parts.append(runs[runs["seed"].isin(fold)].merge(best[[*KEYS, "lr"]], on=[*KEYS, "lr"]))
+    how = f"each seed at the lr that is best on the other {len(seeds) - 1}"
+    if n < len(seeds):
+        how = f"each tenth of {len(seeds)} seeds at the lr that is best on the others"
+    found = pd.concat([*parts, runs.head(0)]).assign(how=how)
+    alone = runs[~runs["entrant"].isin(found["entrant"])]
+    return pd.concat([found, _same(alone, value)]) if len(alone) else found
+
+
+def _same(runs: pd.DataFrame, value: str) -> pd.DataFrame:
+    best = best_setting(centres(runs, value, set(runs["seed"]), KEYS), KEYS)
+    return runs.merge(best[[*KEYS, "lr"]], on=[*KEYS, "lr"]).assign(how=SAME)
+
+
+def _chosen(reported: pd.DataFrame) -> pd.DataFrame:
+    counts = reported.groupby([*KEYS, "lr"], sort=True).agg(n=("seed", "size"), how=("how", "first"))
+    counts = counts.reset_index()
+    counts["share"] = counts["n"] / counts.groupby(list(KEYS))["n"].transform("sum")
+    top = counts.sort_values([*KEYS, "n", "lr"], ascending=[True, True, False, True]).drop_duplicates(list(KEYS))
+    return top[[*KEYS, "lr", "share", "how"]].reset_index(drop=True)
+
+
+def _listed(seeds: Collection[int]) -> str:
+    """0-4, 7"""
+    ordered = np.array(sorted(seeds))
+    runs = np.split(ordered, np.flatnonzero(np.diff(ordered) > 1) + 1)
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs if len(run))

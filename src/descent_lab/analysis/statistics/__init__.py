@@ -1,0 +1,64 @@
+"""Numbers for comparing runs: tidy frames in, tidy frames out. No tracking, no figures, no files.
+
+`runs` has one row per run: `run_id, dataset, backend, optimizer, lr, seed, status, final_train_loss, ...,
+steps, gradients, step_seconds`. `curves` is long: `run_id, step, epoch, step_seconds, metric, value`. What
+competes (the entrant) is a column named by argument, `optimizer` by default; seeds are paired: the same seed
+is the same start and the same batches for all.
+
+| question | module |
+| --- | --- |
+| what does one setting do across seeds? | `seeds`, along training `curves` |
+| which of two is better, by how much, how sure? | `pairs`, over many data sets `ranks` |
+| how long until a shared target is reached? | `targets`, `runtimes`, over many problems `profiles` |
+| which learning rate, and how much does it matter? | `tuning`, `cautions` |
+| do backends follow the same curve? | `agreement` |
+| what did it cost, and was everyone given the same? | `cost`, `fairness` |
+
+A diverged run is never dropped: it is the worst there is (`frames`). How often the intervals hold the truth,
+and the tests err, was measured: tests/COVERAGE.md.
+"""
+
+from descent_lab.analysis.statistics.agreement import agreement
+from descent_lab.analysis.statistics.cautions import tuning_warnings
+from descent_lab.analysis.statistics.cost import Cost, gradient_equivalents
+from descent_lab.analysis.statistics.curves import summarise_curves
+from descent_lab.analysis.statistics.fairness import fairness_ledger
+from descent_lab.analysis.statistics.pairs import indistinguishable, pairwise
+from descent_lab.analysis.statistics.profiles import performance_profile, performance_ratios, profile_score
+from descent_lab.analysis.statistics.ranks import average_ranks, critical_difference, friedman, rank_pairs
+from descent_lab.analysis.statistics.runtimes import expected_runtime, runtime_ecdf, survival, time_to_target
+from descent_lab.analysis.statistics.seeds import summarise
+from descent_lab.analysis.statistics.targets import first_hits, interpolated_targets, reference_targets
+from descent_lab.analysis.statistics.tuning import best_of_k, best_setting, centres, held_out, sensitivity, tuning_cells
+
+__all__ = [
+    "Cost",
+    "agreement",
+    "average_ranks",
+    "best_of_k",
+    "best_setting",
+    "centres",
+    "critical_difference",
+    "expected_runtime",
+    "fairness_ledger",
+    "first_hits",
+    "friedman",
+    "gradient_equivalents",
+    "held_out",
+    "indistinguishable",
+    "interpolated_targets",
+    "pairwise",
+    "performance_profile",
+    "performance_ratios",
+    "profile_score",
+    "rank_pairs",
+    "reference_targets",
+    "runtime_ecdf",
+    "sensitivity",
+    "summarise",
+    "summarise_curves",
+    "survival",
+    "time_to_target",
+    "tuning_cells",
+    "tuning_warnings",
+]

@@ -1,0 +1,119 @@
+"""What counts as trained, and when did each run get there? Targets shared by all entrants, and first hits."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from descent_lab.analysis.statistics.curves import on_axis
+from descent_lab.analysis.statistics.frames import WORST, columns_of, levels, one_of, require
+from descent_lab.analysis.statistics.intervals import median
+from descent_lab.analysis.statistics.seeds import sorted_groups
+
+
+def reference_targets(
+    runs: pd.DataFrame,
+    reference: str | Sequence[str],
+    value: str = "final_train_loss",
+    entrant: str = "optimizer",
+    better: str = "lower",
+) -> pd.DataFrame:
+    """The median that the named reference entrants reach, per data set: `dataset, level, target`, level 1.
+
+    With several references, the best of their medians. An entrant that is added later changes no target.
+    """
+    level = median_of(_named_runs(runs, reference, entrant), ["dataset", entrant], value, better)
+    best = level.groupby("dataset")["median"].agg("min" if better == "lower" else "max")
+    if not np.isfinite(best).all():
+        raise ValueError(f"reference {reference!r} diverged on data set {best[~np.isfinite(best)].index[0]}: no target")
+    return pd.DataFrame({"dataset": best.index, "level": 1.0, "target": best.to_numpy()})
+
+
+def interpolated_targets(
+    curves: pd.DataFrame,
+    runs: pd.DataFrame,
+    reference: str | Sequence[str],
+    fractions: Sequence[float] = (0.5, 0.75, 0.9, 1.0),
+    metric: str = "train/loss",
+    value: str = "final_train_loss",
+    entrant: str = "optimizer",
+) -> pd.DataFrame:
+    """Losses on the way from the start to the reference: `dataset, level, target`.
+
+    target = start^(1 - level) best^level: start is the median loss at step 0, best the `reference_targets`,
+    both of the reference's runs, level in (0, 1]. Losses must be positive.
+    """
+    goal = reference_targets(runs, reference, value, entrant).set_index("dataset")["target"]
+    first = curves[(curves["metric"] == metric) & (curves["step"] == 0)]
+    begun = first.merge(_named_runs(runs, reference, entrant)[["run_id", "dataset"]], on="run_id")
+    start = begun.groupby("dataset")["value"].median().reindex(goal.index)
+    if start.isna().any() or (start <= 0).any() or (goal <= 0).any():
+        raise ValueError(f"metric {metric!r}: interpolation needs positive losses, at step 0 and at the end")
+    parts = [pd.DataFrame({"level": f, "target": start ** (1 - f) * goal**f}) for f in map(_fraction, fractions)]
+    return pd.concat(parts).reset_index().sort_values(["dataset", "level"], ignore_index=True)
+
+
+def _fraction(level: float) -> float:
+    if not 0 < level <= 1:
+        raise ValueError(f"fraction {level}: must lie above 0 and at most at 1")
+    return float(level)
+
+
+def _named_runs(runs: pd.DataFrame, reference: str | Sequence[str], entrant: str) -> pd.DataFrame:
+    require(runs, "run_id", "dataset", entrant)
+    for name in columns_of(reference):
+        one_of("reference", name, sorted(runs[entrant].unique()))
+    kept = runs[runs[entrant].isin(columns_of(reference))]
+    absent = set(runs["dataset"]) - set(kept["dataset"])
+    if absent:
+        raise ValueError(f"reference {reference!r} has no run on data set {min(map(str, absent))}")
+    return kept
+
+
+def median_of(runs: pd.DataFrame, by: Sequence[str], value: str, better: str) -> pd.DataFrame:
+    """`*by, median`: the median of a value, with diverged runs as worst."""
+    x = levels(require(runs, *by, value), value, better)
+    rows = [(*key, float(median(x[index]))) for key, index in sorted_groups(runs, list(by))]
+    return pd.DataFrame(rows, columns=[*by, "median"])
+
+
+def first_hits(
+    curves: pd.DataFrame,
+    runs: pd.DataFrame,
+    targets: pd.DataFrame,
+    metric: str = "train/loss",
+    axis: str = "step",
+    better: str = "lower",
+) -> pd.DataFrame:
+    """When each run first reached each target: all columns of runs, `level, target, reached, time, spent`.
+
+    targets: `dataset, level, target`, the same for all entrants. Times are in units of `axis`, as in
+    `summarise_curves`.
+    - reached: whether a recorded value is at the target or better. Nothing is interpolated: the true hit lies
+      in the gap before the record, the same gap for all that record alike.
+    - time: of the hit; where there is none, of censoring: the run's last record, or inf for a diverged run,
+      which would not have got there later either. A run that hits and diverges afterwards has hit.
+    - spent: what the run cost until the hit, or altogether: always finite.
+    """
+    require(runs, "run_id", "dataset", "status")
+    require(targets, "dataset", "level", "target")
+    one_of("better", better, WORST)
+    if absent := set(runs["dataset"]) - set(targets["dataset"]):
+        raise ValueError(f"data set {min(map(str, absent))} has no target")
+    records = on_axis(curves, runs, metric, axis)
+    wanted = runs.merge(targets[["dataset", "level", "target"]], on="dataset")
+    hit = _hits(records, wanted, better)
+    last = wanted["run_id"].map(records.groupby("run_id")["x"].last())
+    censored = last.mask(wanted["status"] == "diverged", np.inf)
+    return wanted.assign(reached=hit.notna(), time=hit.fillna(censored), spent=hit.fillna(last))
+
+
+def _hits(records: pd.DataFrame, wanted: pd.DataFrame, better: str) -> pd.Series:
+    """Position of the first record at or beyond the target, for each row of `wanted`; NaN without one."""
+    sign = 1.0 if better == "lower" else -1.0
+    found = pd.Series(np.nan, index=wanted.index)
+    for _, rows in wanted.groupby(wanted.groupby("run_id").cumcount()):
+        target = records["run_id"].map(dict(zip(rows["run_id"], rows["target"], strict=True)))
+        there = records[sign * records["value"] <= sign * target].drop_duplicates("run_id")
+        found[rows.index] = rows["run_id"].map(there.set_index("run_id")["x"])
+    return found

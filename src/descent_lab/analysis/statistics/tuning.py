@@ -1,0 +1,184 @@
+"""Which learning rate, chosen on which seeds, after how many trials, and how much does it matter?
+
+A cell is one setting: one lr of one optimizer on one data set. Cells are judged by their median over the
+tuning seeds, the chosen ones are reported on held-out seeds, and the two never share a seed.
+"""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import pandas as pd
+
+from descent_lab.analysis.statistics.frames import WORST, columns_of, levels, one_of, require
+from descent_lab.analysis.statistics.seeds import sorted_groups, summarise
+
+CELLS = ("dataset", "optimizer")
+
+
+def tuning_cells(
+    runs: pd.DataFrame,
+    value: str,
+    tuning_seeds: Collection[int],
+    by: Sequence[str] = CELLS,
+    better: str = "lower",
+    setting: str = "lr",
+) -> pd.DataFrame:
+    """Every setting's median on the tuning seeds: `*by, <setting>, n, diverged, estimate, low, high, ..., mean`."""
+    cell = [*columns_of(by), setting]
+    means = centres(runs, value, tuning_seeds, by, better, setting).drop(columns="estimate")
+    used = runs[runs["seed"].isin(list(tuning_seeds))]
+    return summarise(used, cell, value, better=better).merge(means, on=cell)
+
+
+def centres(
+    runs: pd.DataFrame,
+    value: str,
+    tuning_seeds: Collection[int],
+    by: Sequence[str] = CELLS,
+    better: str = "lower",
+    setting: str = "lr",
+) -> pd.DataFrame:
+    """What `best_setting` judges by, without intervals: `*by, <setting>, estimate` (the median) and `mean`."""
+    cell = [*columns_of(by), setting]
+    require(runs, *cell, "seed", value)
+    used = runs[runs["seed"].isin(list(tuning_seeds))]
+    if used.empty:
+        raise ValueError(f"no run has a tuning seed: {sorted(tuning_seeds)} of {sorted(runs['seed'].unique())}")
+    grouped = used.assign(level=levels(used, value, better)).groupby(cell, dropna=False)["level"]
+    return grouped.agg(estimate="median", mean="mean").reset_index()
+
+
+def best_setting(
+    cells: pd.DataFrame, by: Sequence[str] = CELLS, better: str = "lower", setting: str = "lr"
+) -> pd.DataFrame:
+    """The best cell of each group: the rows of `tuning_cells` or `centres` that won.
+
+    Of equal medians (losses of 0 in most seeds) the better `mean`, where there is one; then the smallest setting.
+    """
+    keys = columns_of(by)
+    require(cells, *keys, setting, "estimate")
+    one_of("better", better, WORST)
+    judged = [name for name in ("estimate", "mean") if name in cells]
+    ascending = [True] * len(keys) + [better == "lower"] * len(judged) + [True]
+    return cells.sort_values([*keys, *judged, setting], ascending=ascending).drop_duplicates(keys, ignore_index=True)
+
+
+def held_out(
+    runs: pd.DataFrame,
+    chosen: pd.DataFrame,
+    tuning_seeds: Collection[int],
+    held_out_seeds: Collection[int],
+    by: Sequence[str] = CELLS,
+    setting: str = "lr",
+) -> pd.DataFrame:
+    """The rows of runs to report: the chosen setting of each group, on held-out seeds only.
+
+    Raises ValueError where the two sets of seeds overlap, and where a chosen setting has no held-out run.
+    """
+    keys = [*columns_of(by), setting]
+    require(runs, *keys, "seed")
+    if both := sorted(set(tuning_seeds) & set(held_out_seeds)):
+        raise ValueError(f"seeds {both} are both tuning and held-out seeds")
+    reported = runs[runs["seed"].isin(list(held_out_seeds))].merge(chosen[keys], on=keys)
+    absent = chosen[keys].merge(reported[keys].drop_duplicates(), on=keys, how="left", indicator=True)
+    if len(absent := absent[absent["_merge"] == "left_only"]):
+        first = ", ".join(f"{key}={absent.iloc[0][key]}" for key in keys)
+        raise ValueError(f"{first} has no run on a held-out seed")
+    return reported
+
+
+def best_of_k(
+    trials: pd.DataFrame,
+    by: Sequence[str] = CELLS,
+    value: str = "estimate",
+    report: str | None = None,
+    better: str = "lower",
+    replacement: bool = False,
+) -> pd.DataFrame:
+    """What k random trials of a grid lead to: `*by, k, n_trials, expected, median`, k = 1, ..., n_trials.
+
+    trials: one row per trial (a cell). Of k trials the one with the best `value` is kept, and its `report`
+    (`value` itself by default; better, its held-out score) is what counts. Exact, over all subsets of k
+    trials: without replacement (default: a grid search that stops early), or with it (Dodge et al. 2019).
+    A diverged trial makes `expected` infinite as long as it can be the best; `median` is then what to draw.
+    """
+    keys = columns_of(by)
+    report = report or value
+    require(trials, *keys, value, report)
+    worst = WORST[one_of("better", better, WORST)]
+    ordered = trials.sort_values(value, ascending=better == "lower", na_position="last", kind="stable")
+    parts = []
+    for key, index in sorted_groups(ordered, keys):
+        outcome = ordered[report].to_numpy(dtype=float)[index]
+        outcome = np.where(np.isfinite(outcome), outcome, worst)
+        share = _share_best(len(index), replacement)
+        columns = {"k": np.arange(1, len(index) + 1), "n_trials": len(index)}
+        columns |= {"expected": _expected(share, outcome), "median": _weighted_median(share, outcome)}
+        parts.append(pd.DataFrame(dict(zip(keys, key, strict=True)) | columns))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _share_best(n: int, replacement: bool) -> np.ndarray:
+    """P(the i-th best of n trials is the best of k), shape (k, i) = (n, n)."""
+    # none of k trials is among the i best:  q_k(i) = (1 - i / n)^k, or C(n - i, k) / C(n, k)
+    # the i-th best is the best of k:        P = q_k(i - 1) - q_k(i)
+    i, k = np.arange(n + 1)[None, :], np.arange(1, n + 1)[:, None]
+    if replacement:
+        none = (1 - i / n) ** k
+    else:  # C(n - i, k) / C(n, k) = prod_{j < k} (n - i - j) / (n - j)
+        j = k - 1
+        none = np.cumprod(np.maximum(n - i - j, 0) / (n - j), axis=0)
+    return none[:, :-1] - none[:, 1:]
+
+
+def _expected(share: np.ndarray, outcome: np.ndarray) -> np.ndarray:
+    possible = share > 1e-15
+    return np.where(possible, share * np.where(possible, outcome, 0.0), 0.0).sum(axis=1)
+
+
+def _weighted_median(share: np.ndarray, outcome: np.ndarray) -> np.ndarray:
+    order = np.argsort(outcome, kind="stable")
+    reached = np.cumsum(share[:, order], axis=1) >= 0.5 - 1e-12
+    return outcome[order][reached.argmax(axis=1)]
+
+
+def sensitivity(
+    cells: pd.DataFrame,
+    by: Sequence[str] = CELLS,
+    factor: float = 2.0,
+    better: str = "lower",
+    setting: str = "lr",
+) -> pd.DataFrame:
+    """How much the setting matters: `*by, n_grid, best, share, lowest, highest, decades`.
+
+    share: fraction of the grid whose median is within `factor` of the best (loss <= factor * best, or
+    score >= best / factor). lowest to highest: the unbroken range around the best where that holds, and its
+    width in decades; nothing outside the grid is claimed. Values may not be negative; of a best of 0 every factor is 0.
+    """
+    keys = columns_of(by)
+    require(cells, *keys, setting, "estimate")
+    if factor < 1:
+        raise ValueError(f"factor {factor}: must be 1 or more")
+    one_of("better", better, WORST)
+    rows = []
+    for key, index in sorted_groups(cells, keys):
+        grid = cells.iloc[index].sort_values(setting)
+        x = grid["estimate"].to_numpy(dtype=float)
+        if (x[np.isfinite(x)] < 0).any():
+            raise ValueError(f"column 'estimate': {x.min():g} is negative, so no factor of it says anything")
+        tuned = _range(grid[setting].to_numpy(dtype=float), -x if better == "higher" else x, factor, better)
+        rows.append(dict(zip(keys, key, strict=True)) | tuned)
+    return pd.DataFrame(rows)
+
+
+def _range(grid: np.ndarray, x: np.ndarray, factor: float, better: str) -> dict[str, float]:
+    """x: signed so that lower is better; all diverged leaves nothing within the factor."""
+    best = int(np.argmin(x))
+    near = np.isfinite(x) & (x <= (x[best] * factor if better == "lower" else x[best] / factor))
+    row: dict[str, float] = {"n_grid": len(grid), "best": grid[best], "share": float(near.mean())}
+    if not near.any():
+        return row | {"lowest": np.nan, "highest": np.nan, "decades": 0.0}
+    far = np.flatnonzero(~near)
+    lowest = grid[far[far < best].max(initial=-1) + 1]
+    highest = grid[far[far > best].min(initial=len(grid)) - 1]
+    return row | {"lowest": lowest, "highest": highest, "decades": float(np.log10(highest / lowest))}

@@ -1,0 +1,155 @@
+"""Who competes, on what: whatever differs between runs, apart from the seed, keeps them apart.
+
+- problem: data set, and whatever else varies that is not an entrant's own (model, init, batching, epochs, ...)
+- entrant: what competes on a problem; backend, optimizer and schedule with their own settings by default
+- setting: the lr
+A cell is one problem, one entrant, one lr; the runs of a cell differ in their seed alone.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from descent_lab.analysis.statistics import gradient_equivalents
+from descent_lab.tracking.reader import Results
+
+COMPARED = ("backend", "optimizer", "schedule")
+OTHERS = ("init", "batching", "model")
+SETTINGS = ("seed", "lr")
+NO_MATTER = ("force", "timing", "tracking", "record")  # cannot change what a step does, or where runs end up
+GROUPS = ("backend", "dataset", "model", "init", "batching", "schedule", "optimizer")
+NO_OPTIMIZER = "none"
+CELL = ["dataset", "entrant", "lr"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Runs that can be compared. `runs`: one per cell and seed; its `dataset` is the problem's label, its `rule` the
+    entrant's but for the backend."""
+
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    compared: tuple[str, ...]
+    repeats: int  # runs left out because another has the same settings and seed
+
+    def of(self, run_ids: Collection[str]) -> pd.DataFrame:
+        """The rows of runs."""
+        return self.runs[self.runs["run_id"].isin(run_ids)]
+
+
+def study(results: Results, compared: Sequence[str] | None = None) -> Study:
+    """Label every run with its problem and entrant, and keep one run per cell and seed.
+
+    compared: the groups that make an entrant; None: COMPARED or, where nothing of these varies, what else does.
+    Of runs that repeat another (forced again, or timed again), isolated clocks are kept first, then the latest.
+    """
+    runs = results.runs
+    varied = varying(runs, results.params)
+    compared = compared or _compared(varied)
+    own = [name for name in varied if name.partition(".")[0] in compared]
+    labelled = runs.assign(
+        data=runs["dataset"],
+        dataset=_problems(runs, [name for name in varied if name not in own]),
+        entrant=_entrants(runs, own, compared),
+        rule=_entrants(runs, *([n for n in names if n.partition(".")[0] != "backend"] for names in (own, compared))),
+        gradients=_gradients(results),
+    )
+    kept = _once(labelled)
+    curves = results.curves
+    if len(kept) < len(runs):
+        curves = curves[curves["run_id"].isin(kept["run_id"])]
+    return Study(kept, curves, tuple(compared), len(runs) - len(kept))
+
+
+def _compared(varied: Sequence[str]) -> Sequence[str]:
+    groups = {name.partition(".")[0] for name in varied}
+    return COMPARED if groups & set(COMPARED) else [name for name in OTHERS if name in groups] or COMPARED
+
+
+def varying(runs: pd.DataFrame, params: Collection[str]) -> list[str]:
+    """Parameters that differ between runs of one data set and, within a group, of one choice.
+
+    What merely follows from the data set or the choice (the suggested model, adam's beta1) does not vary.
+    """
+    found = []
+    for name in params:
+        group = name.partition(".")[0]
+        if name in SETTINGS or group in NO_MATTER or name.endswith("_target_"):
+            continue
+        keys = [key for key in dict.fromkeys(["dataset", group]) if key != name and key in runs]
+        if _differs(runs, name, keys):
+            found.append(name)
+    return sorted(found, key=lambda name: (name not in GROUPS, name))
+
+
+def _differs(runs: pd.DataFrame, name: str, keys: list[str]) -> bool:
+    values = runs[name].fillna("")
+    if values.nunique() < 2:
+        return False
+    counts = values.groupby([runs[key] for key in keys]).nunique() if keys else values.nunique()
+    return bool(np.max(counts) > 1)
+
+
+def _problems(runs: pd.DataFrame, names: Sequence[str]) -> pd.Series:
+    label = runs["dataset"].astype(str)
+    for name in names:
+        label = label + (", " + name + "=" + runs[name].astype(str)).where(runs[name].notna() & _within(runs, name), "")
+    return label
+
+
+def _within(runs: pd.DataFrame, name: str) -> pd.Series:
+    """Whether a parameter differs among runs of the same data set: elsewhere it need not be said."""
+    if name == "dataset":
+        return pd.Series(False, index=runs.index)
+    return runs[name].fillna("").groupby(runs["dataset"]).transform("nunique") > 1
+
+
+def _entrants(runs: pd.DataFrame, names: Sequence[str], compared: Sequence[str]) -> pd.Series:
+    none = runs["optimizer"] == NO_OPTIMIZER
+    by_gradient = runs.loc[~none, "backend"].nunique()
+    words = []
+    if "backend" in compared:
+        words.append(runs["backend"].where(none | (by_gradient > 1), ""))
+    if "optimizer" in compared:
+        words.append(runs["optimizer"].mask(none, "" if "backend" in compared else NO_OPTIMIZER))
+    for name in names:
+        if name not in ("backend", "optimizer"):
+            words.append(_spoken(runs, name))
+    if not words:
+        words = [runs[name].astype(str) for name in compared if name in runs]
+    return pd.concat(words, axis=1).agg(lambda row: " ".join(word for word in row if word), axis=1)
+
+
+def _spoken(runs: pd.DataFrame, name: str) -> pd.Series:
+    """A choice by its own name, a value as `name=value`; nothing where the run has no such parameter."""
+    said = runs[name].astype(str)
+    return (said if name in GROUPS else name.rpartition(".")[2] + "=" + said).where(runs[name].notna(), "")
+
+
+def _gradients(results: Results) -> list[float]:
+    """Gradient-equivalents each run spent: passes over the training set, weighed by what a step of it costs."""
+    return [
+        gradient_equivalents(row.backend, row.optimizer, 1, _n_params(results, row)).gradient_equivalents * row.passes
+        if row.backend in KNOWN
+        else np.nan
+        for row in results.runs.itertuples()
+    ]
+
+
+KNOWN = ("numpy", "jax", "taylor", "random_search")
+
+
+def _n_params(results: Results, row) -> int:
+    """Only forward-mode and second-order steps cost more the more parameters there are."""
+    if row.backend == "taylor" or row.optimizer == "newton":
+        return max(1, results.theta(row.run_id).get("final", np.empty(1)).size)
+    return 1
+
+
+def _once(runs: pd.DataFrame) -> pd.DataFrame:
+    preferred = runs.assign(shared=runs["timing"] != "isolated", age=-runs["started"])
+    kept = preferred.sort_values(["shared", "age", "run_id"]).drop_duplicates([*CELL, "seed"])
+    order = [*CELL, "seed"]
+    return kept.drop(columns=["shared", "age"]).sort_values(order, ignore_index=True)

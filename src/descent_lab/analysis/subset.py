@@ -1,0 +1,59 @@
+"""Parts of the runs that a comparison over problems needs: the same entrants on every problem, shared targets."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from descent_lab.analysis.statistics import interpolated_targets
+from descent_lab.analysis.study import Study
+
+PREFERRED = ("sgd", "jax sgd", "numpy sgd")
+
+
+def filled(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of entrants and problems left when those with the most gaps are dropped, one by one."""
+    present = pd.crosstab(runs["dataset"], runs["entrant"]) > 0
+    while not present.to_numpy().all():
+        gaps = ~present
+        by_problem, by_entrant = gaps.mean(axis=1), gaps.mean(axis=0)
+        if by_problem.max() > by_entrant.max():
+            present = present.drop(index=by_problem.idxmax())
+        else:
+            present = present.drop(columns=by_entrant.idxmax())
+    return runs[runs["dataset"].isin(present.index) & runs["entrant"].isin(present.columns)]
+
+
+def reference_of(runs: pd.DataFrame, value: str, named: str | None) -> str | None:
+    """The entrant that targets are derived from: the one named, else sgd, else the middle one.
+
+    Of those on most problems it is the one in the middle by final loss: targets that half of them reach.
+    """
+    entrants = sorted(set(runs["entrant"]))
+    if named is not None:
+        if named not in entrants:
+            raise ValueError(f"reference={named}: must be one of {', '.join(entrants)}")
+        return named
+    usable = runs[np.isfinite(runs[value].astype(float)) & (runs["status"] == "finished")]
+    coverage = usable.groupby("entrant")["dataset"].nunique()
+    if coverage.empty:
+        return None
+    widest = coverage[coverage == coverage.max()].index
+    median = usable[usable["entrant"].isin(widest)].groupby(["dataset", "entrant"])[value].median()
+    ordered = median.groupby("dataset").rank().groupby("entrant").mean().sort_values(kind="stable").index
+    return next((name for name in PREFERRED if name in widest), ordered[len(ordered) // 2])
+
+
+def shared_targets(study: Study, runs: pd.DataFrame, reference: str | None, levels: Sequence[float]) -> pd.DataFrame:
+    """Targets of every problem where the reference gives one. Raises ValueError where it gives none at all."""
+    if reference is None:
+        raise ValueError("no run finished, so there is no reference to derive targets from")
+    parts, reason = [], ""
+    for _, group in runs.groupby("dataset", sort=True):
+        try:
+            parts.append(interpolated_targets(study.curves, group, reference, levels, entrant="entrant"))
+        except ValueError as error:
+            reason = str(error)
+    if not parts:
+        raise ValueError(reason)
+    return pd.concat(parts, ignore_index=True).assign(reference=reference)

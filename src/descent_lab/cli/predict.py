@@ -1,0 +1,140 @@
+"""A saved model, applied: `python -m src.predict run=<id> x=[-0.55,-1.47]`; see --help."""
+
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from descent_lab.sweeps.restore import Trained
+
+HELP = """Apply a model that a run saved.
+
+  python -m src.predict run=ID x=[-0.55,-1.47]           one point, or several: x=[[..],[..]]
+  python -m src.predict run=ID file=points.csv           points of a file, one a line, with or without column names
+  python -m src.predict run=best dataset=polynomials x=[-0.55,-1.47]
+  python -m src.predict best dataset=polynomials         only say which run is the best so far, and how good
+
+  run      a run's id, as MLflow shows it; or best: the lowest best/train_loss of all runs with the given parameters
+           (dataset=..., and any other: backend=jax, dataset.n_samples=100, model.hidden=[12])
+  which    best (default), init or final: the theta of the lowest training loss, of the start, of the last step
+  output   a file for the predictions of a file; the screen where it is left out
+  uri, experiment   of the store; by default MLFLOW_TRACKING_URI or the one at the repository root, all experiments
+"""
+OWN = ("run", "x", "file", "output", "which", "uri", "experiment")
+THETAS = ("best", "init", "final")
+
+
+class UsageError(ValueError):
+    """A command that cannot be understood, in one line."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 0, or 2 for anything refused, with one line that says why."""
+    if not arguments or set(arguments) & {"-h", "--help"}:
+        print(HELP, end="")
+        return 0
+    try:
+        _answer(arguments)
+    except (ValueError, OSError) as error:  # ConfigError, DataError, ModelError, StoreError, UsageError
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _answer(arguments: Sequence[str]) -> None:
+    only_name = arguments[0] == "best"
+    given, wanted = _options(arguments[1:] if only_name else arguments)
+    from descent_lab.sweeps.restore import best_run, restore  # takes a second: not for a slip in the command
+
+    uri, experiment = given.get("uri"), given.get("experiment")
+    if only_name:
+        run_id, loss = best_run(wanted, uri, experiment)
+        print(f"{run_id} best/train_loss={loss!r}")
+        return
+    _check(given, wanted)
+    run_id = best_run(wanted, uri, experiment)[0] if given["run"] == "best" else given["run"]
+    model = restore(run_id, given.get("which", "best"), uri)
+    if "x" in given:
+        _show(model, given["x"])
+    else:
+        _predict_file(model, given["file"], given.get("output"))
+
+
+def _options(arguments: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """What this command takes, and, of anything else, parameters that runs must have."""
+    pairs = [argument.partition("=") for argument in arguments]
+    for argument, (name, equals, value) in zip(arguments, pairs, strict=True):
+        if not (name and equals and value):
+            raise UsageError(f"{argument}: must be name=value; --help lists the names")
+    given = {name: value for name, _, value in pairs if name in OWN}
+    return given, {name: value for name, _, value in pairs if name not in OWN}
+
+
+def _check(given: dict[str, str], wanted: dict[str, str]) -> None:
+    if "run" not in given:
+        raise UsageError("run: missing; give run=ID, or run=best dataset=NAME")
+    if wanted and given["run"] != "best":
+        raise UsageError(f"{next(iter(wanted))}: only chooses among runs with run=best; there are {', '.join(OWN)}")
+    if ("x" in given) == ("file" in given):
+        raise UsageError("give either x=[...] or file=points.csv")
+    if "output" in given and "file" not in given:
+        raise UsageError("output: goes with file=points.csv")
+    if given.get("which", "best") not in THETAS:
+        raise UsageError(f"which={given['which']}: must be {', '.join(THETAS)}")
+
+
+def _show(model: "Trained", text: str) -> None:
+    """One paragraph a point."""
+    from descent_lab.data.files.points import read_text
+
+    outputs = model.outputs(read_text(text, model.data.features))
+    for row in outputs:
+        print("\n".join(_paragraph(model, row)))
+
+
+def _paragraph(model: "Trained", row: np.ndarray) -> list[str]:
+    """The value; or the classes by probability, the likeliest first."""
+    if model.data.task == "regression":
+        return [" ".join(f"{value:.10g}" for value in row)]
+    width = max(len(name) for name in model.data.classes)
+    order = np.argsort(-row, kind="stable")
+    note = [] if model.are_probabilities else ["scores, which need not add up to 1:"]
+    return note + [f"{model.data.classes[k]:<{width}}  {row[k]:.6f}" for k in order]
+
+
+def _predict_file(model: "Trained", path: str, output: str | None) -> None:
+    from descent_lab.data.files.points import read_file
+
+    x = read_file(path, model.data.features)
+    outputs = model.outputs(x)
+    with _target(output) as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([*model.data.features, *_headings(model, outputs)])
+        for point, row in zip(x, outputs, strict=True):
+            table.writerow([*(repr(float(value)) for value in point), *_cells(model, row)])
+
+
+def _headings(model: "Trained", outputs: np.ndarray) -> list[str]:
+    if model.data.task != "regression":
+        kind = "p" if model.are_probabilities else "score"
+        return ["class", *(f"{kind}({name})" for name in model.data.classes)]
+    n = outputs.shape[1]
+    return ["prediction"] if n == 1 else [f"prediction_{k + 1}" for k in range(n)]
+
+
+def _cells(model: "Trained", row: np.ndarray) -> list[str]:
+    values = [repr(float(value)) for value in row]
+    return values if model.data.task == "regression" else [model.data.classes[int(row.argmax())], *values]
+
+
+@contextmanager
+def _target(output: str | None) -> Iterator[TextIO]:
+    if output is None:
+        yield sys.stdout
+        return
+    with open(output, "w", encoding="utf-8", newline="") as file:
+        yield file

@@ -1,0 +1,58 @@
+"""What a data set is: the arrays it yields, the protocol it follows, the types its options take."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, Protocol
+
+import numpy as np
+from annotated_types import Interval, MinLen
+
+from descent_lab.data.scaling import Scaling
+
+Task = Literal["regression", "binary", "multiclass"]
+Random = np.random.Generator | np.random.RandomState
+
+Positive = Annotated[int, Interval(ge=1)]
+AtLeastTwo = Annotated[int, Interval(ge=2)]
+Fraction = Annotated[float, Interval(gt=0, lt=1)]
+Finite = Annotated[float, Interval(gt=-math.inf, lt=math.inf)]
+Text = Annotated[str, MinLen(1)]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training and test samples of one problem, all float64.
+
+    x_train (n_train, n_features), y_train (n_train, n_outputs); x_test and y_test likewise; neither is empty.
+    y holds values for a regression, 0. or 1. of shape (n, 1) for a binary task (1. is classes[1]), and
+    one-hot rows of shape (n, n_classes) for a multiclass task. `classes` is empty for a regression.
+    x_scaling and y_scaling are what was applied to the raw values, or None where nothing was: a new sample
+    goes through `x_scaling.apply`, a prediction comes back through `y_scaling.invert`.
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    task: Task
+    features: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    x_scaling: Scaling | None = None
+    y_scaling: Scaling | None = None
+
+
+class Dataset(Protocol):
+    """A data set's hyperparameters, as a frozen dataclass, and how they become samples.
+
+    A data set that reads files also has `fingerprint() -> str`, a hash of their contents.
+    """
+
+    def load(self, data: Random, split: Random) -> Data:
+        """Draw the samples from `data` and the test rows from `split`; DataError where that is impossible."""
+        ...
+
+
+class Options:
+    """Base of every data set's dataclass: pydantic refuses an option it does not have."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}

@@ -1,0 +1,52 @@
+"""Which samples make a step."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge
+
+from descent_lab.seeding import Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batching:
+    """Batches of `size` samples (None: all of them), in data order or shuffled anew every epoch."""
+
+    size: Annotated[int, Ge(1)] | None
+    shuffle: bool
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of an epoch of n samples; the last one is smaller where size does not divide n."""
+
+    n: int
+    size: int
+    shuffle: bool
+
+    @property
+    def per_epoch(self) -> int:
+        return -(-self.n // self.size)
+
+    @property
+    def last_size(self) -> int:
+        return self.n - (self.per_epoch - 1) * self.size
+
+    def place(self, t: int) -> tuple[int, int, int]:
+        """(epoch, first row, one past the last row) of step t."""
+        epoch, k = divmod(t, self.per_epoch)
+        return epoch, k * self.size, min(self.n, (k + 1) * self.size)
+
+
+def batches(batching: Batching, n: int) -> Batches:
+    """The batching applied to n training samples; a full batch is never shuffled. Raises ValueError for a bad size."""
+    size = n if batching.size is None else batching.size
+    if not 1 <= size <= n:
+        raise ValueError(f"batching.size={size}: must be between 1 and the {n} training samples")
+    return Batches(n, size, batching.shuffle and size < n)
+
+
+def orders(stream: Stream, n: int, epochs: int) -> np.ndarray:
+    """Sample orders of that many epochs, (epochs, n) int32, each a permutation."""
+    return np.stack([stream.permutation(n) for _ in range(epochs)]).astype(np.int32)

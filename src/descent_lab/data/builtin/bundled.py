@@ -1,0 +1,68 @@
+"""The small real data sets that come with scikit-learn."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+from descent_lab.data.base import Data, Fraction, Options, Random
+from descent_lab.data.scaling import Scaling
+from descent_lab.data.splits import split_rows
+from descent_lab.data.targets import as_targets
+from descent_lab.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundledClassification(Options):
+    """Standardised features (training rows' statistics) and class labels, split at random, not stratified."""
+
+    name: Literal["breast_cancer", "digits", "iris", "wine"]
+    test_fraction: Fraction
+
+    def load(self, data: Random, split: Random) -> Data:
+        """Every class occurs among the training rows, or DataError; `data` is not used."""
+        x, labels, features, classes = _bunch(self.name)
+        train, test = split_rows(len(x), self.test_fraction, split)
+        absent = [name for code, name in enumerate(classes) if code not in labels[train]]
+        if absent:
+            raise DataError(f"{self.name}, test_fraction {self.test_fraction:g}: no training row of {absent[0]!r}")
+        task: Literal["binary", "multiclass"] = "binary" if len(classes) == 2 else "multiclass"
+        y = as_targets(labels, task, len(classes))
+        scaling = Scaling.of(x[train])
+        x = scaling.apply(x)
+        return Data(x[train], y[train], x[test], y[test], task, features, classes, scaling)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundledRegression(Options):
+    """Standardised features (training rows' statistics) and a target, split at random.
+
+    With standardise_target the target, too, is standardised by the training rows' statistics; losses and RMSE
+    are then in units of its standard deviation.
+    """
+
+    name: Literal["diabetes"]
+    test_fraction: Fraction
+    standardise_target: bool
+
+    def load(self, data: Random, split: Random) -> Data:
+        """`data` is not used."""
+        x, values, features, _ = _bunch(self.name)
+        y = as_targets(values, "regression", 0)
+        train, test = split_rows(len(x), self.test_fraction, split)
+        x_scaling, y_scaling = Scaling.of(x[train]), Scaling.of(y[train]) if self.standardise_target else None
+        x = x_scaling.apply(x)
+        y = y_scaling.apply(y) if y_scaling else y
+        return Data(x[train], y[train], x[test], y[test], "regression", features, (), x_scaling, y_scaling)
+
+
+@cache
+def _bunch(name: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """x (n, n_features), labels or values (n,), feature names and class names (none for a regression)."""
+    import sklearn.datasets
+
+    bunch = getattr(sklearn.datasets, f"load_{name}")()
+    features = tuple(str(feature) for feature in bunch.feature_names)
+    classes = tuple(str(label) for label in bunch.get("target_names", ()))
+    return bunch.data.astype(np.float64), bunch.target, features, classes

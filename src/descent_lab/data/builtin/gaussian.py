@@ -1,0 +1,24 @@
+"""The Gaussian curve of a set of course notes (J. Butler, 2023)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from descent_lab.data.base import AtLeastTwo, Data, Fraction, Options, Random
+from descent_lab.data.splits import split_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaussian(Options):
+    """y = exp(-x^2) at n_samples points evenly spaced on [-10, 10], split at random."""
+
+    n_samples: AtLeastTwo
+    test_fraction: Fraction
+
+    def load(self, data: Random, split: Random) -> Data:
+        """One feature, one output; `data` is not used."""
+        x = np.linspace(-10, 10, self.n_samples)[:, None]
+        # y = exp(-x^2)
+        y = np.exp(-(x**2))
+        train, test = split_rows(self.n_samples, self.test_fraction, split)
+        return Data(x[train], y[train], x[test], y[test], "regression", ("x",))

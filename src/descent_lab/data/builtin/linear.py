@@ -1,0 +1,46 @@
+"""The noise-free line, plane and space of a set of hand-written layers (P. J. Winn)."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from annotated_types import MinLen
+
+from descent_lab.data.base import Data, Finite, Options, Positive, Random
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(Options):
+    """y = intercept + slopes . x, raw, with every feature equal to 1, 2, ..., last.
+
+    The test asks for extrapolation: every feature equal to test_first, ..., test_last. Nothing is drawn.
+    """
+
+    intercept: Finite
+    slopes: Annotated[tuple[Finite, ...], MinLen(1)]
+    last: Positive
+    test_first: int
+    test_last: int
+
+    def __post_init__(self) -> None:
+        """Refuse an empty test range."""
+        if self.test_last < self.test_first:
+            raise ValueError(f"test_last {self.test_last}: must be at least test_first {self.test_first}")
+
+    def load(self, data: Random, split: Random) -> Data:
+        """As many features as slopes (x alone, or x1, x2, ...), one output; neither generator is used."""
+        x_train, y_train = self._points(1, self.last)
+        x_test, y_test = self._points(self.test_first, self.test_last)
+        return Data(x_train, y_train, x_test, y_test, "regression", self._features())
+
+    def _points(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """x (n, n_features) and y (n, 1) for first..last, both included."""
+        values = np.arange(first, last + 1, dtype=np.float64)
+        x = np.repeat(values[:, None], len(self.slopes), axis=1)
+        # y = intercept + slopes . x
+        y = self.intercept + x @ np.array(self.slopes)
+        return x, y[:, None]
+
+    def _features(self) -> tuple[str, ...]:
+        n = len(self.slopes)
+        return ("x",) if n == 1 else tuple(f"x{i + 1}" for i in range(n))

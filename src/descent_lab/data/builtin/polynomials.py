@@ -1,0 +1,82 @@
+"""Which of twelve polynomials does a point lie on? (a random-search tutorial in NumPy)"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from descent_lab.data.base import Data, Options, Positive, Random
+from descent_lab.data.targets import as_targets
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """p(x) = c_0 x^m + ... + c_m: coefficients c, highest power first."""
+
+    coefficients: tuple[float, ...]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """p(x) at every x, any shape, by Horner's rule."""
+        p = np.zeros_like(x)
+        for c in self.coefficients:
+            p = p * x + c
+        return p
+
+    def __str__(self) -> str:
+        """As one writes it: `-x^2 + 1`, `3x + 1`, `-2x - 3`; `0` where every coefficient is 0."""
+        powers = range(len(self.coefficients) - 1, -1, -1)
+        terms = [(c, power) for c, power in zip(self.coefficients, powers, strict=True) if c != 0]
+        if not terms:
+            return "0"
+        (c, power), *rest = terms
+        first = ("-" if c < 0 else "") + _term(abs(c), power)
+        return first + "".join(f" {'-' if c < 0 else '+'} {_term(abs(c), power)}" for c, power in rest)
+
+
+def _term(c: float, power: int) -> str:
+    """c x^power for c > 0, without a factor 1 and without a power 0 or 1."""
+    if power == 0:
+        return f"{c:g}"
+    factor = "" if c == 1 else f"{c:g}"
+    return f"{factor}x" if power == 1 else f"{factor}x^{power}"
+
+
+POLYNOMIALS = (
+    Polynomial((3, 1)),
+    Polynomial((-2, -3)),
+    Polynomial((4, -1, -2)),
+    Polynomial((-1, 2, 0)),
+    Polynomial((3, 0, 2)),
+    Polynomial((1, -1, 3, 2)),
+    Polynomial((-3, 1, 0, 0)),
+    Polynomial((2, 0, 1, -2)),
+    Polynomial((5, -3, 1, -2, 2)),
+    Polynomial((-2, -3, 0, 4, 1)),
+    Polynomial((1, 0, -4, 2, 3)),
+    Polynomial((1, 0, 0, 0, -2)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Polynomials(Options):
+    """Features (x, p(x)), label the index of p: n_samples points per class, x uniform on [-1, 1].
+
+    The test points, n_test per class, lie on an even grid of [-1, 1]. They are not drawn, so that one legacy
+    stream serving as data, split and init is at the published point of its sequence when init begins.
+    """
+
+    n_samples: Positive
+    n_test: Positive
+
+    def load(self, data: Random, split: Random) -> Data:
+        """Two features, twelve classes, rows in class order; `split` is not used."""
+        x_train, y_train = _points([data.uniform(-1, 1, self.n_samples) for _ in POLYNOMIALS])
+        x_test, y_test = _points([np.linspace(-1, 1, self.n_test) for _ in POLYNOMIALS])
+        classes = tuple(str(p) for p in POLYNOMIALS)
+        return Data(x_train, y_train, x_test, y_test, "multiclass", ("x", "y"), classes)
+
+
+def _points(xs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Features (n, 2) and one-hot labels (n, 12), from the abscissae of each class."""
+    points = [np.stack([x, p(x)], axis=1) for x, p in zip(xs, POLYNOMIALS, strict=True)]
+    labels = np.repeat(np.arange(len(POLYNOMIALS)), len(xs[0]))
+    return np.concatenate(points), as_targets(labels, "multiclass", len(POLYNOMIALS))

@@ -1,0 +1,38 @@
+"""The product target of the differential-algebra notebook of pyaudi (ESA)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from descent_lab.data.base import Data, Finite, Options, Positive, Random
+
+N_FEATURES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product(Options):
+    """y = x1 x2 + x3 / 2 + 2, with x uniform on [-1, 1]^3.
+
+    `sample` (x1, x2, x3), where given, replaces the n_samples training points by that single one. The n_test
+    test points are drawn after the training points, and are the same with and without it.
+    """
+
+    n_samples: Positive
+    n_test: Positive
+    sample: tuple[Finite, Finite, Finite] | None
+
+    def load(self, data: Random, split: Random) -> Data:
+        """Three features, one output; `split` is not used."""
+        x_train = data.uniform(-1, 1, (self.n_samples, N_FEATURES))
+        x_test = data.uniform(-1, 1, (self.n_test, N_FEATURES))
+        if self.sample is not None:
+            x_train = np.array([self.sample], dtype=np.float64)
+        return Data(x_train, target(x_train), x_test, target(x_test), "regression", ("x1", "x2", "x3"))
+
+
+def target(x: np.ndarray) -> np.ndarray:
+    """The truth at x, shape (n, 3), as y of shape (n, 1)."""
+    x1, x2, x3 = x.T
+    # y = x1 x2 + x3 / 2 + 2
+    y = x1 * x2 + x3 / 2 + 2
+    return y[:, None]

@@ -1,0 +1,22 @@
+"""The sign classification of a set of hand-written layers (P. J. Winn)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from descent_lab.data.base import Data, Options, Random
+
+X_TRAIN = (50, -1, 10, -10, -15, -20, 20, 17)
+X_TEST = (-100, -510, 1, 100, -1000, -2, 29, 67)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign(Options):
+    """y = 1 where x > 0, else 0: eight published points to train on and eight to test, raw."""
+
+    def load(self, data: Random, split: Random) -> Data:
+        """One feature, two classes; neither generator is used."""
+        x_train, x_test = (np.array(x, dtype=np.float64)[:, None] for x in (X_TRAIN, X_TEST))
+        # y = [x > 0]
+        y_train, y_test = ((x > 0).astype(np.float64) for x in (x_train, x_test))
+        return Data(x_train, y_train, x_test, y_test, "binary", ("x",), ("negative", "positive"))

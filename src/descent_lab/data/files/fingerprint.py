@@ -1,0 +1,36 @@
+"""Files by their state on disk: what changed, and what is in them."""
+
+import hashlib
+import os
+import stat
+from functools import lru_cache
+
+from descent_lab.errors import DataError
+
+Stamp = tuple[int, int, int]
+
+
+def stamp(path: str) -> Stamp:
+    """(inode, mtime in ns, size in bytes), new whenever the file changes; DataError where it is no file."""
+    try:
+        state = os.stat(path)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    if not stat.S_ISREG(state.st_mode):
+        raise DataError(f"{path}: not a file")
+    return state.st_ino, state.st_mtime_ns, state.st_size
+
+
+def fingerprint(paths: list[str]) -> str:
+    """sha256 (hex) of the contents of the files, in order; names and dates do not matter."""
+    digests = [_digest(path, stamp(path)) for path in paths]
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _digest(path: str, stamp: Stamp) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None

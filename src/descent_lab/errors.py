@@ -1,0 +1,35 @@
+"""Every error that the harness raises on purpose; the message of each is one line that a user can act on."""
+
+import re
+
+
+class DescentError(ValueError):
+    """What went wrong, in one line. Passwords in addresses are hidden."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_password(message))
+
+
+class ConfigError(DescentError):
+    """A configuration that is refused: field, value, what is allowed."""
+
+
+class DataError(DescentError):
+    """Data that cannot be trained on: file, row, column and what is wrong."""
+
+
+class StoreError(DescentError):
+    """A tracking store that cannot be read."""
+
+
+class ModelError(DescentError):
+    """A trained model that is not there or does not fit."""
+
+
+class Failure(Exception):
+    """Why a run or a stack has no result; a value that engines hand on, not raised."""
+
+
+def without_password(text: str) -> str:
+    """The addresses in a text as they may be shown: postgresql://user:***@host/mlflow."""
+    return re.sub(r"(?<=://)([^:/@\s]*):[^@/\s]*@", r"\1:***@", text)

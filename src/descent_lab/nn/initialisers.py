@@ -1,0 +1,88 @@
+"""How theta starts: one frozen dataclass per scheme, drawn on the host, layer by layer in theta's own order."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt
+
+from descent_lab.nn.activations import ACTIVATIONS, Activation
+from descent_lab.nn.network import Network
+from descent_lab.seeding import Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initialiser:
+    """Every bias starts at `bias` + `bias_std` N(0, 1); scales of batch normalisation at 1, shifts at 0."""
+
+    bias: float
+    bias_std: Annotated[float, Ge(0)]
+
+    def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
+        """Weights of one layer, (fan_in, fan_out), and the activation that follows it (None: the loss's link)."""
+        raise NotImplementedError
+
+    def theta(self, network: Network, stream: Stream) -> np.ndarray:
+        """The initial theta of the network, (n_params,) float64."""
+        following = [ACTIVATIONS[network.activation]] * (len(network.sizes) - 2) + [None]
+        pieces = [self._piece(kind, shape, stream, following[layer]) for kind, layer, shape in network.parts()]
+        return np.concatenate([piece.ravel() for piece in pieces])
+
+    def _piece(self, kind: str, shape: tuple[int, ...], stream: Stream, following: Activation | None) -> np.ndarray:
+        if kind == "W":
+            fan_in, fan_out = shape
+            return np.asarray(self.weights(stream, fan_in, fan_out, following), dtype=np.float64)
+        if kind == "b" and self.bias_std > 0:
+            return self.bias + self.bias_std * stream.standard_normal(shape)
+        return np.full(shape, {"b": self.bias, "gamma": 1.0, "beta": 0.0}[kind])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normal(Initialiser):
+    """W = std N(0, 1), whatever the layer's size."""
+
+    std: Annotated[float, Gt(0)]
+
+    def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
+        return self.std * stream.standard_normal((fan_in, fan_out))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uniform(Initialiser):
+    """W uniform on [-limit, limit]; limit None: 1 / sqrt(fan_in), as torch.nn.Linear."""
+
+    limit: Annotated[float, Gt(0)] | None
+
+    def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
+        limit = self.limit or 1 / math.sqrt(fan_in)
+        return stream.uniform(-limit, limit, (fan_in, fan_out))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaled(Initialiser):
+    """Standard deviation gain / sqrt(fan), normal or uniform.
+
+    fan is fan_in (LeCun et al. 1998, He et al. 2015) or its mean with fan_out (Glorot & Bengio 2010). gain None:
+    that of the hidden activation. The output layer, followed by no activation, has gain 1.
+    """
+
+    fan: Literal["in", "mean"]
+    gain: Annotated[float, Gt(0)] | None
+    distribution: Literal["normal", "uniform"]
+
+    def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
+        gain = 1.0 if following is None else self.gain or following.gain
+        std = gain / math.sqrt(fan_in if self.fan == "in" else (fan_in + fan_out) / 2)
+        if self.distribution == "normal":
+            return std * stream.standard_normal((fan_in, fan_out))
+        limit = math.sqrt(3) * std
+        return stream.uniform(-limit, limit, (fan_in, fan_out))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Zeros(Initialiser):
+    """W = 0: a start that breaks no symmetry."""
+
+    def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
+        return np.zeros((fan_in, fan_out))

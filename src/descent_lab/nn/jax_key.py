@@ -1,0 +1,31 @@
+"""Weights from JAX's random numbers, as scripts that pass one key to every layer draw them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Gt
+
+from descent_lab.nn.activations import Activation
+from descent_lab.nn.initialisers import Initialiser
+from descent_lab.seeding import Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class JaxKey(Initialiser):
+    """W = std jax.random.normal(PRNGKey(key)), float32, every layer from the same key: not from the run's seed.
+
+    Layers of equal size are therefore equal, and others begin alike. `partitionable` false is the threefry stream
+    that was JAX's default before 0.5; true is today's.
+    """
+
+    key: Annotated[int, Ge(0)]
+    partitionable: bool
+    std: Annotated[float, Gt(0)]
+
+    def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
+        import jax  # only where it is asked for: importing it takes a second
+
+        with jax.threefry_partitionable(self.partitionable):
+            drawn = jax.random.normal(jax.random.PRNGKey(self.key), (fan_in, fan_out), dtype=np.float32)
+        return np.float32(self.std) * np.asarray(drawn)

@@ -1,0 +1,170 @@
+"""A multilayer perceptron as a function of one flat vector theta, written once for any array namespace.
+
+theta is laid out layer by layer: weights (fan_in, fan_out) in C order, then that layer's bias, or, for the hidden
+layers of a batch-normalised network, its scale gamma and shift beta.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from math import prod
+from typing import NamedTuple
+
+from descent_lab.nn.activations import ACTIVATIONS, Activation, Array
+
+BN_EPS = 1e-5  # the constants of torch.nn.BatchNorm1d
+BN_MOMENTUM = 0.1
+
+
+class Layer(NamedTuple):
+    """One layer's share of theta, as views with the leading axes of theta."""
+
+    W: Array  # (..., fan_in, fan_out)
+    b: Array | None  # (..., fan_out, 1)
+    gamma: Array | None  # (..., fan_out, 1)
+    beta: Array | None  # (..., fan_out, 1)
+
+
+class Trace(NamedTuple):
+    """What the forward pass of one layer computed, all of shape (..., width, n): what backprop needs again."""
+
+    h: Array  # input
+    s: Array  # W^T h + b
+    u: Array | None  # s normalised
+    sigma: Array | None  # its standard deviation, (..., width, 1)
+    z: Array  # pre-activation
+    a: Array  # output; of the last layer: the logits
+
+
+@dataclass(frozen=True)
+class Network:
+    """sizes = (n_features, *hidden, n_outputs); hidden layers: dense, batch normalisation (optional), activation."""
+
+    sizes: tuple[int, ...]
+    activation: str
+    bias: bool
+    batch_norm: bool = False
+
+    def parts(self) -> Iterator[tuple[str, int, tuple[int, int]]]:
+        """(kind, layer, shape) of each piece of theta, in order; kind is W, b, gamma or beta."""
+        last = len(self.sizes) - 2
+        for layer, (fan_in, fan_out) in enumerate(pairwise(self.sizes)):
+            normalised = self.batch_norm and layer < last
+            yield "W", layer, (fan_in, fan_out)
+            if self.bias and not normalised:  # normalising would cancel it: its gradient is rounding noise
+                yield "b", layer, (fan_out, 1)
+            if normalised:
+                yield "gamma", layer, (fan_out, 1)
+                yield "beta", layer, (fan_out, 1)
+
+    @cached_property
+    def n_params(self) -> int:
+        return sum(prod(shape) for _, _, shape in self.parts())
+
+    @property
+    def n_statistics(self) -> int:
+        """Length of the running statistics: mean and variance of every normalised unit."""
+        return 2 * sum(self.sizes[1:-1]) if self.batch_norm else 0
+
+    def layers(self, theta: Array) -> list[Layer]:
+        """theta of shape (..., n_params) cut into layers."""
+        lead = theta.shape[:-1]
+        return [
+            Layer(*(None if piece is None else theta[..., piece[0]].reshape(lead + piece[1]) for piece in pieces))
+            for pieces in self._pieces
+        ]
+
+    @cached_property
+    def _pieces(self) -> list[tuple[tuple[slice, tuple[int, int]] | None, ...]]:
+        """Place and shape in theta of W, b, gamma and beta of each layer: found once, used at every step."""
+        found: list[dict[str, tuple[slice, tuple[int, int]]]] = [{} for _ in self.sizes[1:]]
+        start = 0
+        for kind, layer, shape in self.parts():
+            found[layer][kind] = slice(start, start + prod(shape)), shape
+            start += prod(shape)
+        return [tuple(part.get(kind) for kind in Layer._fields) for part in found]
+
+    def affine(self, theta: Array) -> list[Array]:
+        """[W; b] of each layer as one matrix (..., fan_in + 1, fan_out), as it lies in theta; W where there is no b."""
+        lead = theta.shape[:-1]
+        return [theta[..., place].reshape(lead + shape) for place, shape in self.affine_pieces]
+
+    @cached_property
+    def affine_pieces(self) -> list[tuple[slice, tuple[int, int]]]:
+        found = []
+        for W, b, *_ in self._pieces:
+            assert W is not None
+            place, (fan_in, fan_out) = W
+            rows = fan_in + (b is not None)
+            found.append((slice(place.start, place.start + rows * fan_out), (rows, fan_out)))
+        return found
+
+    def names(self) -> list[str]:
+        """One name for each parameter: w_{(layer,unit,previous)}, b_{(layer,unit)}, layers counted from 1."""
+        names = []
+        for kind, layer, (rows, columns) in self.parts():
+            if kind == "W":
+                names += [f"w_{{({layer + 1},{j},{i})}}" for i in range(rows) for j in range(columns)]
+            else:
+                names += [f"{kind}_{{({layer + 1},{j})}}" for j in range(rows)]
+        return names
+
+    def forward(self, theta: Array, x: Array, statistics: Array | None = None) -> list[Trace]:
+        """All layers' traces for theta (..., n_params) and x (..., n, n_features); logits are the last `a`.
+
+        `statistics` (..., n_statistics) normalises with running statistics (inference); None with the batch's own.
+        """
+        return self.through(self.layers(theta), x, statistics)
+
+    def through(self, layers: list[Layer], x: Array, statistics: Array | None = None) -> list[Trace]:
+        """`forward` for a theta that has been cut into layers already."""
+        h, traces, start = x.mT, [], 0
+        for k, layer in enumerate(layers):
+            s = layer.W.mT @ h
+            if layer.b is not None:
+                s = s + layer.b
+            given = None
+            if statistics is not None and layer.gamma is not None:
+                start, first = start + 2 * self.sizes[k + 1], start
+                given = statistics[..., first:start]
+            traces.append(self.trace(k, h, s, layer, given))
+            h = traces[-1].a
+        return traces
+
+    def trace(self, k: int, h: Array, s: Array, layer: Layer, given: Array | None = None) -> Trace:
+        """Layer k from s = W^T h + b on; `given` [mean, variance] normalise in place of the batch's own."""
+        u = sigma = None
+        z = s
+        if layer.gamma is not None:
+            u, sigma = _normalise(s, given)
+            z = layer.gamma * u + layer.beta
+        a = z if k == len(self.sizes) - 2 else self._activation.f(z)
+        return Trace(h, s, u, sigma, z, a)
+
+    def statistics(self, traces: list[Trace]) -> Array | None:
+        """The batch's mean and unbiased variance of every normalised unit, (..., n_statistics)."""
+        if not self.batch_norm or len(traces) == 1:
+            return None
+        xp = traces[0].s.__array_namespace__()
+        n = traces[0].s.shape[-1]
+        moments = []
+        for trace in traces[:-1]:
+            moments += [xp.mean(trace.s, axis=-1), xp.var(trace.s, axis=-1) * (n / (n - 1))]
+        return xp.concat(moments, axis=-1)
+
+    @property
+    def _activation(self) -> Activation:
+        return ACTIVATIONS[self.activation]
+
+
+def _normalise(s: Array, given: Array | None) -> tuple[Array, Array]:
+    """u = (s - mean) / sigma over the batch (Ioffe & Szegedy 2015), or with given [mean, variance]."""
+    xp = s.__array_namespace__()
+    if given is None:
+        mean, variance = xp.mean(s, axis=-1, keepdims=True), xp.var(s, axis=-1, keepdims=True)
+    else:
+        width = given.shape[-1] // 2
+        mean, variance = given[..., :width, None], given[..., width:, None]
+    sigma = xp.sqrt(variance + BN_EPS)
+    return (s - mean) / sigma, sigma

@@ -1,0 +1,85 @@
+"""Update rules: a gradient in, a step out.
+
+Shapes: `theta`, its gradient `g` and the arrays of a state are (..., n_params), that is (n_runs, n_params)
+for stacked runs or (n_params,) for one. Hyperparameters and `lr` are numbers, or arrays that broadcast
+against theta: shape (n_runs, 1) gives each run its own. They are computed with, never asked about in an
+`if`, so JAX may trace them; only None, for a clipping, and bool fields decide what is computed. Everything
+keeps theta's dtype when hyperparameters and `lr` have it or are Python numbers.
+
+The rules agree with the PyTorch optimizer of the same name, and say so where that differs from the paper.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Interval
+
+Array = Any  # of NumPy or JAX
+State = tuple[Any, ...]  # what a rule remembers: arrays shaped like theta, and t, a count of steps, an int
+
+NonNegative = Annotated[float, Interval(ge=0, lt=math.inf)]
+Positive = Annotated[float, Interval(gt=0, lt=math.inf)]
+Fraction = Annotated[float, Interval(ge=0, lt=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer(ABC):
+    """Turns a gradient into a step: theta_next = theta + step.
+
+    What all rules share comes first, in this order: `clip_value` clamps each component of the gradient to
+    [-clip_value, clip_value]; `clip_norm` shortens the gradient to that length, each run's by itself;
+    `weight_decay` adds the gradient of weight_decay |theta|^2 / 2. None turns a clipping off.
+    """
+
+    order: ClassVar[int] = 1  # of the highest derivative it needs
+
+    weight_decay: NonNegative
+    clip_value: Positive | None
+    clip_norm: Positive | None
+
+    @abstractmethod
+    def init(self, theta: Array) -> State:
+        """The state before the first step, for theta of shape (..., n_params)."""
+
+    @abstractmethod
+    def update(self, g: Array, state: State, theta: Array, lr: Any) -> tuple[Array, State]:
+        """The rule itself: the step, shaped like g (..., n_params), and the next state."""
+
+    def step(self, g: Array, state: State, theta: Array, lr: Any, H: Array | None = None) -> tuple[Array, State]:
+        """Clip, decay, then `update`: what a training loop calls. No argument is changed in place.
+
+        H, the Hessian of shape (..., n_params, n_params), is there for rules of order 2.
+        """
+        return self.update(self.clip(g) + self.weight_decay * theta, state, theta, lr)
+
+    def metrics(self, state: State) -> dict[str, Array]:
+        """What the state has to tell beside the curves, by name, each of shape (...)."""
+        return {}
+
+    def clip(self, g: Array) -> Array:
+        """The gradient g of shape (..., n_params), clamped and shortened."""
+        if self.clip_value is None and self.clip_norm is None:
+            return g
+        xp = g.__array_namespace__()
+        if self.clip_value is not None:
+            g = xp.clip(g, -self.clip_value, self.clip_value)
+        if self.clip_norm is not None:
+            # Pascanu et al. 2013, algorithm 1; 1e-6 as in torch.nn.utils.clip_grad_norm_
+            # g = g min(1, clip_norm / (|g| + 1e-6))
+            norm = xp.sqrt(xp.sum(g * g, axis=-1, keepdims=True))
+            g = g * xp.minimum(1, self.clip_norm / (norm + 1e-6))
+        return g
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoupledDecay(Optimizer):
+    """A rule whose weight decay acts on theta itself, not through the gradient."""
+
+    def step(self, g: Array, state: State, theta: Array, lr: Any, H: Array | None = None) -> tuple[Array, State]:
+        """Clip, `update`, and decay beside it."""
+        # Loshchilov & Hutter 2019, algorithm 2, with lr before weight_decay, as in PyTorch
+        # theta_next = theta (1 - lr weight_decay) + step
+        step, state = self.update(self.clip(g), state, theta, lr)
+        return step - lr * self.weight_decay * theta, state

@@ -1,0 +1,69 @@
+"""Descent without a memory of squares, or with one momentum."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from descent_lab.optim.base import Array, DecoupledDecay, Fraction, Optimizer, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGD(Optimizer):
+    """Steepest descent."""
+
+    def init(self, theta: Array) -> State:
+        return ()
+
+    def update(self, g: Array, state: State, theta: Array, lr: Any) -> tuple[Array, State]:
+        # step = -lr g
+        return -lr * g, state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Momentum(Optimizer):
+    """Descent with a velocity that remembers earlier gradients (Polyak 1964)."""
+
+    mu: Fraction
+
+    def init(self, theta: Array) -> State:
+        return (theta.__array_namespace__().zeros_like(theta),)
+
+    def update(self, g: Array, state: State, theta: Array, lr: Any) -> tuple[Array, State]:
+        # Sutskever et al. 2013, eq. 1, with lr taken out of v, as in PyTorch
+        # v = mu v + g
+        # step = -lr v
+        (v,) = state
+        v = self.mu * v + g
+        return -lr * v, (v,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nesterov(Momentum):
+    """Momentum that looks ahead: the gradient counts as if taken where the velocity leads (Nesterov 1983)."""
+
+    def update(self, g: Array, state: State, theta: Array, lr: Any) -> tuple[Array, State]:
+        # Sutskever et al. 2013, eq. 3, theta being the look-ahead (Bengio et al. 2013, eq. 7), as in PyTorch
+        # v = mu v + g
+        # step = -lr (g + mu v)
+        (v,) = state
+        v = self.mu * v + g
+        return -lr * (g + self.mu * v), (v,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lion(DecoupledDecay):
+    """Steps of one size in every component, in the direction of an interpolated momentum's sign."""
+
+    beta1: Fraction
+    beta2: Fraction
+
+    def init(self, theta: Array) -> State:
+        return (theta.__array_namespace__().zeros_like(theta),)
+
+    def update(self, g: Array, state: State, theta: Array, lr: Any) -> tuple[Array, State]:
+        # Chen et al. 2023, algorithm 2
+        # step = -lr sign(beta1 m + (1 - beta1) g)
+        # m = beta2 m + (1 - beta2) g
+        xp = g.__array_namespace__()
+        (m,) = state
+        step = -lr * xp.sign(self.beta1 * m + (1 - self.beta1) * g)
+        return step, (self.beta2 * m + (1 - self.beta2) * g,)

@@ -1,0 +1,43 @@
+"""Steps from the Hessian."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from descent_lab.optim.base import Array, NonNegative, Optimizer, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Newton(Optimizer):
+    """Damped Newton steps from the exact Hessian; along the gradient where they would not lead downhill."""
+
+    order = 2
+
+    damping: NonNegative
+
+    def init(self, theta: Array) -> State:
+        return (theta.__array_namespace__().zeros_like(theta[..., 0]),)  # steps along the gradient so far
+
+    def update(self, g: Array, state: State, theta: Array, lr: Any) -> tuple[Array, State]:
+        raise TypeError("Newton needs the Hessian: call step with H")
+
+    def step(self, g: Array, state: State, theta: Array, lr: Any, H: Array | None = None) -> tuple[Array, State]:
+        """As for every rule; H is the Hessian (..., n_params, n_params)."""
+        # Nocedal & Wright 2006, section 3.4: A = H + damping I = Q diag(l) Q^T
+        # step = -lr A^-1 g   if all l > 0, else   -lr g / max |l|
+        if H is None:
+            return self.update(g, state, theta, lr)
+        xp = g.__array_namespace__()
+        g = self.clip(g) + self.weight_decay * theta
+        shift = self.damping + self.weight_decay + xp.zeros_like(g[..., :1])
+        identity = xp.eye(g.shape[-1], dtype=g.dtype)
+        A = H + shift[..., None] * identity
+        finite = xp.all(xp.isfinite(A), axis=(-2, -1), keepdims=True)  # eigh raises for others
+        lam, Q = xp.linalg.eigh(xp.where(finite, A, identity))
+        downhill = lam[..., :1] > 0
+        newton = (Q @ ((Q.mT @ g[..., None]) / xp.where(downhill, lam, 1)[..., None]))[..., 0]
+        gradient = g / xp.max(xp.abs(lam), axis=-1, keepdims=True)
+        (fallbacks,) = state
+        return -lr * xp.where(downhill, newton, gradient), (fallbacks + ~downhill[..., 0],)
+
+    def metrics(self, state: State) -> dict[str, Array]:
+        return {"newton_fallbacks": state[0]}

@@ -1,0 +1,16 @@
+"""Where things lie."""
+
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+PACKAGE = Path(__file__).resolve().parent
+_CLONE = PACKAGE.parents[1]
+IN_CLONE = (_CLONE / "conf" / "config.yaml").is_file()
+
+# In a clone everything stays inside it. When installed, configurations come with the package, results go to the current
+# folder, and what can be made again goes to the user's cache.
+ROOT = _CLONE if IN_CLONE else Path.cwd()
+CONF = _CLONE / "conf" if IN_CLONE else PACKAGE / "conf"
+PUBLISHED = _CLONE / "experiments" if IN_CLONE else PACKAGE / "experiments"
+CACHE = _CLONE / ".cache" if IN_CLONE else user_cache_path("descent-lab")

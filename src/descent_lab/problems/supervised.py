@@ -1,0 +1,73 @@
+"""A problem made concrete: data, network, loss and the untouched start, all drawn from the run's streams."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge
+
+from descent_lab.data.base import Data
+from descent_lab.data.batching import Batches, Batching, batches
+from descent_lab.nn.initialisers import Initialiser
+from descent_lab.nn.losses import choose
+from descent_lab.nn.network import Network
+from descent_lab.problems.objective import Objective
+from descent_lab.seeding import Streams, streams
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The network between a data set's features and its targets. loss and output None: by the task."""
+
+    hidden: tuple[Annotated[int, Ge(1)], ...]
+    activation: Literal["identity", "relu", "sigmoid", "tanh"]
+    bias: bool
+    batch_norm: bool
+    loss: Literal["mse", "binary_cross_entropy", "categorical_cross_entropy"] | None
+    output: Literal["identity", "sigmoid", "tanh", "softmax"] | None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a run minimises and where it starts."""
+
+    data: Data
+    objective: Objective
+    batches: Batches
+    init: Initialiser
+    streams: Streams
+
+    @cached_property
+    def theta(self) -> np.ndarray:
+        """The untouched start, (n_params,) float64; drawn when first asked for, as it may be too large to be."""
+        return self.init.theta(self.objective.network, self.streams.init)
+
+
+def build(
+    dataset: Any, model: Model, init: Initialiser, batching: Batching, seed: int, stream: str = "independent"
+) -> Problem:
+    """Load the data and draw the start. Raises ValueError (DataError for the data) with a one-line reason."""
+    drawn = streams(seed, stream)
+    data = dataset.load(drawn.data, drawn.split)
+    objective = _objective(data, model)
+    cut = batches(batching, len(data.x_train))
+    if model.batch_norm and 1 in (cut.size, cut.last_size):
+        raise ValueError(
+            f"batching.size={cut.size}: leaves a batch of 1 of the {cut.n} training samples; "
+            "model.batch_norm needs at least 2"
+        )
+    return Problem(_coded(data, objective), objective, cut, init, drawn)
+
+
+def _objective(data: Data, model: Model) -> Objective:
+    sizes = (data.x_train.shape[1], *model.hidden, data.y_train.shape[1])
+    network = Network(sizes, model.activation, model.bias, model.batch_norm and len(model.hidden) > 0)
+    return Objective(network, choose(data.task, model.loss, model.output), data.task)
+
+
+def _coded(data: Data, objective: Objective) -> Data:
+    """Class targets as -1 and 1 where the output is tanh (LeCun et al. 1998), else as they are: 0 and 1."""
+    if objective.loss.output != "tanh" or data.task == "regression":
+        return data
+    return Data(**(vars(data) | {"y_train": 2 * data.y_train - 1, "y_test": 2 * data.y_test - 1}))

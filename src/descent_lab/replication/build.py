@@ -1,0 +1,57 @@
+"""`python -m reports.replication`: run what is missing, and write the report."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from descent_lab.errors import ConfigError, StoreError
+from descent_lab.paths import ROOT
+
+OUTPUT = ROOT / "reports" / "output" / "replication"
+STUDIES = ("gaussian_curve", "taylor_network", "which_polynomial", "layers_from_scratch")
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code: 0 if the report was written."""
+    options = _options(arguments)
+    from descent_lab.replication import gaussian, layers, page, polynomials, taylor  # takes seconds: not for --help
+    from descent_lab.replication.studies import study
+
+    studies = {name: study(name) for name in STUDIES}
+    if options.seeds:
+        studies = {name: found | {"seeds": options.seeds} for name, found in studies.items()}
+    try:
+        sections = [
+            gaussian.section(studies["gaussian_curve"]),
+            taylor.section(studies["taylor_network"]),
+            polynomials.section(studies["which_polynomial"], options.long),
+            layers.section(studies["layers_from_scratch"]),
+        ]
+    except (ConfigError, StoreError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: finished runs are kept; the same command goes on with the rest", file=sys.stderr)
+        return 130
+    written = page.write(options.output, studies, sections)
+    if options.table:
+        options.table.write_text(page.markdown(studies, sections))
+        written.append(options.table)
+    print("\n".join(str(path) for path in written))
+    return 0
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m reports.replication", description=__doc__)
+    parser.add_argument("--long", action="store_true", help="also a million random-search iterations (minutes)")
+    parser.add_argument("--seeds", type=_positive, help="fewer or more than the studies say: for a quick look")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the report")
+    parser.add_argument("--table", type=Path, help="also write the Markdown here, e.g. experiments/REPLICATION.md")
+    return parser.parse_args(arguments)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 2:
+        raise argparse.ArgumentTypeError(f"{value}: must be at least 2")
+    return value

@@ -1,0 +1,238 @@
+"""What a run is: typed, validated configuration, and the identity that names everything able to change its curves."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, MinLen, Predicate
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from descent_lab.data.batching import Batching
+from descent_lab.errors import ConfigError, DataError, without_password
+from descent_lab.nn.initialisers import Initialiser
+from descent_lab.optim.base import Optimizer
+from descent_lab.optim.schedules import Schedule
+from descent_lab.problems.supervised import Model, Problem, build
+from descent_lab.training.trainer import Record, Run, Stop
+
+Finite = Predicate(math.isfinite)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracking:
+    """Where runs are written. None for uri: MLFLOW_TRACKING_URI, or the SQLite store at the repository root."""
+
+    uri: str | None
+    experiment: Annotated[str, MinLen(1)]
+    sweep: str | None  # name that joins the runs of a sweep; None: the time it began
+    phase: Literal["tuning", "evaluation"] | None  # what its seed is for, where hyperparameters are tuned
+    save_theta: bool
+    offline: bool  # leave runs in the outbox
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One resolved run. Groups are instances of the classes that their YAML names."""
+
+    backend: Any
+    dataset: Any
+    model: Model
+    init: Initialiser
+    batching: Batching
+    schedule: Schedule
+    optimizer: Optimizer | None
+    lr: Annotated[float, Gt(0), Finite]
+    seed: Annotated[int, Ge(0)]
+    epochs: Annotated[int, Ge(0)]
+    dtype: Literal["float64", "float32"]
+    stream: Literal["independent", "legacy"]
+    record: Record
+    stop: Stop
+    timing: Literal["shared", "isolated"]
+    tracking: Tracking
+    engine: Any
+    force: bool
+    dry_run: bool
+    values: Mapping[str, Any]  # every leaf as it was given, nested; passwords hidden
+    choices: Mapping[str, str]  # the choice made in each group
+
+    @property
+    def name(self) -> str:
+        """Readable name of the run."""
+        optimizer = [] if self.optimizer is None else [self.choices["optimizer"]]
+        words = [
+            self.choices["backend"],
+            *optimizer,
+            self.choices["dataset"],
+            f"lr={self.lr:g}",
+            f"s{self.seed}",
+        ]
+        return " ".join(words)
+
+    @property
+    def params(self) -> dict[str, str]:
+        """Every leaf by its dotted name, and each group's choice by the group's name."""
+        return {name: str(value) for name, value in flat(self.values).items()} | dict(self.choices)
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that can change the run's curves."""
+        outside = {"tracking", "engine", "force", "dry_run", "values", "choices"}
+        inside = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in outside}
+        if hasattr(self.dataset, "fingerprint"):
+            inside["data"] = self.dataset.fingerprint()
+        return hashlib.sha256(json.dumps(inside, sort_keys=True).encode()).hexdigest()[:20]
+
+    @property
+    def problem_key(self) -> str:
+        """Hash of what decides the shapes of the problem: all of it but the seed."""
+        parts = (self.dataset, self.model, self.init, self.batching, self.stream)
+        return json.dumps([_plain(part) for part in parts], sort_keys=True)
+
+    def problem(self) -> Problem:
+        """Load the data and draw the start. Raises ConfigError where the parts do not fit together."""
+        try:
+            return build(self.dataset, self.model, self.init, self.batching, self.seed, self.stream)
+        except DataError as error:
+            raise ConfigError(f"dataset={self.choices['dataset']}: {error}") from error
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    def run(self, problem: Problem) -> Run:
+        """The run, ready to train."""
+        return Run(
+            problem,
+            self.backend,
+            self.optimizer,
+            self.schedule,
+            self.lr,
+            self.epochs,
+            self.dtype,
+            self.record,
+            self.stop,
+        )
+
+
+COMPONENTS = (
+    "backend",
+    "dataset",
+    "init",
+    "schedule",
+    "optimizer",
+    "engine",
+)  # groups whose YAML names a class
+GROUPS = (*COMPONENTS, "model", "batching", "tracking")
+WITHOUT_OPTIMIZER = "none"
+
+
+def parse(values: Mapping[str, Any], choices: Mapping[str, str]) -> Config:
+    """Validate a resolved configuration. Raises ConfigError with one line for each bad field."""
+    values = {name: value for name, value in values.items() if name not in ("hydra", "suggested")}
+    known = {f.name: f.type for f in fields(Config) if f.name not in ("values", "choices")}
+    _refuse_unknown("", values, known)
+    _refuse_gaps(values, known)
+    choices = {name: choice for name, choice in choices.items() if name in GROUPS}
+    typed = {"backend": _component("backend", values["backend"])}
+    if typed["backend"].order == 0:
+        values, choices = values | {"optimizer": None}, choices | {"optimizer": WITHOUT_OPTIMIZER}
+    for name, kind in known.items():
+        if name in COMPONENTS:
+            typed[name] = None if values[name] is None else _component(name, values[name])
+        else:
+            typed[name] = _typed(name, kind, values[name])
+    uri = typed["tracking"].uri
+    shown = values | {"tracking": values["tracking"] | {"uri": uri and without_password(uri)}}
+    config = Config(**typed, values=shown, choices=choices)
+    _refuse_order(config)
+    return config
+
+
+def refuse_optimizer(config: Config, overrides: Iterable[str]) -> None:
+    """Raise ConfigError if an optimizer was asked for by name for a backend that has none."""
+    asked = [o for o in overrides if o.lstrip("+").partition("=")[0].split(".")[0] == "optimizer"]
+    if asked and config.optimizer is None:
+        backend = config.choices["backend"]
+        raise ConfigError(f"{asked[0]}: backend {backend} takes no optimizer; leave it out, or choose another backend")
+
+
+def _refuse_order(config: Config) -> None:
+    needed, given = config.optimizer.order if config.optimizer else 0, config.backend.order
+    if given and config.optimizer is None:
+        raise ConfigError(f"optimizer=None: backend {config.choices['backend']} needs one")
+    if needed > given:
+        raise ConfigError(
+            f"optimizer={config.choices['optimizer']}: needs derivatives of order {needed}, and backend "
+            f"{config.choices['backend']} gives order {given}; choose backend=jax, or backend=taylor backend.order=2"
+        )
+
+
+def _refuse_gaps(values: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Refuse fields that are missing, groups that are none, and numbers that are not finite."""
+    for name, kind in known.items():
+        if name not in values:
+            raise ConfigError(f"{name}: missing; it cannot be left out")
+        is_group = name in COMPONENTS or is_dataclass(kind)
+        if is_group and not isinstance(values[name], Mapping) and (name, values[name]) != ("optimizer", None):
+            raise ConfigError(f"{name}={values[name]}: must be a group of fields; give them as {name}.<field>=<value>")
+    for name, value in flat(values).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{name}={value}: must be a finite number")
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every leaf by its dotted name."""
+    leaves: dict[str, Any] = {}
+    for name, value in values.items():
+        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return leaves
+
+
+def _component(name: str, values: Mapping[str, Any]) -> Any:
+    module, _, kind = str(values.get("_target_")).rpartition(".")
+    try:
+        target = getattr(import_module(module), kind)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{name}._target_={values.get('_target_')}: no such class ({error})") from error
+    return _typed(name, target, {key: value for key, value in values.items() if key != "_target_"})
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    plain = not (is_dataclass(kind) or hasattr(kind, "__pydantic_config__"))
+    return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False) if plain else None)
+
+
+def _typed(name: str, kind: Any, value: Any) -> Any:
+    if is_dataclass(kind):
+        _refuse_unknown(f"{name}.", value, {f.name for f in fields(kind)})
+    try:
+        return _adapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_line(name, problem) for problem in error.errors())) from None
+
+
+def _refuse_unknown(prefix: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ConfigError(f"{prefix}{unknown[0]}: no such field; there are {', '.join(sorted(known))}")
+
+
+def _line(name: str, problem: Any) -> str:
+    where = ".".join([name, *(str(part) for part in problem["loc"])])
+    message = problem["msg"].replace("Input should be", "must be").replace("Value error, ", "")
+    if "isfinite" in message:
+        message = "must be a finite number"
+    return f"{where}={problem['input']}: {message}"
+
+
+def _plain(value: Any) -> Any:
+    """A component as its class and fields, for hashing."""
+    if not is_dataclass(value):
+        return value
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    return {"_target_": kind} | asdict(value)  # type: ignore[arg-type]

@@ -1,0 +1,51 @@
+"""A Dask cluster."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from logging import CRITICAL
+from typing import Annotated, Any
+
+from annotated_types import Ge
+
+from descent_lab.sweeps.engines.base import Task, Work, attempt, needed, one_thread_each, result_of, starting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dask:
+    """A Dask cluster by the address of its scheduler; None starts one of `workers` processes on this machine."""
+
+    address: str | None
+    workers: Annotated[int, Ge(1)]
+
+    @property
+    def n_workers(self) -> int:
+        return self.workers
+
+    def run(self, task: Task, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
+        distributed = needed("distributed", "dask")
+        here = {"n_workers": self.workers, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": CRITICAL}
+        with one_thread_each():
+            with starting("dask"):
+                client = distributed.Client(self.address, **({} if self.address else here))
+            with _closing(client):  # Dask itself gives lost work to other workers
+                futures = {client.submit(attempt, task, work, pure=False): work for work in works}
+                blamed = []
+                for future in distributed.as_completed(list(futures)):
+                    work = futures.pop(future)
+                    if isinstance(future.exception(), distributed.KilledWorker):
+                        blamed.append(work)
+                    else:
+                        yield work, result_of(future)
+                    future.release()  # or Dask would keep the result, and compute it again if its worker is lost
+                for work in blamed:  # perhaps it only waited where another was at fault: now it is alone
+                    yield work, result_of(client.submit(attempt, task, work, pure=False))
+
+
+@contextmanager
+def _closing(client: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with suppress(Exception):  # Dask stumbles over a worker that it is just starting anew: all work is done by now
+            client.close()

@@ -1,0 +1,18 @@
+"""In this process."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from descent_lab.sweeps.engines.base import Task, Work, attempt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serial:
+    """One stack after the other, in this process."""
+
+    n_workers = 1
+
+    def run(self, task: Task, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
+        for work in works:
+            yield work, attempt(task, work)

@@ -1,0 +1,56 @@
+"""Slurm, through submitit."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Ge
+
+from descent_lab.sweeps.engines.base import RETRIES, Task, Work, attempt, needed, result_of, starting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slurm:
+    """Slurm through submitit, one job for each stack; cluster `local` runs the jobs on this machine, all at once."""
+
+    cluster: str | None  # None: Slurm where there is one, else local
+    folder: str  # logs and pickles, on a file system that all nodes see
+    workers: Annotated[int, Ge(1)]
+    timeout_min: Annotated[int, Ge(1)]
+    parameters: dict[str, Any]  # anything else that submitit.AutoExecutor.update_parameters takes
+
+    @property
+    def n_workers(self) -> int:
+        return self.workers
+
+    def run(self, task: Task, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
+        submitit = needed("submitit", "slurm")
+        with starting("slurm"):
+            executor = submitit.AutoExecutor(folder=Path(self.folder), cluster=self.cluster)
+            executor.update_parameters(timeout_min=self.timeout_min, **self.parameters)
+        left = list(works)
+        for retries in range(RETRIES, -1, -1):
+            with starting("slurm"):
+                jobs = dict(zip(executor.map_array(partial(attempt, task), left), left, strict=True))
+            left = []
+            with _cancelled_on_error(jobs):
+                for job in submitit.helpers.as_completed(jobs, poll_frequency=1):
+                    if retries and isinstance(job.exception(), submitit.core.utils.UncompletedJobError):
+                        left.append(jobs[job])
+                    else:
+                        yield jobs[job], result_of(job)
+            if not left:
+                return
+
+
+@contextmanager
+def _cancelled_on_error(jobs: Sequence[Any] | dict[Any, Any]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:  # the sweep was interrupted
+        for job in jobs:
+            job.cancel()
+        raise

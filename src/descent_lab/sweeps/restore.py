@@ -1,0 +1,114 @@
+"""Trained models: from what a run left behind to predictions for new points."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from descent_lab.data.base import Data
+from descent_lab.errors import ConfigError, ModelError
+from descent_lab.problems.objective import Objective
+from descent_lab.sweeps.config import parse
+from descent_lab.tracking.address import resolve
+from descent_lab.tracking.reader import Results, load, store
+
+LOSS = "best/train_loss"
+ALIKE = ("dataset", "model.loss", "model.output")  # what losses must share to be compared; and dataset.*
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with its parameters (n_params,), its running statistics, and the data set it was trained on."""
+
+    data: Data
+    objective: Objective
+    theta: np.ndarray
+    statistics: np.ndarray | None
+
+    def outputs(self, x: np.ndarray) -> np.ndarray:
+        """Predictions (n, n_outputs) for raw points x (n, n_features).
+
+        Values in the target's own units for a regression; for a classification one column a class.
+        """
+        a = self._network(x if self.data.x_scaling is None else self.data.x_scaling.apply(x))
+        if self.data.task == "regression":
+            return a if self.data.y_scaling is None else self.data.y_scaling.invert(a)
+        if self.objective.loss.output == "tanh":
+            a = (a + 1) / 2  # its targets were -1 and 1
+        return np.concatenate([1 - a, a], axis=1) if self.data.task == "binary" else a
+
+    @property
+    def are_probabilities(self) -> bool:
+        """Whether the outputs of a classification are probabilities, summing to 1, or only scores."""
+        return self.data.task == "binary" or self.objective.loss.output == "softmax"
+
+    def _network(self, x: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):  # a point far outside
+            return self.objective.predict(self.theta, x.astype(self.theta.dtype), self.statistics).T.astype(np.float64)
+
+
+def restore(run_id: str, which: str = "best", uri: str | None = None) -> Trained:
+    """The model of a run: theta `init`, `best` or `final`. Raises ModelError, StoreError or ConfigError."""
+    if not run_id.isalnum():
+        raise ModelError(f"run={run_id}: not a run id")
+    found = load(uri, filter=f"attributes.run_id = '{run_id}'")
+    if found.runs.empty:
+        raise ModelError(f"run={run_id}: no finished run of that id in {found.uri}")
+    theta = found.theta(run_id)
+    if which not in theta:
+        raise ModelError(f"run={run_id}: no theta was kept (tracking.save_theta=false)")
+    data, objective = _problem(found, run_id)
+    if theta[which].shape != (objective.network.n_params,):
+        raise ModelError(
+            f"run={run_id}: its theta has {theta[which].size} parameters, its network {objective.network.n_params}: "
+            "the code or the data have changed since"
+        )
+    return Trained(data, objective, theta[which], theta.get(f"statistics_{which}"))
+
+
+def _problem(found: Results, run_id: str) -> tuple[Data, Objective]:
+    """The data set and the objective that the run was given, made anew."""
+    values = dict(found.config(run_id))
+    if "choices" not in values:
+        raise ModelError(f"run={run_id}: no config.yaml was kept")
+    choices = values.pop("choices")
+    try:
+        config = parse(values, choices)
+        problem = config.problem()
+    except (ConfigError, KeyError) as error:
+        raise ModelError(f"run={run_id}: its data and network cannot be made again: {error}") from None
+    if hasattr(config.dataset, "fingerprint") and config.identity != found.runs["identity"].iloc[0]:
+        raise ModelError(f"run={run_id}: {config.dataset.path} has changed since the run, and with it its scaling")
+    return problem.data, problem.objective
+
+
+def best_run(wanted: Mapping[str, str], uri: str | None = None, experiment: str | None = None) -> tuple[str, float]:
+    """Id and loss of the run with the lowest best/train_loss among those with these parameters.
+
+    Runs are never changed, so a worse one cannot take its place. Raises ModelError where there is no such run,
+    and where the losses cannot be compared: then a parameter must be given that tells the runs apart.
+    """
+    if "dataset" not in wanted:
+        raise ModelError("best: of which data set? give dataset=NAME")
+    client = store.connect(resolve(uri))
+    query = " and ".join(f"params.`{name}` = '{value}'" for name, value in wanted.items())
+    found = store.search(client, list(store.experiments(client, experiment)), query, None)
+    runs = [run for run in found if store.is_whole(run) and LOSS in run.data.metrics]
+    if not runs:
+        raise ModelError(f"best: no finished run with {_listed(wanted)} in {client.tracking_uri}")
+    _refuse_incomparable([run.data.params for run in runs])
+    best = min(runs, key=lambda run: run.data.metrics[LOSS])  # of equals the oldest
+    return best.info.run_id, best.data.metrics[LOSS]
+
+
+def _refuse_incomparable(runs: list[dict[str, Any]]) -> None:
+    names = {name for run in runs for name in run if name in ALIKE or name.startswith("dataset.")}
+    for name in sorted(names):
+        values = sorted({str(run.get(name)) for run in runs})
+        if len(values) > 1:
+            raise ModelError(f"best: losses of different {name} ({', '.join(values)}) do not compare; give {name}=...")
+
+
+def _listed(wanted: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in wanted.items())

@@ -1,0 +1,66 @@
+"""What a worker does: builds and trains one stack. It writes nothing: the launching process does."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+from descent_lab.errors import Failure
+from descent_lab.sweeps.config import Config
+from descent_lab.sweeps.engines.base import attempt
+from descent_lab.training.trainer import Outcome, Recorder, Run, train
+
+OnRecord = Callable[[Recorder, float], None]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Configurations that share a program, to be trained together."""
+
+    configs: list[Config]
+    n_steps: int  # of each run
+    bytes: int  # of all runs
+
+    @property
+    def total_steps(self) -> int:
+        return self.n_steps * len(self.configs)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of each run of a stack, with when it began (seconds since 1970) and its wall seconds for each run."""
+
+    outcomes: list[Outcome | Failure]
+    started: float
+    wall: float
+
+
+def train_stack(stack: Stack, on_record: OnRecord | None = None) -> Trained:
+    """Build the runs of a stack and train them. `on_record` is given the recorder and when the stack began.
+
+    A run that cannot be built fails alone. Where training the stack fails, each of its runs is tried by itself.
+    """
+    begin, started = perf_counter(), time.time()
+    results = _train(stack.configs, lambda recorder: on_record(recorder, started) if on_record else None)
+    if len(stack.configs) > 1 and any(isinstance(result, Failure) for result in results):
+        results = [_again(config, result) for config, result in zip(stack.configs, results, strict=True)]
+    return Trained(results, started, (perf_counter() - begin) / len(stack.configs))
+
+
+def _train(configs: list[Config], on_record: Callable[[Recorder], None]) -> list[Outcome | Failure]:
+    """What came of each configuration, trained as one stack."""
+    begin = perf_counter()
+    built = [attempt(lambda config: config.run(config.problem()), config) for config in configs]
+    runs = [run for run in built if isinstance(run, Run)]
+    setup = perf_counter() - begin
+    trained = attempt(lambda runs: train(runs, on_record) if runs else [], runs)
+    if isinstance(trained, Failure):
+        return [run if isinstance(run, Failure) else trained for run in built]
+    for outcome in trained:
+        outcome.ledger["setup"] += setup / len(runs)
+    outcomes = iter(trained)
+    return [run if isinstance(run, Failure) else next(outcomes) for run in built]
+
+
+def _again(config: Config, result: Outcome | Failure) -> Outcome | Failure:
+    return _train([config], lambda recorder: None)[0] if isinstance(result, Failure) else result

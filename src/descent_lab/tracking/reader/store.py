@@ -1,0 +1,124 @@
+"""Opens a tracking store for reading, and searches it: one query for all runs, a page at a time."""
+
+import gc
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlparse
+
+from descent_lab.errors import StoreError
+from descent_lab.tracking.address import SQLITE
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+__all__ = ["connect", "experiments", "is_whole", "search"]
+
+PAGE = 1000  # runs asked for at once
+STATUSES = ("finished", "diverged")
+
+
+def connect(uri: str) -> "MlflowClient":
+    """A client of a store that exists. Raises StoreError, and never creates one."""
+    _refuse_missing(uri)
+    with _one_line(f"uri={uri}: cannot be read"):
+        from mlflow import MlflowClient  # takes seconds: only when there is something to read
+
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def experiments(client: "MlflowClient", name: str | None) -> dict[str, str]:
+    """Name by id of one experiment, or of all."""
+    with _one_line(f"uri={client.tracking_uri}: cannot be read"):
+        known = {found.experiment_id: found.name for found in _pages(client.search_experiments)}
+    if name is None:
+        return known
+    chosen = {key: value for key, value in known.items() if value == name}
+    if not chosen:
+        there = ", ".join(sorted(known.values())) or "none"
+        raise StoreError(f"experiment={name}: no such experiment in {client.tracking_uri}; there are {there}")
+    return chosen
+
+
+def search(client: "MlflowClient", ids: list[str], query: str, sweep: str | None) -> list["Run"]:
+    """All runs of these experiments that match, oldest first; reports, which are kept as runs, left out."""
+    terms = [f"({query})" if " or " in query.lower() else query] if query.strip() else []
+    terms += [f"tags.sweep = '{sweep}'"] if sweep else []
+    with _one_line(f"filter={query}: cannot be searched"), _no_collection():
+        found = _pages(lambda **page: client.search_runs(ids, " and ".join(terms), **page), max_results=PAGE)
+        trained = (run for run in found if "report" not in run.data.tags)
+        return sorted(trained, key=lambda run: (run.info.start_time, run.info.run_id))
+
+
+def is_whole(run: "Run") -> bool:
+    """Whether the run was written by this harness, and to the end: its being finished is noted last."""
+    ours = run.data.tags.get("status") in STATUSES and "identity" in run.data.tags
+    return ours and run.info.status == "FINISHED"
+
+
+def _pages(ask, **limits) -> Iterator:
+    """All that a paged search gives."""
+    token = None
+    while True:
+        page = ask(page_token=token, **limits)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _refuse_missing(uri: str) -> None:
+    """Opening a SQLite file or a folder that is not there would create it."""
+    if uri.startswith(SQLITE):
+        path = Path(uri.removeprefix(SQLITE).partition("?")[0])
+        if not path.is_file():
+            raise StoreError(f"uri={uri}: there is no such store; `python -m src.run` creates one")
+        if not _has_runs_table(path):
+            raise StoreError(f"uri={uri}: {path} is not an MLflow store")
+    elif "://" not in uri or uri.startswith("file:"):
+        path = Path(unquote(urlparse(uri).path)) if uri.startswith("file:") else Path(uri)
+        if not path.is_dir():
+            raise StoreError(f"uri={uri}: there is no such folder")
+
+
+def _has_runs_table(path: Path) -> bool:
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            query = "select 1 from sqlite_master where type = 'table' and name = 'runs'"
+            return connection.execute(query).fetchone() is not None
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError:
+        return False
+
+
+@contextmanager
+def _one_line(prefix: str) -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow's, about what it is built on
+            yield
+    except StoreError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StoreError(f"{prefix} ({reason})") from error
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """MLflow makes millions of small objects, none of them garbage: collecting meanwhile doubles the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

@@ -1,1 +1,0 @@
-"""The data sets: one frozen dataclass each, its values in conf/dataset/<name>.yaml."""
