@@ -39,8 +39,8 @@ bench: $(READY) # minutes; PyTorch and optax are compared where they are install
 server: $(READY) # a tracking server for a team, on PostgreSQL; its options are in the script
 	PYTHON=$(BIN)/python scripts/server.sh
 
-lock: # rewrite requirements.lock from pyproject.toml; needs uv
-	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --no-annotate --no-header -o requirements.lock
+lock: $(READY) # rewrite requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --no-annotate --no-header -o requirements.lock
 
 clean:
 	rm -rf $(VENV) .cache reports/output

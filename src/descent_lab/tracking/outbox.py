@@ -66,7 +66,7 @@ class Session:
         with _refusing():
             root().mkdir(parents=True, exist_ok=True)
             self.lock.acquire()  # before the folder appears: a folder without a lock counts as abandoned
-            self.folder.mkdir()
+            self.folder.mkdir(parents=True)  # a process that ends may have removed the empty outbox
             if disk_usage(self.folder).free < ROOM:
                 raise OSError(ENOSPC, os.strerror(ENOSPC))
 
@@ -83,6 +83,8 @@ class Session:
         if not left:
             _remove(self.folder)
         self.lock.release()
+        with suppress(OSError):  # not empty: runs are waiting, or another process is at work
+            root().rmdir()
         return left
 
 
