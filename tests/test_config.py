@@ -42,7 +42,7 @@ REFUSED = {  # override: the beginning of the one line that refuses it
     "+optimizer.beta1=0.9": "optimizer.beta1: no such field; there are clip_norm",
     "stop=null": "stop=None: must be a group",
     "record=5": "record=5: must be a group",
-    "backend._target_=src.backends.abacus.Abacus": "backend._target_=src.backends.abacus.Abacus: no such class",
+    "backend._target_=descent_lab.abacus.Abacus": "backend._target_=descent_lab.abacus.Abacus: no such class",
     "~seed": "seed: missing",
     "~optimizer": "optimizer: missing",
     "~backend": "backend: missing",

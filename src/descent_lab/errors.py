@@ -27,7 +27,17 @@ class ModelError(DescentError):
 
 
 class Failure(Exception):
-    """Why a run or a stack has no result; a value that engines hand on, not raised."""
+    """Why a run or a stack has no result. It is a value that engines hand on, and is not raised.
+
+    traceback: that of the exception, as text; empty where the reason says all.
+    """
+
+    def __init__(self, reason: str, traceback: str = "") -> None:
+        super().__init__(reason, traceback)
+        self.reason, self.traceback = reason, traceback
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 def without_password(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from descent_lab.errors import ConfigError, Failure, StoreError
+from descent_lab.faults import told
 from descent_lab.sweeps.config import Config, parse
 from descent_lab.sweeps.worker import Stack, train_stack
 from descent_lab.tracking.provenance import commit, versions
@@ -73,7 +74,7 @@ def replay(run_id: str, uri: str | None = None) -> tuple[Verdict, list[str]]:
     stored = found.files.arrays(run_id, "curves.npz")
     outcome = trained.outcomes[0]
     if isinstance(outcome, Failure):
-        raise ConfigError(f"run={run_id}: cannot be recomputed here: {outcome}")
+        raise ConfigError(f"run={run_id}: cannot be recomputed here: {told(outcome)}")
     return compare(stored, outcome.curves, TOLERANCE[config.dtype]), _changes(found.runs.iloc[0], outcome.device)
 
 

@@ -1,12 +1,14 @@
 """What a data set is: the arrays it yields, the protocol it follows, the types its options take."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Interval, MinLen
 
+from descent_lab.components import Component
 from descent_lab.data.scaling import Scaling
 
 Task = Literal["regression", "binary", "multiclass"]
@@ -41,18 +43,16 @@ class Data:
     y_scaling: Scaling | None = None
 
 
-class Dataset(Protocol):
-    """A data set's hyperparameters, as a frozen dataclass, and how they become samples.
+class Dataset(Component, ABC):
+    """A data set's options, as a frozen dataclass, and how they become samples."""
 
-    A data set that reads files also has `fingerprint() -> str`, a hash of their contents.
-    """
+    group = "dataset"
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # an option that the class does not have is refused
 
+    @abstractmethod
     def load(self, data: Random, split: Random) -> Data:
-        """Draw the samples from `data` and the test rows from `split`; DataError where that is impossible."""
-        ...
+        """Draw the samples from `data` and the test rows from `split`. Raises DataError where that is impossible."""
 
-
-class Options:
-    """Base of every data set's dataclass: pydantic refuses an option it does not have."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    def fingerprint(self) -> str | None:
+        """A hash of the content, for a data set that its options do not determine, such as one read from files."""
+        return None

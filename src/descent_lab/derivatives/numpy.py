@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from descent_lab.derivatives.backprop import backprop, with_ones
-from descent_lab.loops.base import CPU_RUNS, Descent, Machine, Task, activation_bytes
+from descent_lab.loops.base import CPU_RUNS, Backend, Descent, Machine, Task, activation_bytes
 from descent_lab.loops.recorded import HostMachine, bound_rule
 from descent_lab.problems.objective import Objective
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numpy:
+class Numpy(Backend):
     """Reverse accumulation, written by hand."""
+
+    kind = "numpy"
 
     order = 1
     stack_runs = CPU_RUNS

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from descent_lab.loops.base import CPU_RUNS, Derivatives, Descent, Machine, Task, activation_bytes
+from descent_lab.loops.base import CPU_RUNS, Backend, Derivatives, Descent, Machine, Task, activation_bytes
 from descent_lab.nn.network import Layer, Network
 from descent_lab.problems.objective import Objective
 
@@ -37,8 +37,10 @@ if "xla_backend_extra_options" not in (flags := os.environ.get("XLA_FLAGS", ""))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Jax:
+class Jax(Backend):
     """Gradients by jax.value_and_grad."""
+
+    kind = "jax"
 
     order = 2
     working_bytes = staticmethod(activation_bytes)

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from descent_lab.derivatives.reverse import device_runs
-from descent_lab.loops.base import CPU_RUNS, HillClimb, Machine, Task, activation_bytes
+from descent_lab.loops.base import CPU_RUNS, Backend, HillClimb, Machine, Task, activation_bytes
 from descent_lab.loops.recorded import HostMachine
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomSearch:
+class RandomSearch(Backend):
     """Proposals theta + lr N(0, 1), the same on either array library; `arrays: jax` compiles the search."""
+
+    kind = "random_search"
 
     arrays: Literal["jax", "numpy"]
 

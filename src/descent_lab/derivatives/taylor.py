@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from descent_lab.loops.base import CPU_RUNS, Derivatives, Descent, Machine, Task
+from descent_lab.loops.base import CPU_RUNS, Backend, Derivatives, Descent, Machine, Task
 from descent_lab.loops.recorded import HostMachine, bound_rule
 from descent_lab.problems.objective import Objective
 from descent_lab.taylor import *  # noqa: F403
@@ -18,8 +18,10 @@ from descent_lab.taylor import seed, tangent_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaylorAlgebra:
+class TaylorAlgebra(Backend):
     """Forward-mode derivatives up to `order`."""
+
+    kind = "taylor"
 
     order: Literal[1, 2]
 

@@ -1,11 +1,13 @@
 """What every backend shares: the task it is given, the two kinds of step, and the machine it answers with."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from descent_lab.components import Component
 from descent_lab.data.batching import Batches
 from descent_lab.loops.stacking import Stacked
 from descent_lab.nn.activations import Array
@@ -180,19 +182,21 @@ class Machine(Protocol):
         """Metrics of the whole training and test set by name, each (n_runs,)."""
 
 
-class Backend(Protocol):
+class Backend(Component, ABC):
     """Where the step comes from. Every backend is a frozen dataclass of its options."""
 
-    @property
-    def order(self) -> int:
-        """Order of the highest derivative it gives; 0: none, and no optimizer."""
+    group = "backend"
+    order: int  # of the highest derivative it gives; 0: none, and no optimizer
 
     @property
+    @abstractmethod
     def stack_runs(self) -> int:
-        """So many runs make a full stack: more together are not faster."""
+        """The number of runs of a full stack: more runs together are not faster."""
 
+    @abstractmethod
     def working_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
         """What a step of one run on n samples takes, data and parameters apart."""
 
+    @abstractmethod
     def machine(self, task: Task) -> Machine:
         """Make a task ready to train."""

@@ -1,27 +1,31 @@
 """How theta starts: one frozen dataclass per scheme, drawn on the host, layer by layer in theta's own order."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt
 
+from descent_lab.components import Component
 from descent_lab.nn.activations import ACTIVATIONS, Activation
 from descent_lab.nn.network import Network
 from descent_lab.seeding import Stream
 
 
 @dataclass(frozen=True, kw_only=True)
-class Initialiser:
+class Initialiser(Component, ABC):
     """Every bias starts at `bias` + `bias_std` N(0, 1); scales of batch normalisation at 1, shifts at 0."""
+
+    group = "init"
 
     bias: float
     bias_std: Annotated[float, Ge(0)]
 
+    @abstractmethod
     def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
         """Weights of one layer, (fan_in, fan_out), and the activation that follows it (None: the loss's link)."""
-        raise NotImplementedError
 
     def theta(self, network: Network, stream: Stream) -> np.ndarray:
         """The initial theta of the network, (n_params,) float64."""
@@ -42,6 +46,8 @@ class Initialiser:
 class Normal(Initialiser):
     """W = std N(0, 1), whatever the layer's size."""
 
+    kind = "normal"
+
     std: Annotated[float, Gt(0)]
 
     def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
@@ -51,6 +57,8 @@ class Normal(Initialiser):
 @dataclass(frozen=True, kw_only=True)
 class Uniform(Initialiser):
     """W uniform on [-limit, limit]; limit None: 1 / sqrt(fan_in), as torch.nn.Linear."""
+
+    kind = "uniform"
 
     limit: Annotated[float, Gt(0)] | None
 
@@ -66,6 +74,8 @@ class Scaled(Initialiser):
     fan is fan_in (LeCun et al. 1998, He et al. 2015) or its mean with fan_out (Glorot & Bengio 2010). gain None:
     that of the hidden activation. The output layer, followed by no activation, has gain 1.
     """
+
+    kind = "scaled"
 
     fan: Literal["in", "mean"]
     gain: Annotated[float, Gt(0)] | None
@@ -83,6 +93,8 @@ class Scaled(Initialiser):
 @dataclass(frozen=True, kw_only=True)
 class Zeros(Initialiser):
     """W = 0: a start that breaks no symmetry."""
+
+    kind = "zeros"
 
     def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
         return np.zeros((fan_in, fan_out))

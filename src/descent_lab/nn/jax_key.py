@@ -19,6 +19,8 @@ class JaxKey(Initialiser):
     that was JAX's default before 0.5; true is today's.
     """
 
+    kind = "jax_key"
+
     key: Annotated[int, Ge(0)]
     partitionable: bool
     std: Annotated[float, Gt(0)]

@@ -10,6 +10,8 @@ from descent_lab.optim.base import Array, DecoupledDecay, Fraction, NonNegative,
 class Adam(Optimizer):
     """The gradients' running mean over their running root mean square, both corrected for starting at 0."""
 
+    kind = "adam"
+
     beta1: Fraction
     beta2: Fraction
     eps: NonNegative
@@ -42,6 +44,8 @@ class Adam(Optimizer):
 class AMSGrad(Adam):
     """Adam whose rates never grow: divided by the largest v so far."""
 
+    kind = "amsgrad"
+
     def init(self, theta: Array) -> State:
         return *super().init(theta), theta.__array_namespace__().zeros_like(theta)
 
@@ -64,10 +68,14 @@ class AMSGrad(Adam):
 class AdamW(DecoupledDecay, Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
+    kind = "adamw"
+
 
 @dataclass(frozen=True, kw_only=True)
 class NAdam(Adam):
     """Adam with Nesterov's look-ahead, its momentum warmed up."""
+
+    kind = "nadam"
 
     momentum_decay: NonNegative
 

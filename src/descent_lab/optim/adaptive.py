@@ -10,6 +10,8 @@ from descent_lab.optim.base import Array, Fraction, NonNegative, Optimizer, Stat
 class Adagrad(Optimizer):
     """Each component's rate falls with the squares of all its gradients so far."""
 
+    kind = "adagrad"
+
     lr_decay: NonNegative
     initial_accumulator: NonNegative
     eps: NonNegative
@@ -31,6 +33,8 @@ class Adagrad(Optimizer):
 @dataclass(frozen=True, kw_only=True)
 class RMSprop(Optimizer):
     """Gradients divided by their running root mean square, or standard deviation if `centered`."""
+
+    kind = "rmsprop"
 
     alpha: Fraction
     eps: NonNegative
@@ -61,6 +65,8 @@ class RMSprop(Optimizer):
 @dataclass(frozen=True, kw_only=True)
 class Adadelta(Optimizer):
     """Gradients scaled by the ratio of the running sizes of steps and of gradients."""
+
+    kind = "adadelta"
 
     rho: Fraction
     eps: NonNegative

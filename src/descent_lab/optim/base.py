@@ -16,6 +16,8 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Interval
 
+from descent_lab.components import Component
+
 Array = Any  # of NumPy or JAX
 State = tuple[Any, ...]  # what a rule remembers: arrays shaped like theta, and t, a count of steps, an int
 
@@ -25,7 +27,7 @@ Fraction = Annotated[float, Interval(ge=0, lt=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimizer(ABC):
+class Optimizer(Component, ABC):
     """Turns a gradient into a step: theta_next = theta + step.
 
     What all rules share comes first, in this order: `clip_value` clamps each component of the gradient to
@@ -33,6 +35,7 @@ class Optimizer(ABC):
     `weight_decay` adds the gradient of weight_decay |theta|^2 / 2. None turns a clipping off.
     """
 
+    group = "optimizer"
     order: ClassVar[int] = 1  # of the highest derivative it needs
 
     weight_decay: NonNegative

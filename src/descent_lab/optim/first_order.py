@@ -10,6 +10,8 @@ from descent_lab.optim.base import Array, DecoupledDecay, Fraction, Optimizer, S
 class SGD(Optimizer):
     """Steepest descent."""
 
+    kind = "sgd"
+
     def init(self, theta: Array) -> State:
         return ()
 
@@ -21,6 +23,8 @@ class SGD(Optimizer):
 @dataclass(frozen=True, kw_only=True)
 class Momentum(Optimizer):
     """Descent with a velocity that remembers earlier gradients (Polyak 1964)."""
+
+    kind = "momentum"
 
     mu: Fraction
 
@@ -40,6 +44,8 @@ class Momentum(Optimizer):
 class Nesterov(Momentum):
     """Momentum that looks ahead: the gradient counts as if taken where the velocity leads (Nesterov 1983)."""
 
+    kind = "nesterov"
+
     def update(self, g: Array, state: State, theta: Array, lr: Any) -> tuple[Array, State]:
         # Sutskever et al. 2013, eq. 3, theta being the look-ahead (Bengio et al. 2013, eq. 7), as in PyTorch
         # v = mu v + g
@@ -52,6 +58,8 @@ class Nesterov(Momentum):
 @dataclass(frozen=True, kw_only=True)
 class Lion(DecoupledDecay):
     """Steps of one size in every component, in the direction of an interpolated momentum's sign."""
+
+    kind = "lion"
 
     beta1: Fraction
     beta2: Fraction

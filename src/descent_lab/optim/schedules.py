@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Interval
 
+from descent_lab.components import Component
+
 Count = Annotated[int, Ge(1)]
 Fraction = Annotated[float, Interval(ge=0, le=1)]
 Positive = Annotated[float, Interval(gt=0, lt=math.inf)]
@@ -28,8 +30,10 @@ def cosine(x: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule(ABC):
+class Schedule(Component, ABC):
     """lr during an epoch = base lr * factor."""
+
+    group = "schedule"
 
     @abstractmethod
     def factor(self, k: Any, n: Any) -> Any:
@@ -40,6 +44,8 @@ class Schedule(ABC):
 class Constant(Schedule):
     """The base lr throughout."""
 
+    kind = "constant"
+
     def factor(self, k: Any, n: Any) -> Any:
         return 1.0
 
@@ -47,6 +53,8 @@ class Constant(Schedule):
 @dataclass(frozen=True, kw_only=True)
 class Step(Schedule):
     """Times `gamma` after every `size` epochs (StepLR)."""
+
+    kind = "step"
 
     size: Count
     gamma: Positive
@@ -60,6 +68,8 @@ class Step(Schedule):
 class Exponential(Schedule):
     """Times `gamma` after every epoch (ExponentialLR)."""
 
+    kind = "exponential"
+
     gamma: Positive
 
     def factor(self, k: Any, n: Any) -> Any:
@@ -71,6 +81,8 @@ class Exponential(Schedule):
 class Cosine(Schedule):
     """From 1 towards `final` on half a wave of cosine (CosineAnnealingLR; Loshchilov & Hutter 2017)."""
 
+    kind = "cosine"
+
     final: Fraction
 
     def factor(self, k: Any, n: Any) -> Any:
@@ -81,6 +93,8 @@ class Cosine(Schedule):
 @dataclass(frozen=True, kw_only=True)
 class Warmup(Schedule):
     """From `start` up to 1 on a straight line over `warmup_epochs`, then constant (LinearLR)."""
+
+    kind = "warmup"
 
     start: Fraction
     warmup_epochs: Count
@@ -96,6 +110,8 @@ class WarmupCosine(Schedule):
 
     A run no longer than the warm-up never reaches the cosine.
     """
+
+    kind = "warmup_cosine"
 
     start: Fraction
     warmup_epochs: Count

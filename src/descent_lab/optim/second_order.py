@@ -10,6 +10,8 @@ from descent_lab.optim.base import Array, NonNegative, Optimizer, State
 class Newton(Optimizer):
     """Damped Newton steps from the exact Hessian; along the gradient where they would not lead downhill."""
 
+    kind = "newton"
+
     order = 2
 
     damping: NonNegative

@@ -1,23 +1,23 @@
 """What a run is: typed, validated configuration, and the identity that names everything able to change its curves."""
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from importlib import import_module
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, MinLen, Predicate
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from descent_lab import plugins
+from descent_lab.components import resolve
 from descent_lab.data.batching import Batching
 from descent_lab.errors import ConfigError, DataError, without_password
 from descent_lab.nn.initialisers import Initialiser
 from descent_lab.optim.base import Optimizer
 from descent_lab.optim.schedules import Schedule
 from descent_lab.problems.supervised import Model, Problem, build
+from descent_lab.sweeps.identity import described, digest
 from descent_lab.training.trainer import Record, Run, Stop
 
 Finite = Predicate(math.isfinite)
@@ -58,7 +58,8 @@ class Config:
     engine: Any
     force: bool
     dry_run: bool
-    values: Mapping[str, Any]  # every leaf as it was given, nested; passwords hidden
+    debug: bool  # show the traceback of an error in somebody's code
+    values: Mapping[str, Any]  # every leaf as validated, nested; passwords hidden
     choices: Mapping[str, str]  # the choice made in each group
 
     @property
@@ -81,18 +82,14 @@ class Config:
 
     @property
     def identity(self) -> str:
-        """Hash of everything that can change the run's curves."""
-        outside = {"tracking", "engine", "force", "dry_run", "values", "choices"}
-        inside = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in outside}
-        if hasattr(self.dataset, "fingerprint"):
-            inside["data"] = self.dataset.fingerprint()
-        return hashlib.sha256(json.dumps(inside, sort_keys=True).encode()).hexdigest()[:20]
+        """Hash of everything that can change the run's curves (identity.py)."""
+        inside = {name: getattr(self, name) for name in INSIDE_IDENTITY}
+        return digest(inside | {"data": self.dataset.fingerprint()})
 
     @property
     def problem_key(self) -> str:
         """Hash of what decides the shapes of the problem: all of it but the seed."""
-        parts = (self.dataset, self.model, self.init, self.batching, self.stream)
-        return json.dumps([_plain(part) for part in parts], sort_keys=True)
+        return digest({name: getattr(self, name) for name in ("dataset", "model", "init", "batching", "stream")})
 
     def problem(self) -> Problem:
         """Load the data and draw the start. Raises ConfigError where the parts do not fit together."""
@@ -127,12 +124,33 @@ COMPONENTS = (
     "engine",
 )  # groups whose YAML names a class
 GROUPS = (*COMPONENTS, "model", "batching", "tracking")
+INSIDE_IDENTITY = (
+    "backend",
+    "dataset",
+    "model",
+    "init",
+    "batching",
+    "schedule",
+    "optimizer",
+    "lr",
+    "seed",
+    "epochs",
+    "dtype",
+    "stream",
+    "record",
+    "stop",
+    "timing",
+)
 WITHOUT_OPTIMIZER = "none"
+
+
+DEFAULTS = {"debug": False}  # of what runs stored by earlier versions do not have
 
 
 def parse(values: Mapping[str, Any], choices: Mapping[str, str]) -> Config:
     """Validate a resolved configuration. Raises ConfigError with one line for each bad field."""
-    values = {name: value for name, value in values.items() if name not in ("hydra", "suggested")}
+    _refuse_allowing(values.get("plugins", {}))
+    values = DEFAULTS | {name: value for name, value in values.items() if name not in ("hydra", "suggested", "plugins")}
     known = {f.name: f.type for f in fields(Config) if f.name not in ("values", "choices")}
     _refuse_unknown("", values, known)
     _refuse_gaps(values, known)
@@ -145,11 +163,16 @@ def parse(values: Mapping[str, Any], choices: Mapping[str, str]) -> Config:
             typed[name] = None if values[name] is None else _component(name, values[name])
         else:
             typed[name] = _typed(name, kind, values[name])
-    uri = typed["tracking"].uri
-    shown = values | {"tracking": values["tracking"] | {"uri": uri and without_password(uri)}}
-    config = Config(**typed, values=shown, choices=choices)
+    config = Config(**typed, values=_validated(typed), choices=choices)
     _refuse_order(config)
     return config
+
+
+def _validated(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """Every leaf as validated, nested, so that 0 and 0.0 of a real number are written alike; passwords are hidden."""
+    values = {name: described(part) for name, part in typed.items()}
+    uri = values["tracking"]["uri"]
+    return values | {"tracking": values["tracking"] | {"uri": uri and without_password(uri)}}
 
 
 def refuse_optimizer(config: Config, overrides: Iterable[str]) -> None:
@@ -169,6 +192,13 @@ def _refuse_order(config: Config) -> None:
             f"optimizer={config.choices['optimizer']}: needs derivatives of order {needed}, and backend "
             f"{config.choices['backend']} gives order {given}; choose backend=jax, or backend=taylor backend.order=2"
         )
+
+
+def _refuse_allowing(values: Mapping[str, Any]) -> None:
+    """Refuse packages that a configuration file or a stored run would allow itself: that is for the command line."""
+    asked = set(values.get("allow") or ())
+    if asked - set(plugins.allowed_here()):
+        raise ConfigError(f"plugins.allow={sorted(asked)}: may be given on the command line only")
 
 
 def _refuse_gaps(values: Mapping[str, Any], known: Mapping[str, Any]) -> None:
@@ -192,13 +222,9 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _component(name: str, values: Mapping[str, Any]) -> Any:
-    module, _, kind = str(values.get("_target_")).rpartition(".")
-    try:
-        target = getattr(import_module(module), kind)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{name}._target_={values.get('_target_')}: no such class ({error})") from error
-    return _typed(name, target, {key: value for key, value in values.items() if key != "_target_"})
+def _component(group: str, values: Mapping[str, Any]) -> Any:
+    kind = resolve(group, values.get("_target_"))
+    return _typed(group, kind, {key: value for key, value in values.items() if key != "_target_"})
 
 
 @cache
@@ -228,11 +254,3 @@ def _line(name: str, problem: Any) -> str:
     if "isfinite" in message:
         message = "must be a finite number"
     return f"{where}={problem['input']}: {message}"
-
-
-def _plain(value: Any) -> Any:
-    """A component as its class and fields, for hashing."""
-    if not is_dataclass(value):
-        return value
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    return {"_target_": kind} | asdict(value)  # type: ignore[arg-type]

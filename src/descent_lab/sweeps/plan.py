@@ -9,6 +9,7 @@ import psutil
 
 from descent_lab.child_processes import Leash
 from descent_lab.errors import ConfigError, Failure
+from descent_lab.faults import told
 from descent_lab.loops.base import activation_bytes
 from descent_lab.problems.supervised import Problem
 from descent_lab.sweeps.config import Config
@@ -241,7 +242,7 @@ def _outcomes(stack: Stack, trained: Trained | Failure, summary: Summary) -> Ite
     results = [trained] * len(stack.configs) if isinstance(trained, Failure) else trained.outcomes
     for config, result in zip(stack.configs, results, strict=True):
         if isinstance(result, Failure):  # one failing run never stops the others
-            summary.failed.append(Failed(config.name, str(result)))
+            summary.failed.append(Failed(config.name, told(result, config.debug)))
             continue
         summary.finished += result.status == "finished"
         summary.diverged += result.status == "diverged"

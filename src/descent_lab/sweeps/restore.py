@@ -78,7 +78,8 @@ def _problem(found: Results, run_id: str) -> tuple[Data, Objective]:
         problem = config.problem()
     except (ConfigError, KeyError) as error:
         raise ModelError(f"run={run_id}: its data and network cannot be made again: {error}") from None
-    if hasattr(config.dataset, "fingerprint") and config.identity != found.runs["identity"].iloc[0]:
+    content = found.runs["data"].iloc[0]  # none in runs that were stored before contents were noted
+    if content is not None and content != config.dataset.fingerprint():
         raise ModelError(f"run={run_id}: {config.dataset.path} has changed since the run, and with it its scaling")
     return problem.data, problem.objective
 

@@ -193,6 +193,8 @@ def pack(config: Config, outcome: Outcome, uri: str, started: float, wall: float
         "device": outcome.device,
         "ended": outcome.ended,
     }
+    if (content := config.dataset.fingerprint()) is not None:
+        about["data"] = content
     if outcome.diverged_at is not None:
         about["diverged_at"] = str(outcome.diverged_at)
     return Parcel(

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from descent_lab.data.base import Data, Fraction, Options, Random
+from descent_lab.data.base import Data, Dataset, Fraction, Random
 from descent_lab.data.scaling import Scaling
 from descent_lab.data.splits import split_rows
 from descent_lab.data.targets import as_targets
@@ -14,8 +14,10 @@ from descent_lab.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
-class BundledClassification(Options):
+class BundledClassification(Dataset):
     """Standardised features (training rows' statistics) and class labels, split at random, not stratified."""
+
+    kind = "bundled_classification"
 
     name: Literal["breast_cancer", "digits", "iris", "wine"]
     test_fraction: Fraction
@@ -35,12 +37,14 @@ class BundledClassification(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BundledRegression(Options):
+class BundledRegression(Dataset):
     """Standardised features (training rows' statistics) and a target, split at random.
 
     With standardise_target the target, too, is standardised by the training rows' statistics; losses and RMSE
     are then in units of its standard deviation.
     """
+
+    kind = "bundled_regression"
 
     name: Literal["diabetes"]
     test_fraction: Fraction

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from descent_lab.data.base import AtLeastTwo, Data, Fraction, Options, Random
+from descent_lab.data.base import AtLeastTwo, Data, Dataset, Fraction, Random
 from descent_lab.data.splits import split_rows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gaussian(Options):
+class Gaussian(Dataset):
     """y = exp(-x^2) at n_samples points evenly spaced on [-10, 10], split at random."""
+
+    kind = "gaussian"
 
     n_samples: AtLeastTwo
     test_fraction: Fraction

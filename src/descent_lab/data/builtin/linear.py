@@ -6,15 +6,17 @@ from typing import Annotated
 import numpy as np
 from annotated_types import MinLen
 
-from descent_lab.data.base import Data, Finite, Options, Positive, Random
+from descent_lab.data.base import Data, Dataset, Finite, Positive, Random
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear(Options):
+class Linear(Dataset):
     """y = intercept + slopes . x, raw, with every feature equal to 1, 2, ..., last.
 
     The test asks for extrapolation: every feature equal to test_first, ..., test_last. Nothing is drawn.
     """
+
+    kind = "linear"
 
     intercept: Finite
     slopes: Annotated[tuple[Finite, ...], MinLen(1)]

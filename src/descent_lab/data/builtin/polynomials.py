@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from descent_lab.data.base import Data, Options, Positive, Random
+from descent_lab.data.base import Data, Dataset, Positive, Random
 from descent_lab.data.targets import as_targets
 
 
@@ -57,12 +57,14 @@ POLYNOMIALS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Polynomials(Options):
+class Polynomials(Dataset):
     """Features (x, p(x)), label the index of p: n_samples points per class, x uniform on [-1, 1].
 
     The test points, n_test per class, lie on an even grid of [-1, 1]. They are not drawn, so that one legacy
     stream serving as data, split and init is at the published point of its sequence when init begins.
     """
+
+    kind = "polynomials"
 
     n_samples: Positive
     n_test: Positive

@@ -4,18 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from descent_lab.data.base import Data, Finite, Options, Positive, Random
+from descent_lab.data.base import Data, Dataset, Finite, Positive, Random
 
 N_FEATURES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Product(Options):
+class Product(Dataset):
     """y = x1 x2 + x3 / 2 + 2, with x uniform on [-1, 1]^3.
 
     `sample` (x1, x2, x3), where given, replaces the n_samples training points by that single one. The n_test
     test points are drawn after the training points, and are the same with and without it.
     """
+
+    kind = "product"
 
     n_samples: Positive
     n_test: Positive

@@ -27,6 +27,8 @@ class CsvFile(UserFile):
     Features are numbers; class labels may be text. Blank lines are skipped; any other gap is an error.
     """
 
+    kind = "csv"
+
     target: Text | Annotated[tuple[Text, ...], MinLen(1)]
 
     def read(self, path: str) -> Table:

@@ -23,6 +23,8 @@ class NpzFile(UserFile):
     Features are numbers; class labels may be text. Columns go by names such as x0, x1 and y0.
     """
 
+    kind = "npz"
+
     features_key: Text
     target_key: Text
 

@@ -1,11 +1,12 @@
 """From a user's file to training and test samples."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from descent_lab.data.base import Data, Fraction, Options, Random, Task, Text
+from descent_lab.data.base import Data, Dataset, Fraction, Random, Task, Text
 from descent_lab.data.files.fingerprint import fingerprint
 from descent_lab.data.files.labels import encode, require_numbers, task_of
 from descent_lab.data.files.tables import Table
@@ -16,13 +17,15 @@ from descent_lab.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
-class UserFile(Options):
+class UserFile(Dataset):
     """A file of samples; relative paths start at the current directory.
 
     The test rows are those of test_path, or else a random test_fraction of the file (not stratified).
     task auto follows the rule of `labels.task_of`. standardise applies to the features, standardise_target to
     the values of a regression; both with the training rows' statistics.
     """
+
+    outside_identity = frozenset({"path", "test_path"})  # the content counts, wherever it lies
 
     path: Text
     test_path: Text | None
@@ -45,9 +48,9 @@ class UserFile(Options):
         """sha256 of the contents of the file and of the test file."""
         return fingerprint([path for path in (self.path, self.test_path) if path is not None])
 
+    @abstractmethod
     def read(self, path: str) -> Table:
         """The checked contents of a file of this kind."""
-        raise NotImplementedError
 
     def _parts(self, whole: Table, split: Random) -> tuple[Table, Table]:
         if self.test_path is not None:

@@ -5,13 +5,14 @@ where its worker was lost: then the work has been handed out again, RETRIES time
 """
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from traceback import extract_tb
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from descent_lab.errors import ConfigError, Failure
+from descent_lab.components import Component
+from descent_lab.errors import ConfigError, DescentError, Failure
+from descent_lab.faults import Fault
 
 Work = TypeVar("Work")
 Task = Callable[[Any], Any]
@@ -22,20 +23,24 @@ def attempt(task: Task, work: Any) -> Any:
     """task(work), or a Failure: as a value, which every engine can carry, whatever the task raised."""
     try:
         return task(work)
-    except ConfigError as error:
+    except DescentError as error:
         return Failure(str(error))
     except Exception as error:
-        where = extract_tb(error.__traceback__)[-1]
-        return Failure(f"{reason_of(error)} ({Path(where.filename).name}:{where.lineno})")
+        fault = Fault.of(error)
+        return Failure(fault.summary, fault.traceback)
 
 
-class Engine(Protocol):
-    """Options of an engine; a frozen dataclass, built from conf/engine."""
+class Engine(Component, ABC):
+    """Options of an engine, as a frozen dataclass."""
+
+    group = "engine"
 
     @property
+    @abstractmethod
     def n_workers(self) -> int:
         """How many stacks are trained at the same time."""
 
+    @abstractmethod
     def run(self, task: Task, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
         """task(work) for each work, in any order. Raises ConfigError if the engine cannot be started."""
 

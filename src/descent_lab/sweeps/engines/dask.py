@@ -8,12 +8,14 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from descent_lab.sweeps.engines.base import Task, Work, attempt, needed, one_thread_each, result_of, starting
+from descent_lab.sweeps.engines.base import Engine, Task, Work, attempt, needed, one_thread_each, result_of, starting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dask:
+class Dask(Engine):
     """A Dask cluster by the address of its scheduler; None starts one of `workers` processes on this machine."""
+
+    kind = "dask"
 
     address: str | None
     workers: Annotated[int, Ge(1)]

@@ -10,12 +10,14 @@ from typing import Annotated, Any
 from annotated_types import Ge
 
 from descent_lab.child_processes import Leash
-from descent_lab.sweeps.engines.base import RETRIES, Task, Work, attempt, one_thread_each, result_of
+from descent_lab.sweeps.engines.base import RETRIES, Engine, Task, Work, attempt, one_thread_each, result_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Processes:
+class Processes(Engine):
     """Processes on this machine, one thread each. workers None: one for each core."""
+
+    kind = "processes"
 
     workers: Annotated[int, Ge(1)] | None
 

@@ -7,12 +7,24 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from descent_lab.sweeps.engines.base import RETRIES, Task, Work, attempt, needed, one_thread_each, result_of, starting
+from descent_lab.sweeps.engines.base import (
+    RETRIES,
+    Engine,
+    Task,
+    Work,
+    attempt,
+    needed,
+    one_thread_each,
+    result_of,
+    starting,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ray:
+class Ray(Engine):
     """A Ray cluster by its address; None starts one of `workers` processes on this machine."""
+
+    kind = "ray"
 
     address: str | None
     workers: Annotated[int, Ge(1)]

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from descent_lab.sweeps.engines.base import Task, Work, attempt
+from descent_lab.sweeps.engines.base import Engine, Task, Work, attempt
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serial:
+class Serial(Engine):
     """One stack after the other, in this process."""
+
+    kind = "serial"
 
     n_workers = 1
 

@@ -9,12 +9,14 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from descent_lab.sweeps.engines.base import RETRIES, Task, Work, attempt, needed, result_of, starting
+from descent_lab.sweeps.engines.base import RETRIES, Engine, Task, Work, attempt, needed, result_of, starting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slurm:
+class Slurm(Engine):
     """Slurm through submitit, one job for each stack; cluster `local` runs the jobs on this machine, all at once."""
+
+    kind = "slurm"
 
     cluster: str | None  # None: Slurm where there is one, else local
     folder: str  # logs and pickles, on a file system that all nodes see

@@ -17,6 +17,7 @@ TAGS = (
     "timing",
     "sweep",
     "identity",
+    "data",
     "diverged_at",
     "git.commit",
     "git.dirty",

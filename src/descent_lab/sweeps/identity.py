@@ -1,0 +1,43 @@
+"""The identity of a run: a hash of everything that can change its curves, and of nothing else.
+
+Components count by their `kind` and their validated options, so that a class may move or be renamed. The content of
+data that come from files counts by its fingerprint, so that a file may move.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from descent_lab.components import Component, target_of
+
+
+def digest(parts: Mapping[str, Any]) -> str:
+    """20 hexadecimal digits of the SHA-256 of these parts, whatever their order."""
+    text = json.dumps({name: _identified(part) for name, part in parts.items()}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def described(part: Any) -> Any:
+    """A validated part of a configuration as plain values, for YAML and for parameters: a component with its class."""
+    if not is_dataclass(part):
+        return _plain(part)
+    options = {f.name: described(getattr(part, f.name)) for f in fields(part)}
+    return {"_target_": target_of(part)} | options if isinstance(part, Component) else options
+
+
+def _identified(part: Any) -> Any:
+    """As `described`, but with the class's kind in place of its path, and without options outside the identity."""
+    if not is_dataclass(part):
+        return _plain(part)
+    outside: frozenset[str] = part.outside_identity if isinstance(part, Component) else frozenset()
+    options = {f.name: _identified(getattr(part, f.name)) for f in fields(part) if f.name not in outside}
+    return {"kind": part.kind} | options if isinstance(part, Component) else options
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as YAML and JSON have them."""
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
