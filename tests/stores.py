@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -203,3 +204,19 @@ def trained(folder: Path, configs: Sequence[Config]) -> str:
         patch.setenv("DESCENT_OUTBOX", str(folder / "outbox"))
         run_all(configs, progress=False)
     return uri
+
+
+def earlier_store(folder: Path) -> str:
+    """Unpack into a folder the store that version 0.1.0 wrote, before the code moved into a package; its address.
+
+    15 runs of the experiment `earlier`: every backend, eight optimizers, a csv file, batch normalisation, float32.
+    """
+    with tarfile.open(Path(__file__).parent / "fixtures" / "earlier_store.tar.xz") as packed:
+        packed.extractall(folder, filter="data")
+    for config in folder.rglob("config.yaml"):
+        config.write_text(config.read_text().replace("{FOLDER}", str(folder)))
+    dump = folder / "store.sql"
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        database.executescript(dump.read_text().replace("{FOLDER}", str(folder)))
+    database.close()
+    return f"sqlite:///{folder / 'mlflow.db'}"
