@@ -14,8 +14,10 @@ from unittest.mock import patch
 import numpy as np
 import yaml
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from descent_lab.cli.compose import Composer
+from descent_lab.cli.defaults import FileConfigSource
 from descent_lab.loops.base import Task
 from descent_lab.paths import ROOT
 from descent_lab.sweeps.config import Config, parse
@@ -101,8 +103,20 @@ def _written(name: str, write: Callable[[Path], None]) -> Path:
     return path
 
 
-def values_of(group: str, choice: str) -> dict:
-    """A group's YAML as it is written, without what it sets beside itself."""
+def read_choice(group: str, choice: str) -> dict[str, Any]:
+    """The values of a choice's YAML and of the class that it names, with what they set beside the group."""
+    source = FileConfigSource("main", f"file://{CONF}")
+    return OmegaConf.to_container(source.load_config(f"{group}/{choice}").config, resolve=False)
+
+
+def values_of(group: str, choice: str) -> dict[str, Any]:
+    """As `read_choice`, without what is beside the group."""
+    values = read_choice(group, choice)
+    return values.get(group, values)
+
+
+def written(group: str, choice: str) -> dict[str, Any]:
+    """The values of a group that stand in a choice's YAML."""
     values = yaml.safe_load((CONF / group / f"{choice}.yaml").read_text())
     return values.get(group, values)
 

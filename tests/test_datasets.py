@@ -1,11 +1,10 @@
 """Data sets: published values, splits, standardisation, and every complaint about a user's file."""
 
 import importlib
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
+from harness import choices, read_choice, values_of
 from pydantic import TypeAdapter, ValidationError
 
 from descent_lab.data.builtin.bundled import BundledClassification, BundledRegression
@@ -17,14 +16,12 @@ from descent_lab.data.splits import split_rows
 from descent_lab.data.targets import as_targets
 from descent_lab.errors import DataError
 
-CONFIGS = sorted((Path(__file__).parents[1] / "conf" / "dataset").glob("*.yaml"))
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def build(name, /, **changes):
     """The data set of conf/dataset/<name>.yaml, with some of its options changed."""
-    (config,) = [path for path in CONFIGS if path.stem == name]
-    options = yaml.safe_load(config.read_text())["dataset"] | changes
+    options = values_of("dataset", name) | changes
     module, cls = options.pop("_target_").rsplit(".", 1)
     return TypeAdapter(getattr(importlib.import_module(module), cls)).validate_python(options)
 
@@ -53,7 +50,7 @@ def own_files(tmp_path):
     return {"csv": {"path": csv_path, "target": "answer"}, "npz": {"path": str(tmp_path / "own.npz")}}
 
 
-@pytest.mark.parametrize("name", [path.stem for path in CONFIGS])
+@pytest.mark.parametrize("name", choices("dataset"))
 def test_every_dataset_keeps_the_contract(name, own_files):
     dataset = build(name, **own_files.get(name, {}))
     loaded = load(dataset)
@@ -80,9 +77,9 @@ def check_labels(loaded):
     assert np.ptp(loaded.y_train, axis=0).all(), "a class is absent from the training rows"
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_suggests_a_network(path):
-    suggested = yaml.safe_load(path.read_text())["suggested"]
+@pytest.mark.parametrize("name", choices("dataset"))
+def test_every_config_suggests_a_network(name):
+    suggested = read_choice("dataset", name)["suggested"]
     assert set(suggested) == {"hidden", "activation", "bias"}
     assert suggested["activation"] in {"identity", "relu", "sigmoid", "tanh"}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from harness import CONF, choices, choosing, make_config, values_of
+from harness import CONF, choices, choosing, make_config
 
 from descent_lab.paths import ROOT
 
@@ -34,26 +34,6 @@ def test_every_study_composes(path):
 def test_every_folder_is_a_group():
     folders = {path.name for path in CONF.iterdir() if path.is_dir()}
     assert folders == {*GROUPS, "experiment", "hydra"}
-
-
-@pytest.mark.parametrize("group", ["backend", "dataset", "init", "schedule", "optimizer", "engine"])
-def test_python_gives_no_second_default(group):
-    """Every option is written in its YAML; a class that had a default would hide one left out there."""
-    for choice in choices(group):
-        values = dict(values_of(group, choice))
-        kind = values.pop("_target_")
-        fields = _fields(kind)
-        assert set(values) == set(fields), kind
-        assert not [name for name, has_default in fields.items() if has_default], kind
-
-
-def _fields(target):
-    import dataclasses
-    from importlib import import_module
-
-    module, _, name = target.rpartition(".")
-    found = dataclasses.fields(getattr(import_module(module), name))
-    return {f.name: f.default is not dataclasses.MISSING for f in found}
 
 
 @pytest.mark.skipif(not README.exists(), reason="no README yet")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
+from harness import read_choice
 
 from descent_lab import optim as optimizers
 from descent_lab.optim import schedules
@@ -75,7 +75,7 @@ SHARED = [
 
 
 def read(name):
-    values = yaml.safe_load((CONF / "optimizer" / f"{name}.yaml").read_text())
+    values = read_choice("optimizer", name)
     kind = values["optimizer"].pop("_target_").rpartition(".")[2]
     return getattr(optimizers, kind), values["optimizer"], values["lr"]
 

@@ -43,10 +43,23 @@ class Data:
     y_scaling: Scaling | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Suggested:
+    """The network that a data set suggests, by the fields of `Model` that choose it."""
+
+    hidden: tuple[int, ...] = (16,)
+    activation: str = "tanh"
+    bias: bool = True
+
+
 class Dataset(Component, ABC):
-    """A data set's options, as a frozen dataclass, and how they become samples."""
+    """A data set's options, as a frozen dataclass, and how they become samples.
+
+    suggested: the network where none is given.
+    """
 
     group = "dataset"
+    suggested: ClassVar[Suggested] = Suggested()
     __pydantic_config__: ClassVar = {"extra": "forbid"}  # an option that the class does not have is refused
 
     @abstractmethod

@@ -13,8 +13,8 @@ from descent_lab.seeding import Stream
 class Batching:
     """Batches of `size` samples (None: all of them), in data order or shuffled anew every epoch."""
 
-    size: Annotated[int, Ge(1)] | None
-    shuffle: bool
+    size: Annotated[int, Ge(1)] | None = None
+    shuffle: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ class RandomSearch(Backend):
 
     kind = "random_search"
 
-    arrays: Literal["jax", "numpy"]
+    suggested_lr = 0.01
+
+    arrays: Literal["jax", "numpy"] = "jax"
 
     order = 0
     working_bytes = staticmethod(activation_bytes)

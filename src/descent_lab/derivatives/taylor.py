@@ -23,7 +23,7 @@ class TaylorAlgebra(Backend):
 
     kind = "taylor"
 
-    order: Literal[1, 2]
+    order: Literal[1, 2] = 1
 
     stack_runs = CPU_RUNS
 

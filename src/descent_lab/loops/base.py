@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -183,9 +183,13 @@ class Machine(Protocol):
 
 
 class Backend(Component, ABC):
-    """Where the step comes from. Every backend is a frozen dataclass of its options."""
+    """Where the step comes from. Every backend is a frozen dataclass of its options.
+
+    suggested_lr: the learning rate where none is given, of a backend that takes no optimizer.
+    """
 
     group = "backend"
+    suggested_lr: ClassVar[float | None] = None
     order: int  # of the highest derivative it gives; 0: none, and no optimizer
 
     @property

@@ -20,8 +20,8 @@ class Initialiser(Component, ABC):
 
     group = "init"
 
-    bias: float
-    bias_std: Annotated[float, Ge(0)]
+    bias: float = 0.0
+    bias_std: Annotated[float, Ge(0)] = 0.0
 
     @abstractmethod
     def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
@@ -48,7 +48,7 @@ class Normal(Initialiser):
 
     kind = "normal"
 
-    std: Annotated[float, Gt(0)]
+    std: Annotated[float, Gt(0)] = 1.0
 
     def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
         return self.std * stream.standard_normal((fan_in, fan_out))
@@ -60,7 +60,7 @@ class Uniform(Initialiser):
 
     kind = "uniform"
 
-    limit: Annotated[float, Gt(0)] | None
+    limit: Annotated[float, Gt(0)] | None = None
 
     def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
         limit = self.limit or 1 / math.sqrt(fan_in)
@@ -77,9 +77,9 @@ class Scaled(Initialiser):
 
     kind = "scaled"
 
-    fan: Literal["in", "mean"]
-    gain: Annotated[float, Gt(0)] | None
-    distribution: Literal["normal", "uniform"]
+    fan: Literal["in", "mean"] = "in"
+    gain: Annotated[float, Gt(0)] | None = None
+    distribution: Literal["normal", "uniform"] = "normal"
 
     def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
         gain = 1.0 if following is None else self.gain or following.gain

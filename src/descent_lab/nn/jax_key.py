@@ -21,9 +21,9 @@ class JaxKey(Initialiser):
 
     kind = "jax_key"
 
-    key: Annotated[int, Ge(0)]
-    partitionable: bool
-    std: Annotated[float, Gt(0)]
+    key: Annotated[int, Ge(0)] = 0
+    partitionable: bool = False
+    std: Annotated[float, Gt(0)] = 1.0
 
     def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
         import jax  # only where it is asked for: importing it takes a second

@@ -12,9 +12,9 @@ class Adam(Optimizer):
 
     kind = "adam"
 
-    beta1: Fraction
-    beta2: Fraction
-    eps: NonNegative
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    eps: NonNegative = 1e-8
 
     def init(self, theta: Array) -> State:
         zeros_like = theta.__array_namespace__().zeros_like
@@ -70,14 +70,17 @@ class AdamW(DecoupledDecay, Adam):
 
     kind = "adamw"
 
+    weight_decay: NonNegative = 0.01
+
 
 @dataclass(frozen=True, kw_only=True)
 class NAdam(Adam):
     """Adam with Nesterov's look-ahead, its momentum warmed up."""
 
     kind = "nadam"
+    suggested_lr = 0.002
 
-    momentum_decay: NonNegative
+    momentum_decay: NonNegative = 0.004
 
     def init(self, theta: Array) -> State:
         one = theta.__array_namespace__().ones_like(theta[..., :1])

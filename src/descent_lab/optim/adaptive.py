@@ -11,10 +11,11 @@ class Adagrad(Optimizer):
     """Each component's rate falls with the squares of all its gradients so far."""
 
     kind = "adagrad"
+    suggested_lr = 0.01
 
-    lr_decay: NonNegative
-    initial_accumulator: NonNegative
-    eps: NonNegative
+    lr_decay: NonNegative = 0.0
+    initial_accumulator: NonNegative = 0.0
+    eps: NonNegative = 1e-10
 
     def init(self, theta: Array) -> State:
         return 0, theta.__array_namespace__().zeros_like(theta) + self.initial_accumulator
@@ -32,14 +33,15 @@ class Adagrad(Optimizer):
 
 @dataclass(frozen=True, kw_only=True)
 class RMSprop(Optimizer):
-    """Gradients divided by their running root mean square, or standard deviation if `centered`."""
+    """Gradients divided by their running root mean square, or standard deviation if `centered`; `mu` is a momentum."""
 
     kind = "rmsprop"
+    suggested_lr = 0.01
 
-    alpha: Fraction
-    eps: NonNegative
-    mu: Fraction
-    centered: bool
+    alpha: Fraction = 0.99
+    eps: NonNegative = 1e-8
+    mu: Fraction = 0.0
+    centered: bool = False
 
     def init(self, theta: Array) -> State:
         zeros_like = theta.__array_namespace__().zeros_like
@@ -67,9 +69,10 @@ class Adadelta(Optimizer):
     """Gradients scaled by the ratio of the running sizes of steps and of gradients."""
 
     kind = "adadelta"
+    suggested_lr = 1.0
 
-    rho: Fraction
-    eps: NonNegative
+    rho: Fraction = 0.9
+    eps: NonNegative = 1e-6
 
     def init(self, theta: Array) -> State:
         zeros_like = theta.__array_namespace__().zeros_like

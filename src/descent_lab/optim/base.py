@@ -33,14 +33,17 @@ class Optimizer(Component, ABC):
     What all rules share comes first, in this order: `clip_value` clamps each component of the gradient to
     [-clip_value, clip_value]; `clip_norm` shortens the gradient to that length, each run's by itself;
     `weight_decay` adds the gradient of weight_decay |theta|^2 / 2. None turns a clipping off.
+
+    order: the order of the highest derivative it needs. suggested_lr: the learning rate where none is given.
     """
 
     group = "optimizer"
-    order: ClassVar[int] = 1  # of the highest derivative it needs
+    order: ClassVar[int] = 1
+    suggested_lr: ClassVar[float] = 0.001
 
-    weight_decay: NonNegative
-    clip_value: Positive | None
-    clip_norm: Positive | None
+    weight_decay: NonNegative = 0.0
+    clip_value: Positive | None = None
+    clip_norm: Positive | None = None
 
     @abstractmethod
     def init(self, theta: Array) -> State:

@@ -26,7 +26,7 @@ class Momentum(Optimizer):
 
     kind = "momentum"
 
-    mu: Fraction
+    mu: Fraction = 0.9
 
     def init(self, theta: Array) -> State:
         return (theta.__array_namespace__().zeros_like(theta),)
@@ -60,9 +60,10 @@ class Lion(DecoupledDecay):
     """Steps of one size in every component, in the direction of an interpolated momentum's sign."""
 
     kind = "lion"
+    suggested_lr = 0.0001
 
-    beta1: Fraction
-    beta2: Fraction
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.99
 
     def init(self, theta: Array) -> State:
         return (theta.__array_namespace__().zeros_like(theta),)

@@ -56,8 +56,8 @@ class Step(Schedule):
 
     kind = "step"
 
-    size: Count
-    gamma: Positive
+    size: Count = 30
+    gamma: Positive = 0.1
 
     def factor(self, k: Any, n: Any) -> Any:
         # gamma^floor(k / size)
@@ -70,7 +70,7 @@ class Exponential(Schedule):
 
     kind = "exponential"
 
-    gamma: Positive
+    gamma: Positive = 0.95
 
     def factor(self, k: Any, n: Any) -> Any:
         # gamma^k
@@ -83,7 +83,7 @@ class Cosine(Schedule):
 
     kind = "cosine"
 
-    final: Fraction
+    final: Fraction = 0.0
 
     def factor(self, k: Any, n: Any) -> Any:
         # final + (1 - final) (1 + cos(pi k / n)) / 2
@@ -96,8 +96,8 @@ class Warmup(Schedule):
 
     kind = "warmup"
 
-    start: Fraction
-    warmup_epochs: Count
+    start: Fraction = 1 / 3
+    warmup_epochs: Count = 5
 
     def factor(self, k: Any, n: Any) -> Any:
         # start + (1 - start) min(k, w) / w, with w = warmup_epochs
@@ -113,9 +113,9 @@ class WarmupCosine(Schedule):
 
     kind = "warmup_cosine"
 
-    start: Fraction
-    warmup_epochs: Count
-    final: Fraction
+    start: Fraction = 1 / 3
+    warmup_epochs: Count = 5
+    final: Fraction = 0.0
 
     def factor(self, k: Any, n: Any) -> Any:
         # start + (1 - start) k / w                                  while k <= w = warmup_epochs

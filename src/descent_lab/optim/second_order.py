@@ -8,13 +8,18 @@ from descent_lab.optim.base import Array, NonNegative, Optimizer, State
 
 @dataclass(frozen=True, kw_only=True)
 class Newton(Optimizer):
-    """Damped Newton steps from the exact Hessian; along the gradient where they would not lead downhill."""
+    """Damped Newton steps from the exact Hessian; along the gradient where they would not lead downhill.
+
+    `damping` is added to the Hessian's eigenvalues; with less, more steps fall back to the gradient. The backends that
+    give the Hessian are `jax`, and `taylor` with order 2.
+    """
 
     kind = "newton"
 
     order = 2
+    suggested_lr = 1.0
 
-    damping: NonNegative
+    damping: NonNegative = 1.0
 
     def init(self, theta: Array) -> State:
         return (theta.__array_namespace__().zeros_like(theta[..., 0]),)  # steps along the gradient so far

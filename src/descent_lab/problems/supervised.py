@@ -20,12 +20,12 @@ from descent_lab.seeding import Streams, streams
 class Model:
     """The network between a data set's features and its targets. loss and output None: by the task."""
 
-    hidden: tuple[Annotated[int, Ge(1)], ...]
-    activation: Literal["identity", "relu", "sigmoid", "tanh"]
-    bias: bool
-    batch_norm: bool
-    loss: Literal["mse", "binary_cross_entropy", "categorical_cross_entropy"] | None
-    output: Literal["identity", "sigmoid", "tanh", "softmax"] | None
+    hidden: tuple[Annotated[int, Ge(1)], ...] = ()
+    activation: Literal["identity", "relu", "sigmoid", "tanh"] = "identity"
+    bias: bool = True
+    batch_norm: bool = False
+    loss: Literal["mse", "binary_cross_entropy", "categorical_cross_entropy"] | None = None
+    output: Literal["identity", "sigmoid", "tanh", "softmax"] | None = None
 
 
 @dataclass(frozen=True)

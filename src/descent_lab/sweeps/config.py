@@ -18,26 +18,42 @@ from descent_lab.optim.base import Optimizer
 from descent_lab.optim.schedules import Schedule
 from descent_lab.problems.supervised import Model, Problem, build
 from descent_lab.sweeps.identity import described, digest
-from descent_lab.training.trainer import Record, Run, Stop
+from descent_lab.training.trainer import Dtype, Record, Run, Stop
 
 Finite = Predicate(math.isfinite)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tracking:
-    """Where runs are written. None for uri: MLFLOW_TRACKING_URI, or the SQLite store at the repository root."""
+    """Where runs are written.
 
-    uri: str | None
-    experiment: Annotated[str, MinLen(1)]
-    sweep: str | None  # name that joins the runs of a sweep; None: the time it began
-    phase: Literal["tuning", "evaluation"] | None  # what its seed is for, where hyperparameters are tuned
-    save_theta: bool
-    offline: bool  # leave runs in the outbox
+    uri: of the store; None: MLFLOW_TRACKING_URI, or mlflow.db at the repository root (installed: the current folder).
+    sweep: the name that joins the runs of a sweep; None: the time it began.
+    phase: what the run's seed is for, where hyperparameters are tuned; hydra.sweeper.tuned sets it.
+    offline: leave runs in the outbox, for `descent-lab deliver`.
+    """
+
+    uri: str | None = None
+    experiment: Annotated[str, MinLen(1)] = "optimizers"
+    sweep: str | None = None
+    phase: Literal["tuning", "evaluation"] | None = None
+    save_theta: bool = True
+    offline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One resolved run. Groups are instances of the classes that their YAML names."""
+    """One resolved run. Groups are instances of the classes that their YAML names.
+
+    lr: the base learning rate; by default, what the optimizer (or a backend without one) suggests.
+    seed: of data, split, init, batch order and search, each drawn from a stream of its own.
+    stream: independent streams, or legacy: NumPy's old global stream, shared, to replay scripts that used it.
+    timing: isolated: runs of a sweep are not stacked, so that their clocks can be compared.
+    engine: where the stacks of a sweep are trained.
+    force: run again what has been run before. dry_run: show what would be run, and run nothing.
+    debug: show the traceback of an error in somebody's own code.
+    values: every leaf as validated, nested; passwords are hidden. choices: the choice made in each group.
+    """
 
     backend: Any
     dataset: Any
@@ -47,20 +63,20 @@ class Config:
     schedule: Schedule
     optimizer: Optimizer | None
     lr: Annotated[float, Gt(0), Finite]
-    seed: Annotated[int, Ge(0)]
-    epochs: Annotated[int, Ge(0)]
-    dtype: Literal["float64", "float32"]
-    stream: Literal["independent", "legacy"]
-    record: Record
-    stop: Stop
-    timing: Literal["shared", "isolated"]
+    seed: Annotated[int, Ge(0)] = 0
+    epochs: Annotated[int, Ge(0)] = Run.epochs
+    dtype: Dtype = Run.dtype
+    stream: Literal["independent", "legacy"] = "independent"
+    record: Record = Run.record
+    stop: Stop = Run.stop
+    timing: Literal["shared", "isolated"] = "shared"
     tracking: Tracking
     engine: Any
-    force: bool
-    dry_run: bool
-    debug: bool  # show the traceback of an error in somebody's code
-    values: Mapping[str, Any]  # every leaf as validated, nested; passwords hidden
-    choices: Mapping[str, str]  # the choice made in each group
+    force: bool = False
+    dry_run: bool = False
+    debug: bool = False
+    values: Mapping[str, Any]
+    choices: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -144,7 +160,7 @@ INSIDE_IDENTITY = (
 WITHOUT_OPTIMIZER = "none"
 
 
-DEFAULTS = {"debug": False}  # of what runs stored by earlier versions do not have
+DEFAULTS = {"debug": Config.debug}  # of what runs stored by earlier versions do not have
 
 
 def parse(values: Mapping[str, Any], choices: Mapping[str, str]) -> Config:

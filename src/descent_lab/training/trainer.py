@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import ceil
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt
@@ -20,12 +20,18 @@ from descent_lab.problems.supervised import Problem
 DRAWN = 2**21  # numbers the host draws ahead for a stack: bounds memory, whatever the number of steps
 
 
+Dtype = Literal["float64", "float32"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """When to record: at `points` log-spaced steps, or every `every` steps; always at the first and the last."""
+    """When metrics are recorded: at `points` log-spaced steps, or, if `every` is given, every so many steps.
 
-    points: Annotated[int, Ge(2)]
-    every: Annotated[int, Ge(1)] | None
+    The first and the last step are recorded always.
+    """
+
+    points: Annotated[int, Ge(2)] = 100
+    every: Annotated[int, Ge(1)] | None = None
 
     def steps(self, n_steps: int) -> list[int]:
         """The steps to record at, increasing, from 0 to n_steps."""
@@ -37,26 +43,30 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """Reasons to end a run before its epochs are over; None: no such reason."""
+    """Reasons to end a run before its epochs are over; None: no such reason.
 
-    target: float | None  # train/loss at or below it
-    min_delta: Annotated[float, Ge(0)] | None  # |change of train/loss| between records below it
-    max_seconds: Annotated[float, Gt(0)] | None  # step seconds
+    target: end when train/loss is at or below it. min_delta: end when train/loss changes by less between two records.
+    max_seconds: end when so many seconds have been spent on steps.
+    """
+
+    target: float | None = None
+    min_delta: Annotated[float, Ge(0)] | None = None
+    max_seconds: Annotated[float, Gt(0)] | None = None
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run, ready to train."""
+    """One run, ready to train; the defaults are those of the command line too."""
 
     problem: Problem
     backend: Backend
     optimizer: Optimizer | None
     schedule: Schedule
     lr: float
-    epochs: int
-    dtype: str
-    record: Record
-    stop: Stop
+    epochs: int = 200
+    dtype: Dtype = "float64"
+    record: Record = Record()
+    stop: Stop = Stop()
 
     @property
     def program(self) -> Program:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from descent_lab.data.base import Data, Dataset, Fraction, Random
+from descent_lab.data.base import Data, Dataset, Fraction, Random, Suggested
 from descent_lab.data.scaling import Scaling
 from descent_lab.data.splits import split_rows
 from descent_lab.data.targets import as_targets
@@ -18,9 +18,10 @@ class BundledClassification(Dataset):
     """Standardised features (training rows' statistics) and class labels, split at random, not stratified."""
 
     kind = "bundled_classification"
+    suggested = Suggested(hidden=(16,), activation="relu")
 
     name: Literal["breast_cancer", "digits", "iris", "wine"]
-    test_fraction: Fraction
+    test_fraction: Fraction = 0.2
 
     def load(self, data: Random, split: Random) -> Data:
         """Every class occurs among the training rows, or DataError; `data` is not used."""
@@ -46,9 +47,9 @@ class BundledRegression(Dataset):
 
     kind = "bundled_regression"
 
-    name: Literal["diabetes"]
-    test_fraction: Fraction
-    standardise_target: bool
+    name: Literal["diabetes"] = "diabetes"
+    test_fraction: Fraction = 0.2
+    standardise_target: bool = True
 
     def load(self, data: Random, split: Random) -> Data:
         """`data` is not used."""

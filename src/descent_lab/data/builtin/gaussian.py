@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from descent_lab.data.base import AtLeastTwo, Data, Dataset, Fraction, Random
+from descent_lab.data.base import AtLeastTwo, Data, Dataset, Fraction, Random, Suggested
 from descent_lab.data.splits import split_rows
 
 
@@ -13,9 +13,10 @@ class Gaussian(Dataset):
     """y = exp(-x^2) at n_samples points evenly spaced on [-10, 10], split at random."""
 
     kind = "gaussian"
+    suggested = Suggested(hidden=(25, 25), activation="sigmoid", bias=False)
 
-    n_samples: AtLeastTwo
-    test_fraction: Fraction
+    n_samples: AtLeastTwo = 250
+    test_fraction: Fraction = 0.2
 
     def load(self, data: Random, split: Random) -> Data:
         """One feature, one output; `data` is not used."""

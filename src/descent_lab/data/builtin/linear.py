@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import MinLen
 
-from descent_lab.data.base import Data, Dataset, Finite, Positive, Random
+from descent_lab.data.base import Data, Dataset, Finite, Positive, Random, Suggested
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,12 +17,13 @@ class Linear(Dataset):
     """
 
     kind = "linear"
+    suggested = Suggested(hidden=(6,), activation="relu")
 
-    intercept: Finite
-    slopes: Annotated[tuple[Finite, ...], MinLen(1)]
-    last: Positive
-    test_first: int
-    test_last: int
+    intercept: Finite = 5.0
+    slopes: Annotated[tuple[Finite, ...], MinLen(1)] = (3.0,)
+    last: Positive = 9
+    test_first: int = 40
+    test_last: int = 49
 
     def __post_init__(self) -> None:
         """Refuse an empty test range."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from descent_lab.data.base import Data, Dataset, Positive, Random
+from descent_lab.data.base import Data, Dataset, Positive, Random, Suggested
 from descent_lab.data.targets import as_targets
 
 
@@ -65,9 +65,10 @@ class Polynomials(Dataset):
     """
 
     kind = "polynomials"
+    suggested = Suggested(hidden=(12,), activation="relu")
 
-    n_samples: Positive
-    n_test: Positive
+    n_samples: Positive = 100
+    n_test: Positive = 50
 
     def load(self, data: Random, split: Random) -> Data:
         """Two features, twelve classes, rows in class order; `split` is not used."""

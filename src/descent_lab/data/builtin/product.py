@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from descent_lab.data.base import Data, Dataset, Finite, Positive, Random
+from descent_lab.data.base import Data, Dataset, Finite, Positive, Random, Suggested
 
 N_FEATURES = 3
 
@@ -18,10 +18,11 @@ class Product(Dataset):
     """
 
     kind = "product"
+    suggested = Suggested(hidden=(5, 5), activation="tanh")
 
-    n_samples: Positive
-    n_test: Positive
-    sample: tuple[Finite, Finite, Finite] | None
+    n_samples: Positive = 10
+    n_test: Positive = 100
+    sample: tuple[Finite, Finite, Finite] | None = None
 
     def load(self, data: Random, split: Random) -> Data:
         """Three features, one output; `split` is not used."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from descent_lab.data.base import Data, Dataset, Random
+from descent_lab.data.base import Data, Dataset, Random, Suggested
 
 X_TRAIN = (50, -1, 10, -10, -15, -20, 20, 17)
 X_TEST = (-100, -510, 1, 100, -1000, -2, 29, 67)
@@ -15,6 +15,7 @@ class Sign(Dataset):
     """y = 1 where x > 0, else 0: eight published points to train on and eight to test, raw."""
 
     kind = "sign"
+    suggested = Suggested(hidden=(6,), activation="relu")
 
     def load(self, data: Random, split: Random) -> Data:
         """One feature, two classes; neither generator is used."""

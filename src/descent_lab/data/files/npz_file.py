@@ -25,8 +25,8 @@ class NpzFile(UserFile):
 
     kind = "npz"
 
-    features_key: Text
-    target_key: Text
+    features_key: Text = "x"
+    target_key: Text = "y"
 
     def read(self, path: str) -> Table:
         """The archive at `path`, read once for as long as it does not change."""

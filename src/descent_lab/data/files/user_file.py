@@ -28,11 +28,11 @@ class UserFile(Dataset):
     outside_identity = frozenset({"path", "test_path"})  # the content counts, wherever it lies
 
     path: Text
-    test_path: Text | None
-    task: Task | Literal["auto"]
-    test_fraction: Fraction
-    standardise: bool
-    standardise_target: bool
+    test_path: Text | None = None
+    task: Task | Literal["auto"] = "auto"
+    test_fraction: Fraction = 0.2
+    standardise: bool = True
+    standardise_target: bool = False
 
     def load(self, data: Random, split: Random) -> Data:
         """DataError for anything in the files that cannot be trained on; `data` is not used."""

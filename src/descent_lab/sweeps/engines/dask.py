@@ -17,8 +17,8 @@ class Dask(Engine):
 
     kind = "dask"
 
-    address: str | None
-    workers: Annotated[int, Ge(1)]
+    address: str | None = None
+    workers: Annotated[int, Ge(1)] = 2
 
     @property
     def n_workers(self) -> int:

@@ -19,7 +19,7 @@ class Processes(Engine):
 
     kind = "processes"
 
-    workers: Annotated[int, Ge(1)] | None
+    workers: Annotated[int, Ge(1)] | None = None
 
     @property
     def n_workers(self) -> int:

@@ -26,8 +26,8 @@ class Ray(Engine):
 
     kind = "ray"
 
-    address: str | None
-    workers: Annotated[int, Ge(1)]
+    address: str | None = None
+    workers: Annotated[int, Ge(1)] = 2
 
     @property
     def n_workers(self) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,15 +14,21 @@ from descent_lab.sweeps.engines.base import RETRIES, Engine, Task, Work, attempt
 
 @dataclass(frozen=True, kw_only=True)
 class Slurm(Engine):
-    """Slurm through submitit, one job for each stack; cluster `local` runs the jobs on this machine, all at once."""
+    """Slurm through submitit, one job for each stack; cluster `local` runs the jobs on this machine, all at once.
+
+    cluster: the name of a submitit executor; None: Slurm where there is one, else local.
+    folder: where logs and pickles lie, on a file system that all nodes see.
+    workers: the number of stacks at a time to aim for. timeout_min: the minutes that a job may take.
+    parameters: anything else that submitit.AutoExecutor.update_parameters takes, such as {"slurm_partition": "cpu"}.
+    """
 
     kind = "slurm"
 
-    cluster: str | None  # None: Slurm where there is one, else local
-    folder: str  # logs and pickles, on a file system that all nodes see
-    workers: Annotated[int, Ge(1)]
-    timeout_min: Annotated[int, Ge(1)]
-    parameters: dict[str, Any]  # anything else that submitit.AutoExecutor.update_parameters takes
+    cluster: str | None = None
+    folder: str = ".cache/slurm"
+    workers: Annotated[int, Ge(1)] = 8
+    timeout_min: Annotated[int, Ge(1)] = 60
+    parameters: dict[str, Any] = field(default_factory=dict)
 
     @property
     def n_workers(self) -> int:

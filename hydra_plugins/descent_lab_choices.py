@@ -1,0 +1,23 @@
+"""Where descent-lab's own commands find choices: its folder conf, and those that plug-ins bring.
+
+Hydra loads this file for every application in the environment, so imports stay light and others are left alone.
+"""
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+
+class Choices(SearchPathPlugin):
+    """Adds the folders of plug-ins behind descent-lab's own, and fills choices with the defaults of their classes."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        from descent_lab.paths import CONF
+
+        if str(CONF) not in {str(place.path).removeprefix("file://") for place in search_path.get_path()}:
+            return
+        from descent_lab import plugins
+        from descent_lab.cli.defaults import fill_sources
+
+        fill_sources()
+        for folder in plugins.conf_folders():
+            search_path.append("plug-in", f"file://{folder}")

@@ -1,0 +1,131 @@
+"""Gives Hydra the values that a choice's YAML leaves to its class, so that each value is written in one place.
+
+A YAML file names a class (`_target_`) and what differs from the defaults of its dataclass. When Hydra reads the file,
+the other fields are filled in: `--help` and `--cfg job` show them, and the command line changes them, as if they were
+written there. A field without a default becomes `???`, which must be given. The learning rate that an optimizer
+suggests becomes `lr`, and the network that a data set suggests becomes `suggested`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
+from typing import Any
+
+from hydra._internal.core_plugins import file_config_source, importlib_resources_config_source
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
+
+from descent_lab.components import Component, resolve
+from descent_lab.errors import ConfigError
+
+ROOT = "config"  # the file that every configuration begins with
+COMPONENTS = ("backend", "dataset", "engine", "init", "optimizer", "schedule")  # groups whose choices name a class
+Values = dict[str, Any]
+
+
+def fill_sources() -> None:
+    """Let every source of YAML that Hydra opens from now on, those of --config-dir too, give filled choices."""
+    SourcesRegistry.instance().types |= {"file": FileConfigSource, "pkg": ImportlibResourcesConfigSource}
+
+
+class FileConfigSource(file_config_source.FileConfigSource):  # Hydra knows sources by the names of their classes
+    """The YAML files of a folder, filled."""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        return filled(config_path, super().load_config(config_path))
+
+
+class ImportlibResourcesConfigSource(importlib_resources_config_source.ImportlibResourcesConfigSource):
+    """The YAML files of an importable package, filled."""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        return filled(config_path, super().load_config(config_path))
+
+
+def filled(config_path: str, result: ConfigResult) -> ConfigResult:
+    """What was read from `config_path`, such as "optimizer/adam", with the values that it leaves to its class."""
+    group, slash, _ = config_path.partition("/")
+    if group == "hydra" or not isinstance(result.config, DictConfig):
+        return result
+    values: Values = OmegaConf.to_container(result.config, resolve=False)  # type: ignore[assignment]
+    if not slash:
+        values = _merged(_root(), values) if group == ROOT else values
+    elif result.header["package"] == "_global_":
+        values = _globally(values)
+    elif group in COMPONENTS and "_target_" in values:
+        defaults = {name: values.pop(name) for name in ("defaults",) if name in values}
+        values, result.header["package"] = defaults | _globally({group: values}), "_global_"
+    else:
+        values = _merged(_groups().get(group, {}), values)
+    result.config = OmegaConf.create(values)
+    return result
+
+
+def _globally(values: Values) -> Values:
+    """Values from the root on, every component among them filled, with what its class suggests beside it."""
+    suggestions: Values = {}
+    for group in COMPONENTS:
+        component = _class(group, values.get(group))
+        if component is not None:
+            values = values | {group: {"_target_": None} | _defaults(component) | values[group]}
+            suggestions |= _suggestions(component)
+    return _merged(suggestions, values)
+
+
+def _class(group: str, values: Any) -> type[Component] | None:
+    """The class that a component's values name; None where they name none, or none that may be named."""
+    if not isinstance(values, Mapping) or "_target_" not in values:
+        return None
+    try:
+        return resolve(group, values["_target_"])
+    except ConfigError:  # refused, with its reason, when the whole configuration is validated
+        return None
+
+
+def _suggestions(component: type[Any]) -> Values:
+    """What goes with a choice outside its group: `lr`, `suggested`."""
+    lr, model = getattr(component, "suggested_lr", None), getattr(component, "suggested", None)
+    return ({} if lr is None else {"lr": lr}) | ({} if model is None else {"suggested": _plain(model)})
+
+
+def _defaults(kind: Any) -> Values:
+    """The default of every field of a dataclass, as YAML has it; `???` for a field without one."""
+    return {field.name: _default(field) for field in fields(kind)}
+
+
+def _default(field: Field[Any]) -> Any:
+    if field.default is not MISSING:
+        return _plain(field.default)
+    return "???" if field.default_factory is MISSING else _plain(field.default_factory())
+
+
+@cache
+def _root() -> Values:
+    """The values of every run that are in no group of choices, such as `epochs` and `record`."""
+    from descent_lab.sweeps.config import Config
+
+    return {field.name: _default(field) for field in fields(Config) if field.default is not MISSING}
+
+
+@cache
+def _groups() -> Values:
+    """The defaults of the groups whose choices name no class, such as `model`."""
+    from descent_lab.sweeps.config import Config
+
+    kinds: dict[str, Any] = {field.name: field.type for field in fields(Config) if is_dataclass(field.type)}
+    return {name: _defaults(kind) for name, kind in kinds.items() if not issubclass(kind, Component)}
+
+
+def _plain(value: Any) -> Any:
+    """A default as plain YAML: a tuple as a list, a dataclass as a mapping."""
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _merged(defaults: Values, values: Values) -> Values:
+    """The values, with defaults for what they lack, at every depth."""
+    pairs = {name: (default, values[name]) for name, default in defaults.items() if name in values}
+    nested = {name: _merged(*pair) for name, pair in pairs.items() if all(isinstance(part, dict) for part in pair)}
+    return defaults | values | nested
