@@ -1,5 +1,7 @@
 """Runs that were stored before the code moved into a package are read, replayed and predicted with."""
 
+import sqlite3
+
 import numpy as np
 import pytest
 from stores import earlier_store
@@ -67,3 +69,21 @@ def test_a_store_cannot_have_classes_of_other_packages_imported(stored, uri, tmp
 def test_a_report_is_made_of_it(uri, tmp_path):
     assert build([f"uri={uri}", f"output={tmp_path / 'report'}", "attach=false"]) == 0
     assert (tmp_path / "report" / "index.html").exists()
+
+
+def test_a_report_neither_deletes_nor_writes_where_a_store_says_that_an_earlier_one_lies(tmp_path):
+    (tmp_path / "store").mkdir()
+    uri = earlier_store(tmp_path / "store")
+    precious = tmp_path / "precious" / "index.html"
+    precious.parent.mkdir()
+    precious.write_text("mine")
+    with sqlite3.connect(tmp_path / "store" / "mlflow.db") as database:
+        (run_id,) = database.execute("select run_uuid from tags where key = 'report'").fetchone()
+        database.execute("update runs set artifact_uri = ? where run_uuid = ?", [precious.parent.as_uri(), run_id])
+    database.close()
+    assert build([f"uri={uri}", f"output={tmp_path / 'report'}"]) == 0
+    assert precious.read_text() == "mine" and len(list(precious.parent.iterdir())) == 1
+    with sqlite3.connect(tmp_path / "store" / "mlflow.db") as database:
+        stages = "select lifecycle_stage from runs join tags using (run_uuid) where key = 'report' order by 1"
+        assert [stage for (stage,) in database.execute(stages)] == ["active", "deleted"]
+    database.close()

@@ -6,15 +6,15 @@ The page, results and figures are also attached to a run of the experiment, so t
 
 import argparse
 import gc
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from descent_lab.errors import without_password
+from descent_lab.errors import DescentError, without_password
 from descent_lab.paths import ROOT
 from descent_lab.report.apart import Apart
+from descent_lab.report.folder import made_anew, refuse_foreign
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,6 @@ def build(found: "Results", output: Path, arguments: argparse.Namespace) -> tupl
     _refuse_empty(found)
     runs = study(found, arguments.compared)
     told = Numbers.of(runs, select(runs.runs, LOSS, arguments.tuning_seeds), arguments.reference)
-    _clear(output)
     drawers = drawing.Drawers(output / "figures")
     add_curves(told)
     drawers.start(drawing.of_curves(told))  # the most of them, drawn while the rest is computed
@@ -86,14 +85,6 @@ def _refuse_empty(found: "Results") -> None:
         left = f" ({found.unfinished} not finished)" if found.unfinished else ""
         uri = without_password(found.uri)
         raise ValueError(f"{uri}: no finished run fits{left}; start some with python -m src.run")
-
-
-def _clear(output: Path) -> None:
-    """An empty folder: what an earlier report left would pass for this one's. Any other folder is refused."""
-    if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not (output / PAGE).exists())):
-        raise ValueError(f"output={output}: is there already, and is no earlier report")
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
 
 
 def _write_tables(tables: "dict[str, pd.DataFrame]", output: Path) -> dict[str, str]:
@@ -206,6 +197,11 @@ def main(words: Sequence[str]) -> int:
     gc.set_threshold(500_000)  # MLflow and matplotlib make many objects and little garbage
     import pandas  # noqa: F401 - once for both processes
 
+    try:
+        refuse_foreign(given.output)
+    except DescentError as error:
+        print(error, file=sys.stderr)
+        return 2
     store = Apart()  # MLflow is read there while what is to be done with it is imported here
     store.ask(_find, given)
     try:
@@ -214,7 +210,11 @@ def main(words: Sequence[str]) -> int:
         found = _with_curves(store.answer(), store)
         if attached:
             store.ask(_ready_to_attach)
-        shown, others = build(found, given.output, given)
+        with made_anew(given.output) as folder:
+            shown, others = build(found, folder, given)
+    except DescentError as error:
+        print(error, file=sys.stderr)
+        return 2
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from random import uniform
@@ -163,17 +163,20 @@ class Store:
         self.client.delete_run(run_id)
 
     def attach(self, report: str, folder: Path, names: Sequence[str], note: str) -> None:
-        """Show these files of a folder, and a note in Markdown, as a run of their own: one for each report, kept up."""
-        tags = {"report": report, "mlflow.source.name": "reports.build"}
-        known = [run for run in self._search("tags.report LIKE '%'") if run.data.tags["report"] == report]
-        run = known[0] if known else self._create(f"report: {report}", time(), tags)
-        self.client.set_tag(run.info.run_id, "mlflow.note.content", note[:NOTE].rpartition("\n")[0])
+        """Show these files of a folder, and a note in Markdown, as a run of their own: the newest of each report.
+
+        An earlier run of the report is deleted as MLflow deletes, which leaves its files where they are: what a store
+        says of their place is not trusted with deleting or overwriting.
+        """
+        tags = {"report": report, "mlflow.source.name": "reports.build", "mlflow.note.content": _shortened(note)}
+        earlier = [run for run in self._search("tags.report LIKE '%'") if run.data.tags["report"] == report]
+        run = self._create(f"report: {report}", time(), tags)
         files = self._artifacts(run.info.artifact_uri)
-        with suppress(Exception):  # not every artifact store can delete: an earlier figure may stay
-            files.delete_artifacts()
         for name in names:
             files.log_artifact(str(folder / name), str(Path(name).parent) if "/" in name else None)
         self.client.set_terminated(run.info.run_id)
+        for old in earlier:
+            self.client.delete_run(old.info.run_id)
 
     def alone(self) -> AbstractContextManager[Any]:
         """Held by one process of this machine at a time: to create the store, and to look before writing a run."""
@@ -268,6 +271,11 @@ class Stores:
 
 def _reached(run: Any) -> float | None:
     return None if run.data.tags.get("status") == "diverged" else run.data.metrics.get("final/train_loss")
+
+
+def _shortened(note: str) -> str:
+    """A note in Markdown, cut at the end of a line to what a tag may hold."""
+    return note if len(note) <= NOTE else note[:NOTE].rpartition("\n")[0]
 
 
 def _slug(uri: str) -> str:
