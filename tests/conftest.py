@@ -3,6 +3,11 @@
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
+from descent_lab.loops.program_cache import keep_programs
+from descent_lab.paths import CACHE
+
+keep_programs(CACHE / "jax")  # tests that train without the command line use what was compiled before, too
+
 
 @pytest.fixture(autouse=True)
 def store(tmp_path, monkeypatch):

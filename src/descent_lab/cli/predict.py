@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 
 if TYPE_CHECKING:
-    from descent_lab.sweeps.restore import Trained
+    from descent_lab.problems.predictor import Predictor
 
 HELP = """Apply a model that a run saved.
 
@@ -87,7 +87,7 @@ def _check(given: dict[str, str], wanted: dict[str, str]) -> None:
         raise UsageError(f"which={given['which']}: must be {', '.join(THETAS)}")
 
 
-def _show(model: "Trained", text: str) -> None:
+def _show(model: "Predictor", text: str) -> None:
     """One paragraph a point."""
     from descent_lab.data.files.points import read_text
 
@@ -96,7 +96,7 @@ def _show(model: "Trained", text: str) -> None:
         print("\n".join(_paragraph(model, row)))
 
 
-def _paragraph(model: "Trained", row: np.ndarray) -> list[str]:
+def _paragraph(model: "Predictor", row: np.ndarray) -> list[str]:
     """The value; or the classes by probability, the likeliest first."""
     if model.data.task == "regression":
         return [" ".join(f"{value:.10g}" for value in row)]
@@ -106,7 +106,7 @@ def _paragraph(model: "Trained", row: np.ndarray) -> list[str]:
     return note + [f"{model.data.classes[k]:<{width}}  {row[k]:.6f}" for k in order]
 
 
-def _predict_file(model: "Trained", path: str, output: str | None) -> None:
+def _predict_file(model: "Predictor", path: str, output: str | None) -> None:
     from descent_lab.data.files.points import read_file
 
     x = read_file(path, model.data.features)
@@ -118,7 +118,7 @@ def _predict_file(model: "Trained", path: str, output: str | None) -> None:
             table.writerow([*(repr(float(value)) for value in point), *_cells(model, row)])
 
 
-def _headings(model: "Trained", outputs: np.ndarray) -> list[str]:
+def _headings(model: "Predictor", outputs: np.ndarray) -> list[str]:
     if model.data.task != "regression":
         kind = "p" if model.are_probabilities else "score"
         return ["class", *(f"{kind}({name})" for name in model.data.classes)]
@@ -126,7 +126,7 @@ def _headings(model: "Trained", outputs: np.ndarray) -> list[str]:
     return ["prediction"] if n == 1 else [f"prediction_{k + 1}" for k in range(n)]
 
 
-def _cells(model: "Trained", row: np.ndarray) -> list[str]:
+def _cells(model: "Predictor", row: np.ndarray) -> list[str]:
     values = [repr(float(value)) for value in row]
     return values if model.data.task == "regression" else [model.data.classes[int(row.argmax())], *values]
 

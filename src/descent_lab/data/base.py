@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Interval, MinLen
@@ -60,7 +60,7 @@ class Dataset(Component, ABC):
 
     group = "dataset"
     suggested: ClassVar[Suggested] = Suggested()
-    __pydantic_config__: ClassVar = {"extra": "forbid"}  # an option that the class does not have is refused
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # an option that the class does not have is refused
 
     @abstractmethod
     def load(self, data: Random, split: Random) -> Data:

@@ -1,6 +1,5 @@
 """Training compiled by JAX: a whole segment is one call, mapped over the runs of a stack."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,12 +14,6 @@ import numpy as np
 from descent_lab.derivatives.reverse import reverse_mode
 from descent_lab.loops.base import CPU_RUNS, Carry, Rows, Task
 from descent_lab.loops.recorded import bound_rule, first_carry
-from descent_lab.paths import CACHE
-
-# A program compiled once is compiled for every later process too.
-jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(CACHE / "jax")))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 Method = Callable[[Any], Any]  # optimizer (or None) -> Descent or HillClimb
 

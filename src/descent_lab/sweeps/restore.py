@@ -1,14 +1,12 @@
 """Trained models: from what a run left behind to predictions for new points."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from descent_lab.data.base import Data
 from descent_lab.errors import ConfigError, ModelError
 from descent_lab.problems.objective import Objective
+from descent_lab.problems.predictor import Predictor
 from descent_lab.sweeps.config import parse
 from descent_lab.tracking.address import resolve
 from descent_lab.tracking.reader import Results, load, store
@@ -17,38 +15,7 @@ LOSS = "best/train_loss"
 ALIKE = ("dataset", "model.loss", "model.output")  # what losses must share to be compared; and dataset.*
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A network with its parameters (n_params,), its running statistics, and the data set it was trained on."""
-
-    data: Data
-    objective: Objective
-    theta: np.ndarray
-    statistics: np.ndarray | None
-
-    def outputs(self, x: np.ndarray) -> np.ndarray:
-        """Predictions (n, n_outputs) for raw points x (n, n_features).
-
-        Values in the target's own units for a regression; for a classification one column a class.
-        """
-        a = self._network(x if self.data.x_scaling is None else self.data.x_scaling.apply(x))
-        if self.data.task == "regression":
-            return a if self.data.y_scaling is None else self.data.y_scaling.invert(a)
-        if self.objective.loss.output == "tanh":
-            a = (a + 1) / 2  # its targets were -1 and 1
-        return np.concatenate([1 - a, a], axis=1) if self.data.task == "binary" else a
-
-    @property
-    def are_probabilities(self) -> bool:
-        """Whether the outputs of a classification are probabilities, summing to 1, or only scores."""
-        return self.data.task == "binary" or self.objective.loss.output == "softmax"
-
-    def _network(self, x: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):  # a point far outside
-            return self.objective.predict(self.theta, x.astype(self.theta.dtype), self.statistics).T.astype(np.float64)
-
-
-def restore(run_id: str, which: str = "best", uri: str | None = None) -> Trained:
+def restore(run_id: str, which: str = "best", uri: str | None = None) -> Predictor:
     """The model of a run: theta `init`, `best` or `final`. Raises ModelError, StoreError or ConfigError."""
     if not run_id.isalnum():
         raise ModelError(f"run={run_id}: not a run id")
@@ -64,7 +31,7 @@ def restore(run_id: str, which: str = "best", uri: str | None = None) -> Trained
             f"run={run_id}: its theta has {theta[which].size} parameters, its network {objective.network.n_params}: "
             "the code or the data have changed since"
         )
-    return Trained(data, objective, theta[which], theta.get(f"statistics_{which}"))
+    return Predictor(data, objective, theta[which], theta.get(f"statistics_{which}"))
 
 
 def _problem(found: Results, run_id: str) -> tuple[Data, Objective]:

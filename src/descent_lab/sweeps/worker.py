@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from descent_lab.errors import Failure
+from descent_lab.loops.program_cache import keep_programs
+from descent_lab.paths import CACHE
 from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.engines.base import attempt
 from descent_lab.training.trainer import Outcome, Recorder, Run, train
@@ -35,12 +37,16 @@ class Trained:
     wall: float
 
 
-def train_stack(stack: Stack, on_record: OnRecord | None = None) -> Trained:
+def train_stack(stack: Stack, on_record: OnRecord | None = None, keep: bool = True) -> Trained:
     """Build the runs of a stack and train them. `on_record` is given the recorder and when the stack began.
+
+    keep: keep what JAX compiles on disk, for later processes.
 
     A run that cannot be built fails alone. Where training the stack fails, each of its runs is tried by itself.
     """
     begin, started = perf_counter(), time.time()
+    if keep:
+        keep_programs(CACHE / "jax")
     results = _train(stack.configs, lambda recorder: on_record(recorder, started) if on_record else None)
     if len(stack.configs) > 1 and any(isinstance(result, Failure) for result in results):
         results = [_again(config, result) for config, result in zip(stack.configs, results, strict=True)]

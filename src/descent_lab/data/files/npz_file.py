@@ -9,7 +9,7 @@ import numpy as np
 
 from descent_lab.data.base import Text
 from descent_lab.data.files.fingerprint import Stamp, stamp
-from descent_lab.data.files.tables import Table, check_finite
+from descent_lab.data.files.tables import Table, table_of
 from descent_lab.data.files.user_file import UserFile
 from descent_lab.errors import DataError
 
@@ -36,18 +36,7 @@ class NpzFile(UserFile):
 @lru_cache(maxsize=8)
 def _read(path: str, features_key: str, target_key: str, stamp: Stamp) -> Table:
     x, labels = _arrays(path, features_key, target_key)
-    if len(x) != len(labels) or not x.size or not labels.size:
-        raise DataError(
-            f"{path}: {features_key} of shape {x.shape} and {target_key} of shape {labels.shape}: must have "
-            "as many rows, at least 1, and at least 1 column each"
-        )
-    lines = np.arange(len(x))
-    features = _names(features_key, x)
-    targets = _names(target_key, labels)
-    x = _numbers(path, x, features, lines)
-    if labels.dtype.kind != "U":
-        labels = _numbers(path, labels, targets, lines)
-    return Table(path, x, labels, features, targets, lines, UNIT)
+    return table_of(path, UNIT, {features_key: x, target_key: labels})
 
 
 def _arrays(path: str, *keys: str) -> list[np.ndarray]:
@@ -59,7 +48,7 @@ def _arrays(path: str, *keys: str) -> list[np.ndarray]:
     absent = [key for key in keys if key not in arrays]
     if absent:
         raise DataError(f"{path}: no array {absent[0]!r}; its arrays are {', '.join(names)}")
-    return [_columns(path, key, arrays[key]) for key in keys]
+    return [arrays[key] for key in keys]
 
 
 def _contents(path: str, keys: tuple[str, ...]) -> tuple[list[str], dict[str, np.ndarray]]:
@@ -70,24 +59,3 @@ def _contents(path: str, keys: tuple[str, ...]) -> tuple[list[str], dict[str, np
             raise ValueError("it is a single array")
         with archive:
             return archive.files, {key: archive[key] for key in keys if key in archive.files}
-
-
-def _columns(path: str, key: str, values: np.ndarray) -> np.ndarray:
-    """An array of shape (n,) or (n, m) as (n, m)."""
-    if values.ndim not in (1, 2):
-        raise DataError(f"{path}: {key} of shape {values.shape}: must have 1 or 2 dimensions")
-    return values[:, None] if values.ndim == 1 else values
-
-
-def _names(key: str, values: np.ndarray) -> tuple[str, ...]:
-    return tuple(f"{key}{column}" for column in range(values.shape[1]))
-
-
-def _numbers(path: str, values: np.ndarray, names: tuple[str, ...], lines: np.ndarray) -> np.ndarray:
-    """The array as float64, every value finite."""
-    if values.dtype.kind not in "buif":
-        raise DataError(f"{path}, columns {names[0]}..{names[-1]}: type {values.dtype}: must be numbers")
-    values = values.astype(np.float64)
-    for name, column in zip(names, values.T, strict=True):
-        check_finite(column, f"{path}, {UNIT}", lines, name)
-    return values

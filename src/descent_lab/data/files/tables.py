@@ -1,5 +1,6 @@
 """A user's file in memory: features, labels, and where each value stands in the file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -56,3 +57,50 @@ def check_finite(values: np.ndarray, place: str, lines: np.ndarray, column: str)
         value = values[row]
         fault = "missing value" if np.isnan(value) else f"{value:g} is infinite or beyond {LARGEST:g}"
         raise DataError(f"{place} {lines[row]}, column {column!r}: {fault}")
+
+
+def table_of(
+    name: str,
+    unit: str,
+    arrays: Mapping[str, np.ndarray],
+    features: tuple[str, ...] | None = None,
+    targets: tuple[str, ...] | None = None,
+) -> Table:
+    """The features and the labels, in this order, as a table: arrays of shape (n,) or (n, n_columns) by their names.
+
+    Columns go by names such as x0 and x1 where none are given. Raises DataError for arrays of other shapes, for
+    features that are not finite numbers, and for labels that are neither finite numbers nor text.
+    """
+    (x_key, x), (y_key, labels) = ((key, _columns(name, key, values)) for key, values in arrays.items())
+    if len(x) != len(labels) or not x.size or not labels.size:
+        raise DataError(
+            f"{name}: {x_key} of shape {x.shape} and {y_key} of shape {labels.shape}: must have "
+            "as many rows, at least 1, and at least 1 column each"
+        )
+    lines = np.arange(len(x))
+    features, targets = features or _names(x_key, x), targets or _names(y_key, labels)
+    place = f"{name}, {unit}"
+    if labels.dtype.kind != "U":
+        labels = _numbers(name, place, labels, targets, lines)
+    return Table(name, _numbers(name, place, x, features, lines), labels, features, targets, lines, unit)
+
+
+def _columns(name: str, key: str, values: np.ndarray) -> np.ndarray:
+    """An array of shape (n,) or (n, m) as (n, m)."""
+    if values.ndim not in (1, 2):
+        raise DataError(f"{name}: {key} of shape {values.shape}: must have 1 or 2 dimensions")
+    return values[:, None] if values.ndim == 1 else values
+
+
+def _names(key: str, values: np.ndarray) -> tuple[str, ...]:
+    return tuple(f"{key}{column}" for column in range(values.shape[1]))
+
+
+def _numbers(name: str, place: str, values: np.ndarray, columns: tuple[str, ...], lines: np.ndarray) -> np.ndarray:
+    """The array as float64, every value finite."""
+    if values.dtype.kind not in "buif":
+        raise DataError(f"{name}, columns {columns[0]}..{columns[-1]}: type {values.dtype}: must be numbers")
+    values = values.astype(np.float64)
+    for column, column_values in zip(columns, values.T, strict=True):
+        check_finite(column_values, place, lines, column)
+    return values

@@ -1,0 +1,72 @@
+"""Samples that are in memory already."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from descent_lab.data.files.tables import Table, table_of
+from descent_lab.data.tabular import Tabular
+from descent_lab.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arrays(Tabular):
+    """x of shape (n,) or (n, n_features) and y of shape (n,) or (n, n_targets): arrays, or pandas frames and series.
+
+    Features are numbers; class labels may be text. x_test and y_test are the test samples, instead of a random
+    test_fraction of the rows. The columns of a frame keep their names.
+    """
+
+    kind = "arrays"
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "arbitrary_types_allowed": True}
+
+    x: Any
+    y: Any
+    x_test: Any = None
+    y_test: Any = None
+
+    def tables(self) -> tuple[Table, Table | None]:
+        if (self.x_test is None) != (self.y_test is None):
+            raise DataError("x_test and y_test: give both, or neither")
+        test = None if self.x_test is None else _table("test arrays", self.x_test, self.y_test)
+        return _table("arrays", self.x, self.y), test
+
+    def fingerprint(self) -> str:
+        """sha256 of the numbers and the labels."""
+        digest = hashlib.sha256()
+        for values in (self.x, self.y, self.x_test, self.y_test):
+            digest.update(b"" if values is None else np.ascontiguousarray(_array(values)).tobytes())
+        return digest.hexdigest()
+
+
+def arrays(x: Any, y: Any, *, x_test: Any = None, y_test: Any = None, **options: Any) -> Arrays:
+    """A data set of samples in memory; options: task, test_fraction, standardise, standardise_target (see `Arrays`).
+
+    >>> dl.problem(dl.arrays(x, y, test_fraction=0.3), hidden=[8])
+    """
+    return Arrays(x=x, y=y, x_test=x_test, y_test=y_test, **options)
+
+
+def _table(name: str, x: Any, y: Any) -> Table:
+    return table_of(name, "row (from 0)", {"x": _array(x), "y": _array(y)}, _columns(x), _columns(y))
+
+
+def _array(values: Any) -> np.ndarray:
+    """An array of numbers or of text, whatever holds them; text as pandas has it, that is as objects, too."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "OST":
+        return array
+    missing = [value is None or value != value for value in array.ravel().tolist()]
+    if any(missing):
+        raise DataError(f"arrays, row (from 0) {missing.index(True) * len(array) // array.size}: missing value")
+    return array.astype(str)
+
+
+def _columns(values: Any) -> tuple[str, ...] | None:
+    """The names of a pandas frame's columns, or of a series; None for arrays."""
+    if hasattr(values, "columns"):
+        return tuple(str(name) for name in values.columns)
+    name = getattr(values, "name", None)
+    return None if name is None else (str(name),)
