@@ -60,7 +60,7 @@ class Dataset(Component, ABC):
 
     group = "dataset"
     suggested: ClassVar[Suggested] = Suggested()
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # an option that the class does not have is refused
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # refuse options that there are not
 
     @abstractmethod
     def load(self, data: Random, split: Random) -> Data:

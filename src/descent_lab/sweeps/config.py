@@ -3,11 +3,9 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, MinLen, Predicate
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from descent_lab import plugins
 from descent_lab.components import resolve
@@ -19,6 +17,7 @@ from descent_lab.optim.schedules import Schedule
 from descent_lab.problems.supervised import Model, Problem, build
 from descent_lab.sweeps.identity import described, digest
 from descent_lab.training.trainer import Dtype, Record, Run, Stop
+from descent_lab.validation import refuse_unknown, typed
 
 Finite = Predicate(math.isfinite)
 
@@ -168,25 +167,25 @@ def parse(values: Mapping[str, Any], choices: Mapping[str, str]) -> Config:
     _refuse_allowing(values.get("plugins", {}))
     values = DEFAULTS | {name: value for name, value in values.items() if name not in ("hydra", "suggested", "plugins")}
     known = {f.name: f.type for f in fields(Config) if f.name not in ("values", "choices")}
-    _refuse_unknown("", values, known)
+    refuse_unknown("", values, known)
     _refuse_gaps(values, known)
     choices = {name: choice for name, choice in choices.items() if name in GROUPS}
-    typed = {"backend": _component("backend", values["backend"])}
-    if typed["backend"].order == 0:
+    parts = {"backend": _component("backend", values["backend"])}
+    if parts["backend"].order == 0:
         values, choices = values | {"optimizer": None}, choices | {"optimizer": WITHOUT_OPTIMIZER}
     for name, kind in known.items():
         if name in COMPONENTS:
-            typed[name] = None if values[name] is None else _component(name, values[name])
+            parts[name] = None if values[name] is None else _component(name, values[name])
         else:
-            typed[name] = _typed(name, kind, values[name])
-    config = Config(**typed, values=_validated(typed), choices=choices)
+            parts[name] = typed(name, kind, values[name])
+    config = Config(**parts, values=_validated(parts), choices=choices)
     _refuse_order(config)
     return config
 
 
-def _validated(typed: Mapping[str, Any]) -> dict[str, Any]:
+def _validated(parts: Mapping[str, Any]) -> dict[str, Any]:
     """Every leaf as validated, nested, so that 0 and 0.0 of a real number are written alike; passwords are hidden."""
-    values = {name: described(part) for name, part in typed.items()}
+    values = {name: described(part) for name, part in parts.items()}
     uri = values["tracking"]["uri"]
     return values | {"tracking": values["tracking"] | {"uri": uri and without_password(uri)}}
 
@@ -240,33 +239,4 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _component(group: str, values: Mapping[str, Any]) -> Any:
     kind = resolve(group, values.get("_target_"))
-    return _typed(group, kind, {key: value for key, value in values.items() if key != "_target_"})
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    plain = not (is_dataclass(kind) or hasattr(kind, "__pydantic_config__"))
-    return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False) if plain else None)
-
-
-def _typed(name: str, kind: Any, value: Any) -> Any:
-    if is_dataclass(kind):
-        _refuse_unknown(f"{name}.", value, {f.name for f in fields(kind)})
-    try:
-        return _adapter(kind).validate_python(value)
-    except ValidationError as error:
-        raise ConfigError("; ".join(_line(name, problem) for problem in error.errors())) from None
-
-
-def _refuse_unknown(prefix: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise ConfigError(f"{prefix}{unknown[0]}: no such field; there are {', '.join(sorted(known))}")
-
-
-def _line(name: str, problem: Any) -> str:
-    where = ".".join([name, *(str(part) for part in problem["loc"])])
-    message = problem["msg"].replace("Input should be", "must be").replace("Value error, ", "")
-    if "isfinite" in message:
-        message = "must be a finite number"
-    return f"{where}={problem['input']}: {message}"
+    return typed(group, kind, {key: value for key, value in values.items() if key != "_target_"})
