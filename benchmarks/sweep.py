@@ -26,7 +26,7 @@ from descent_lab.sweeps.engines.serial import Serial
 from descent_lab.sweeps.worker import Stack, Trained, train_stack
 from descent_lab.tracking.assistant import Assistant
 from descent_lab.tracking.server import Stores
-from descent_lab.tracking.uploader import Courier
+from descent_lab.tracking.uploader import Uploader
 from descent_lab.training.trainer import Outcome, train
 
 LRS = [round(float(lr), 6) for lr in np.geomspace(1e-4, 0.1, 16)]
@@ -181,10 +181,10 @@ def _through_courier(n: int, outcome: Outcome, curves: dict[str, np.ndarray], as
         if assistant:
             assistant.ready()
         begin = perf_counter()
-        courier = Courier(stores, {"sweep": "benchmark"}, assistant)
+        uploader = Uploader(stores, {"sweep": "benchmark"}, assistant)
         for config in configs:
-            courier.take(config, outcome, 1e9, 1.0)
-        courier.close()
+            uploader.take(config, outcome, 1e9, 1.0)
+        uploader.close()
         return 1e3 * (perf_counter() - begin) / n
 
 

@@ -63,8 +63,8 @@ def main() -> None:
     sweep._by_program = timed("build problems and group", sweep._by_program)
     sweep._finished = timed("open the store and look for finished runs", sweep._finished)
     worker.train = ledgered(worker.train)
-    delivery.Courier.close = timed("tracking after training", delivery.Courier.close)  # type: ignore[method-assign]
-    delivery.Courier.take = timed("outbox", delivery.Courier.take)  # type: ignore[method-assign]
+    delivery.Uploader.close = timed("tracking after training", delivery.Uploader.close)  # type: ignore[method-assign]
+    delivery.Uploader.take = timed("outbox", delivery.Uploader.take)  # type: ignore[method-assign]
     tracking.Store.deliver = timed("tracking by this process, beside the rest", tracking.Store.deliver)  # type: ignore[method-assign]
     try:
         runpy.run_module("src.run", run_name="__main__", alter_sys=True)

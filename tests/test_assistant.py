@@ -11,7 +11,7 @@ from stores import assert_whole, stored
 
 from descent_lab.sweeps import plan as sweep
 from descent_lab.tracking.assistant import Assistant
-from descent_lab.tracking.uploader import Courier
+from descent_lab.tracking.uploader import Uploader
 
 N = 12
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow'
 @pytest.fixture(autouse=True)
 def _it_alone_writes(monkeypatch):
     monkeypatch.setattr(sweep, "ASSISTED_FROM", 1)
-    monkeypatch.setattr(Courier, "_next", lambda courier: None)
+    monkeypatch.setattr(Uploader, "_next", lambda uploader: None)
 
 
 def run_all(*overrides: str) -> str:

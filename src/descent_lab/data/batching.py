@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge
 
+from descent_lab.errors import ConfigError
 from descent_lab.seeding import Stream
 
 
@@ -40,10 +41,10 @@ class Batches:
 
 
 def batches(batching: Batching, n: int) -> Batches:
-    """The batching applied to n training samples; a full batch is never shuffled. Raises ValueError for a bad size."""
+    """The batching applied to n training samples; a full batch is never shuffled. Raises ConfigError for a bad size."""
     size = n if batching.size is None else batching.size
     if not 1 <= size <= n:
-        raise ValueError(f"batching.size={size}: must be between 1 and the {n} training samples")
+        raise ConfigError(f"batching.size={size}: must be between 1 and the {n} training samples")
     return Batches(n, size, batching.shuffle and size < n)
 
 

@@ -7,6 +7,7 @@ They are computed from the logits, so nothing overflows and nothing is clipped.
 from dataclasses import dataclass
 from typing import Any
 
+from descent_lab.errors import ConfigError
 from descent_lab.nn.activations import ACTIVATIONS, Array
 
 Loss = Any  # MeanSquaredError | BinaryCrossEntropy | CategoricalCrossEntropy
@@ -114,14 +115,14 @@ DEFAULT_LOSS = {
 def choose(task: str, loss: str | None, output: str | None) -> Loss:
     """The loss of that name with its link; what is left None follows from the task (or from the loss).
 
-    Raises ValueError where loss, output and task do not fit together.
+    Raises ConfigError where loss, output and task do not fit together.
     """
     default_loss, default_output = DEFAULT_LOSS[task]
     name = loss or (default_loss if output in (None, default_output) else "mse")
     kind, outputs = LOSSES[name]
     output = output or (default_output if default_output in outputs else outputs[0])
     if output not in outputs:
-        raise ValueError(f"model.output={output}: {name} goes with {' or '.join(outputs)}")
+        raise ConfigError(f"model.output={output}: {name} goes with {' or '.join(outputs)}")
     if name != "mse" and name != default_loss:
-        raise ValueError(f"model.loss={name}: a {task} data set goes with mse or {default_loss}")
+        raise ConfigError(f"model.loss={name}: a {task} data set goes with mse or {default_loss}")
     return kind(output)

@@ -9,6 +9,7 @@ from annotated_types import Ge
 
 from descent_lab.data.base import Data
 from descent_lab.data.batching import Batches, Batching, batches
+from descent_lab.errors import ConfigError
 from descent_lab.nn.initialisers import Initialiser
 from descent_lab.nn.losses import choose
 from descent_lab.nn.network import Network
@@ -47,13 +48,13 @@ class Problem:
 def build(
     dataset: Any, model: Model, init: Initialiser, batching: Batching, seed: int, stream: str = "independent"
 ) -> Problem:
-    """Load the data and draw the start. Raises ValueError (DataError for the data) with a one-line reason."""
+    """Load the data and draw the start. Raises ConfigError (DataError for the data) with a one-line reason."""
     drawn = streams(seed, stream)
     data = dataset.load(drawn.data, drawn.split)
     objective = _objective(data, model)
     cut = batches(batching, len(data.x_train))
     if model.batch_norm and 1 in (cut.size, cut.last_size):
-        raise ValueError(
+        raise ConfigError(
             f"batching.size={cut.size}: leaves a batch of 1 of the {cut.n} training samples; "
             "model.batch_norm needs at least 2"
         )

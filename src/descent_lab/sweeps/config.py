@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, MinLen, Predicate
+from annotated_types import Ge, Gt, Predicate
 
 from descent_lab import plugins
 from descent_lab.components import resolve
@@ -16,28 +17,11 @@ from descent_lab.optim.base import Optimizer
 from descent_lab.optim.schedules import Schedule
 from descent_lab.problems.supervised import Model, Problem, build
 from descent_lab.sweeps.identity import described, digest
+from descent_lab.tracking.record import TrackedRun, Tracking
 from descent_lab.training.trainer import Dtype, Record, Run, Stop
 from descent_lab.validation import refuse_unknown, typed
 
 Finite = Predicate(math.isfinite)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tracking:
-    """Where runs are written.
-
-    uri: of the store; None: MLFLOW_TRACKING_URI, or mlflow.db at the repository root (installed: the current folder).
-    sweep: the name that joins the runs of a sweep; None: the time it began.
-    phase: what the run's seed is for, where hyperparameters are tuned; hydra.sweeper.tuned sets it.
-    offline: leave runs in the outbox, for `descent-lab deliver`.
-    """
-
-    uri: str | None = None
-    experiment: Annotated[str, MinLen(1)] = "optimizers"
-    sweep: str | None = None
-    phase: Literal["tuning", "evaluation"] | None = None
-    save_theta: bool = True
-    offline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +79,20 @@ class Config:
         """Every leaf by its dotted name, and each group's choice by the group's name."""
         return {name: str(value) for name, value in flat(self.values).items()} | dict(self.choices)
 
-    @property
+    @cached_property
+    def tracked(self) -> TrackedRun:
+        """What is to be tracked of the run, and where."""
+        return TrackedRun(
+            name=self.name,
+            identity=self.identity,
+            params=self.params,
+            settings={**self.values, "choices": dict(self.choices)},
+            fingerprint=self.dataset.fingerprint(),
+            tracking=self.tracking,
+            force=self.force,
+        )
+
+    @cached_property
     def identity(self) -> str:
         """Hash of everything that can change the run's curves (identity.py)."""
         inside = {name: getattr(self, name) for name in INSIDE_IDENTITY}
@@ -112,8 +109,6 @@ class Config:
             return build(self.dataset, self.model, self.init, self.batching, self.seed, self.stream)
         except DataError as error:
             raise ConfigError(f"dataset={self.choices['dataset']}: {error}") from error
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
 
     def run(self, problem: Problem) -> Run:
         """The run, ready to train."""

@@ -18,10 +18,11 @@ from descent_lab.sweeps.engines.serial import Serial
 from descent_lab.sweeps.progress import Bar, Watcher
 from descent_lab.sweeps.worker import Stack, Trained, train_stack
 from descent_lab.tracking.assistant import Assistant
-from descent_lab.tracking.outbox import Address, waiting
+from descent_lab.tracking.outbox import waiting
 from descent_lab.tracking.provenance import tags
+from descent_lab.tracking.record import Address
 from descent_lab.tracking.server import Store, Stores
-from descent_lab.tracking.uploader import Courier, address, deliver_abandoned
+from descent_lab.tracking.uploader import Uploader, deliver_abandoned
 from descent_lab.training.trainer import Outcome, Run
 
 STACK_BYTES = 2**30  # what the arrays of one stack may take
@@ -138,7 +139,7 @@ def _finished(configs: list[Config], stores: Stores, summary: Summary, only_look
     by_store: dict[Store, list[Config]] = {}
     for config in configs:
         if not config.tracking.offline:
-            by_store.setdefault(stores.of(config), []).append(config)
+            by_store.setdefault(stores.of(config.tracked), []).append(config)
     if not only_look:
         summary.delivered, _ = deliver_abandoned(stores, {store.uri for store in by_store})
     found: Done = {}
@@ -147,7 +148,7 @@ def _finished(configs: list[Config], stores: Stores, summary: Summary, only_look
     for store, members in by_store.items():
         if not only_look:
             store.sweep_away()
-        unforced = [config for config in members if not config.force]
+        unforced = [config.tracked for config in members if not config.force]
         for identity, loss in (store.finished(unforced) if unforced else {}).items():
             found[store.uri, store.experiment, identity] = loss
     return found
@@ -155,7 +156,7 @@ def _finished(configs: list[Config], stores: Stores, summary: Summary, only_look
 
 def _pending(group: Stack, done: Done, summary: Summary) -> Stack:
     """Those of the group that are to be run: not finished yet, and each one once."""
-    wanted = {address(config): config for config in group.configs}
+    wanted = {config.tracked.address: config for config in group.configs}
     configs = [config for place, config in wanted.items() if config.force or place not in done]
     summary.skipped += len(group.configs) - len(configs)
     known = {config.identity: done.get(place) for place, config in wanted.items()}
@@ -205,24 +206,24 @@ def _plan(stacks: list[Stack], n_configs: int, skipped: int) -> str:
 
 
 def _train(stacks: list[Stack], stores: Stores, summary: Summary, progress: bool) -> None:
-    """Hand the stacks to the engine, and every outcome to the courier as it comes."""
+    """Hand the stacks to the engine, and every outcome to the uploader as it comes."""
     config = stacks[0].configs[0]
     n_runs = sum(len(stack.configs) for stack in stacks)
     with Leash() as leash:
-        courier = Courier(stores, tags(config.tracking.sweep), _assistant(leash, stacks, stores))
+        uploader = Uploader(stores, tags(config.tracking.sweep), _assistant(leash, stacks, stores))
         try:
             with Bar(sum(stack.total_steps for stack in stacks), n_runs, progress) as bar:
                 here = isinstance(config.engine, Serial)
-                task = Watcher(bar, courier).train_stack if here else train_stack
+                task = Watcher(bar, uploader).train_stack if here else train_stack
                 for stack, trained in config.engine.run(task, stacks):
                     for member, outcome in _outcomes(stack, trained, summary):
-                        courier.take(member, outcome, trained.started, trained.wall)
+                        uploader.take(member.tracked, outcome, trained.started, trained.wall)
                     bar.stack_done(stack)
         except KeyboardInterrupt:
             summary.interrupted = True
         finally:
-            courier.close()
-            summary.kept = courier.kept
+            uploader.close()
+            summary.kept = uploader.kept
 
 
 def _assistant(leash: Leash, stacks: list[Stack], stores: Stores) -> Assistant | None:
@@ -234,7 +235,7 @@ def _assistant(leash: Leash, stacks: list[Stack], stores: Stores) -> Assistant |
     disturbed = any(config.timing == "isolated" for config in configs)
     if len(written) < ASSISTED_FROM or disturbed or cpu_count() == 1:
         return None
-    return Assistant(leash, stores.of(written[0]))
+    return Assistant(leash, stores.of(written[0].tracked))
 
 
 def _outcomes(stack: Stack, trained: Trained | Failure, summary: Summary) -> Iterator[tuple[Config, Outcome]]:

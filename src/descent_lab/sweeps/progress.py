@@ -7,7 +7,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 from descent_lab.sweeps.worker import Stack, Trained, train_stack
-from descent_lab.tracking.uploader import Courier
+from descent_lab.tracking.uploader import Uploader
 from descent_lab.training.trainer import Recorder
 
 LIVE_SECONDS = 10.0  # a run that trains longer can be watched, with new points this often
@@ -54,8 +54,8 @@ class Bar:
 class Watcher:
     """Trains stacks in this process while showing how far they are."""
 
-    def __init__(self, bar: Bar, courier: Courier):
-        self.bar, self.courier = bar, courier
+    def __init__(self, bar: Bar, uploader: Uploader):
+        self.bar, self.uploader = bar, uploader
 
     def train_stack(self, stack: Stack) -> Trained:
         """As worker.train_stack, watched."""
@@ -66,7 +66,7 @@ class Watcher:
             self.bar.steps(recorder.steps[-1] * len(stack.configs))
             if monotonic() - last > LIVE_SECONDS and len(stack.configs) <= LIVE_RUNS:
                 for r, config in enumerate(stack.configs):
-                    self.courier.show(config, recorder.curves(r), started, wait=len(stack.configs) == 1)
+                    self.uploader.show(config.tracked, recorder.curves(r), started, wait=len(stack.configs) == 1)
                 last = monotonic()
 
         return train_stack(stack, on_record)

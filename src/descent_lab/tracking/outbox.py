@@ -23,18 +23,17 @@ from filelock import FileLock, Timeout
 
 from descent_lab.errors import ConfigError
 from descent_lab.paths import ROOT
-from descent_lab.sweeps.config import Config
+from descent_lab.tracking.record import Address, TrackedRun
 from descent_lab.training.trainer import Outcome
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C where there is one: 10 times quicker
 VARIABLE = "DESCENT_OUTBOX"  # where the outbox lies, instead of the repository root
 NOTE, DRAFT, SESSION = "parcel.json", ".draft", ".session"
-Address = tuple[str, str, str]  # store, experiment, identity
 ROOM = 2**24  # bytes that must be free on the disk before anything is trained
 
 
 @dataclass(frozen=True)
-class Parcel:
+class FinishedRun:
     """Everything of one finished run but its arrays, which lie beside it as files."""
 
     name: str
@@ -70,11 +69,11 @@ class Session:
             if disk_usage(self.folder).free < ROOM:
                 raise OSError(ENOSPC, os.strerror(ENOSPC))
 
-    def put(self, parcel: Parcel, config: Config, outcome: Outcome) -> Path:
+    def put(self, parcel: FinishedRun, run: TrackedRun, outcome: Outcome) -> Path:
         """Write a finished run; its folder appears under its name only when it is whole."""
         draft = self.folder / f"{uuid4().hex}{DRAFT}"
         with _refusing():
-            _write(draft, parcel, config, outcome)
+            _write(draft, parcel, run, outcome)
             return draft.rename(draft.with_suffix(""))
 
     def close(self) -> int:
@@ -88,14 +87,13 @@ class Session:
         return left
 
 
-def _write(draft: Path, parcel: Parcel, config: Config, outcome: Outcome) -> None:
+def _write(draft: Path, parcel: FinishedRun, run: TrackedRun, outcome: Outcome) -> None:
     files = draft / "artifacts"
     files.mkdir(parents=True)
-    settings = {**config.values, "choices": dict(config.choices)}
-    (files / "config.yaml").write_text(yaml.dump(settings, Dumper=DUMPER, sort_keys=False))
+    (files / "config.yaml").write_text(yaml.dump(dict(run.settings), Dumper=DUMPER, sort_keys=False))
     _save(files / "curves.npz", outcome.curves)
     _save(files / "predictions.npz", outcome.predictions)
-    if config.tracking.save_theta:
+    if run.tracking.save_theta:
         _save(files / "theta.npz", outcome.theta)
     (draft / NOTE).write_text(json.dumps(asdict(parcel)))
 
@@ -108,7 +106,7 @@ def reclaim(session: Path, into: Path) -> None:
         _remove(session)
 
 
-def abandoned() -> Iterator[tuple[Path, Parcel]]:
+def abandoned() -> Iterator[tuple[Path, FinishedRun]]:
     """The finished runs that processes which are gone did not deliver; a session is claimed while it is read."""
     for folder in _sessions():
         try:
@@ -120,17 +118,17 @@ def abandoned() -> Iterator[tuple[Path, Parcel]]:
             continue  # its process lives
 
 
-def waiting() -> Iterator[Parcel]:
+def waiting() -> Iterator[FinishedRun]:
     """Every finished run in the outbox, whoever looks after it."""
     for folder in _sessions():
         for _, parcel in _parcels(folder):
             yield parcel
 
 
-def read(folder: Path) -> Parcel:
+def read(folder: Path) -> FinishedRun:
     """The parcel in a folder. Raises ValueError if it cannot be read."""
     try:
-        return Parcel(**json.loads((folder / NOTE).read_text()))
+        return FinishedRun(**json.loads((folder / NOTE).read_text()))
     except (OSError, TypeError, ValueError) as error:
         raise ValueError(f"{folder}: not readable, left where it is ({error})") from None
 
@@ -155,7 +153,7 @@ def _sessions() -> list[Path]:
     return sorted(root().glob(f"*{SESSION}"))
 
 
-def _parcels(session: Path) -> Iterator[tuple[Path, Parcel]]:
+def _parcels(session: Path) -> Iterator[tuple[Path, FinishedRun]]:
     for note in notes(session):
         try:
             yield note.parent, read(note.parent)
@@ -184,29 +182,30 @@ def _lock(folder: Path) -> str:
     return f"{folder}.lock"
 
 
-def pack(config: Config, outcome: Outcome, uri: str, started: float, wall: float, tags: Mapping[str, str]) -> Parcel:
+def pack(run: TrackedRun, outcome: Outcome, started: float, wall: float, tags: Mapping[str, str]) -> FinishedRun:
     """Describe a finished run by the tracking schema: params, tags and summary metrics."""
     about = {
-        "identity": config.identity,
+        "identity": run.identity,
         "status": outcome.status,
         "timing": outcome.timing,
         "device": outcome.device,
         "ended": outcome.ended,
     }
-    if (content := config.dataset.fingerprint()) is not None:
-        about["data"] = content
+    if run.fingerprint is not None:
+        about["data"] = run.fingerprint
     if outcome.diverged_at is not None:
         about["diverged_at"] = str(outcome.diverged_at)
-    return Parcel(
-        name=config.name,
-        params=config.params,
+    uri, experiment, _ = run.address
+    return FinishedRun(
+        name=run.name,
+        params=dict(run.params),
         tags={**about, **tags},
         summary=_summary(outcome),
         ledger=outcome.ledger | {"wall": wall},
         started=started,
         uri=uri,
-        experiment=config.tracking.experiment,
-        force=config.force,
+        experiment=experiment,
+        force=run.force,
     )
 
 

@@ -19,10 +19,10 @@ from filelock import FileLock
 
 from descent_lab.errors import ConfigError, without_password
 from descent_lab.paths import CACHE
-from descent_lab.sweeps.config import Config
 from descent_lab.tracking import outbox
-from descent_lab.tracking.address import SQLITE, database, resolve
-from descent_lab.tracking.outbox import Parcel
+from descent_lab.tracking.address import SQLITE, database
+from descent_lab.tracking.outbox import FinishedRun
+from descent_lab.tracking.record import TrackedRun
 
 MAX_POINTS = 1000  # metrics are for looking: longer curves are thinned, and whole in curves.npz
 BATCH, PARAMS = 1000, 100  # entries, and params among them, that one log_batch call takes
@@ -54,12 +54,12 @@ class Store:
             said = f"tracking.uri={uri}: cannot be opened ({reason}); tracking.offline=true keeps runs in the outbox"
             raise ConfigError(without_password(said)) from error
 
-    def finished(self, configs: Sequence[Config]) -> dict[str, float | None]:
+    def finished(self, wanted: Sequence[TrackedRun]) -> dict[str, float | None]:
         """Final train/loss (None: diverged), by identity, of the runs that the store holds complete.
 
-        One query, narrowed to what all the configurations have in common, after one for what is being written.
+        One query, narrowed to what all the wanted runs have in common, after one for what is being written.
         """
-        shared = set.intersection(*({(name, config.params[name]) for name in NARROWING} for config in configs))
+        shared = set.intersection(*({(name, run.params[name]) for name in NARROWING} for run in wanted))
         with self.alone():
             self.visit = uuid4().hex  # from here on, only what others write needs to be looked for again
             self._note().write_text(self.visit)
@@ -71,7 +71,7 @@ class Store:
         return {run.data.tags["identity"]: _reached(run) for run in runs}
 
     def deliver(
-        self, folder: Path, parcel: Parcel, before: float = 0.0, live: str | None = None, again: bool = False
+        self, folder: Path, parcel: FinishedRun, before: float = 0.0, live: str | None = None, again: bool = False
     ) -> None:
         """Write a run from the outbox unless the store holds it already.
 
@@ -106,7 +106,7 @@ class Store:
     def _note(self) -> Path:
         return Path(f"{self._lock()}.writer")
 
-    def _claimed(self, parcel: Parcel, tags: Mapping[str, str], live: str | None) -> Any:
+    def _claimed(self, parcel: FinishedRun, tags: Mapping[str, str], live: str | None) -> Any:
         """A run to be filled, or None where another has written the same: one that is being written is waited for.
 
         Where that takes too long its run is deleted: its writer will notice, and find this one when it tries again.
@@ -148,11 +148,11 @@ class Store:
             if _is_gone(run.data.tags["writer"]):
                 self.client.delete_run(run.info.run_id)
 
-    def begin(self, config: Config, started: float, tags: Mapping[str, str]) -> str:
+    def begin(self, run: TrackedRun, started: float, tags: Mapping[str, str]) -> str:
         """A run that can be watched while it trains; `deliver` completes it, `drop` removes it."""
-        run = self._create(config.name, started, {**tags, "identity": config.identity})
-        self._log(run.info.run_id, config.params, [], {})
-        return run.info.run_id
+        shown = self._create(run.name, started, {**tags, "identity": run.identity})
+        self._log(shown.info.run_id, run.params, [], {})
+        return shown.info.run_id
 
     def extend(self, run_id: str, curves: Mapping[str, np.ndarray], started: float) -> None:
         """Add points to a run that was begun."""
@@ -187,7 +187,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         return f"{path}.lock"
 
-    def _fill(self, info: Any, folder: Path, parcel: Parcel, spent: float) -> None:
+    def _fill(self, info: Any, folder: Path, parcel: FinishedRun, spent: float) -> None:
         """Complete a run that was created."""
         begin, started = perf_counter(), int(1000 * parcel.started)
         self._artifacts(info.artifact_uri).log_artifacts(str(folder / "artifacts"))
@@ -264,9 +264,10 @@ class Stores:
             self.opened[key] = Store(uri, experiment)
         return self.opened[key]
 
-    def of(self, config: Config) -> Store:
+    def of(self, run: TrackedRun) -> Store:
         """Where a run belongs; raises ConfigError as `at` does."""
-        return self.at(resolve(config.tracking.uri), config.tracking.experiment)
+        uri, experiment, _ = run.address
+        return self.at(uri, experiment)
 
 
 def _reached(run: Any) -> float | None:

@@ -13,21 +13,15 @@ from time import monotonic, perf_counter
 import numpy as np
 
 from descent_lab.errors import without_password
-from descent_lab.sweeps.config import Config
 from descent_lab.tracking import outbox
-from descent_lab.tracking.address import resolve
 from descent_lab.tracking.assistant import Assistant, Lost
-from descent_lab.tracking.outbox import Address, Parcel, Session
+from descent_lab.tracking.outbox import FinishedRun, Session
+from descent_lab.tracking.record import Address, TrackedRun
 from descent_lab.tracking.server import Store, Stores
 from descent_lab.training.trainer import Outcome
 
 PATIENCE = 30.0  # seconds before a store that is lost is tried again
 TRIES = 2  # running that fail: the store is lost, not one run refused
-
-
-def address(config: Config) -> Address:
-    """Where a run belongs."""
-    return resolve(config.tracking.uri), config.tracking.experiment, config.identity
 
 
 class Attempts:
@@ -68,16 +62,16 @@ class Live:
     n_logged: int = 0  # records
 
 
-class Courier:
+class Uploader:
     """Puts outcomes into the outbox at once and delivers them in the background.
 
-    One courier, in the launching process, writes for all workers: a thread of it and, where that would be what a sweep
+    One uploader, in the launching process, writes for all workers: a thread of it and, where that would be what a sweep
     waits for, an assistant in a process of its own.
     """
 
     def __init__(self, stores: Stores, tags: Mapping[str, str], assistant: Assistant | None = None) -> None:
         self.stores, self.tags, self.session, self.assistant = stores, tags, Session(), assistant
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="courier")
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="uploader")
         self.beside = ThreadPoolExecutor(1, thread_name_prefix="assistant")  # gives it work and waits
         self.waiting: deque[tuple[Path, float]] = deque()  # for whoever is free first, with the seconds spent on each
         self.attempts = Attempts()
@@ -86,13 +80,13 @@ class Courier:
         self.shown: set[Address] = set()  # runs that are or will be live: what is written of them is written in turn
         self.kept = 0  # runs that stay in the outbox
 
-    def take(self, config: Config, outcome: Outcome, started: float, wall: float) -> None:
+    def take(self, run: TrackedRun, outcome: Outcome, started: float, wall: float) -> None:
         """Keep an outcome safe, then deliver it: at once if its clock is isolated, else while training goes on."""
         begin = perf_counter()
-        parcel = outbox.pack(config, outcome, resolve(config.tracking.uri), started, wall, dict(self.tags))
-        folder = self.session.put(parcel, config, outcome)
+        parcel = outbox.pack(run, outcome, started, wall, dict(self.tags))
+        folder = self.session.put(parcel, run, outcome)
         spent = perf_counter() - begin
-        if config.tracking.offline:
+        if run.tracking.offline:
             return
         self.due.add(folder)
         if outcome.timing == "isolated":
@@ -104,13 +98,13 @@ class Courier:
             self.thread.submit(self._next)  # announced to both: whoever comes too late has nothing to do
             self.beside.submit(self._assist)
 
-    def show(self, config: Config, curves: Mapping[str, np.ndarray], started: float, wait: bool) -> None:
+    def show(self, run: TrackedRun, curves: Mapping[str, np.ndarray], started: float, wait: bool) -> None:
         """Let what has been recorded of a run be seen, before the run is finished."""
-        if not config.tracking.offline:
-            uri = resolve(config.tracking.uri)
-            write = partial(self._show, config, curves, started)
-            self.shown.add(address(config))
-            job = self.thread.submit(self.attempts.succeed, uri, f"{config.name} not shown live", write)
+        if not run.tracking.offline:
+            uri, *_ = run.address
+            write = partial(self._show, run, curves, started)
+            self.shown.add(run.address)
+            job = self.thread.submit(self.attempts.succeed, uri, f"{run.name} not shown live", write)
             if wait:
                 job.result()
 
@@ -168,11 +162,11 @@ class Courier:
             if live:
                 del self.live[parcel.address]
 
-    def _show(self, config: Config, curves: Mapping[str, np.ndarray], started: float) -> None:
-        place = address(config)
+    def _show(self, run: TrackedRun, curves: Mapping[str, np.ndarray], started: float) -> None:
+        place = run.address
         if place not in self.live:
-            store = self.stores.of(config)
-            self.live[place] = Live(store, store.begin(config, started, self.tags))
+            store = self.stores.of(run)
+            self.live[place] = Live(store, store.begin(run, started, self.tags))
         live = self.live[place]
         live.store.extend(live.run_id, {name: values[live.n_logged :] for name, values in curves.items()}, started)
         live.n_logged = len(curves["step"])
@@ -188,13 +182,13 @@ def deliver_abandoned(stores: Stores, uris: set[str] | None = None) -> tuple[int
     return counts[True], counts[False]
 
 
-def _delivered(attempts: Attempts, stores: Stores, parcel: Parcel, write: Callable[[Store], None]) -> bool:
+def _delivered(attempts: Attempts, stores: Stores, parcel: FinishedRun, write: Callable[[Store], None]) -> bool:
     what = f"{parcel.name} stays in the outbox"
     return attempts.succeed(parcel.uri, what, lambda: write(stores.at(parcel.uri, parcel.experiment)))
 
 
 def _write(
-    store: Store, folder: Path, parcel: Parcel, spent: float = 0.0, live: str | None = None, again: bool = False
+    store: Store, folder: Path, parcel: FinishedRun, spent: float = 0.0, live: str | None = None, again: bool = False
 ) -> None:
     store.deliver(folder, parcel, spent, live, again)
     outbox.discard(folder)
