@@ -24,9 +24,9 @@ from descent_lab.paths import ROOT
 from descent_lab.sweeps.engines.processes import Processes
 from descent_lab.sweeps.engines.serial import Serial
 from descent_lab.sweeps.worker import Stack, Trained, train_stack
-from descent_lab.tracking.assistant import Assistant
 from descent_lab.tracking.server import Stores
 from descent_lab.tracking.uploader import Uploader
+from descent_lab.tracking.writer_process import WriterProcess
 from descent_lab.training.trainer import Outcome, train
 
 LRS = [round(float(lr), 6) for lr in np.geomspace(1e-4, 0.1, 16)]
@@ -177,11 +177,11 @@ def _through_courier(n: int, outcome: Outcome, curves: dict[str, np.ndarray], as
         stores = Stores()
         store = stores.of(configs[0])
         store.finished(configs)  # a sweep looks first
-        assistant = Assistant(leash, store) if assisted else None
-        if assistant:
-            assistant.ready()
+        writer = WriterProcess(leash, store) if assisted else None
+        if writer:
+            writer.ready()
         begin = perf_counter()
-        uploader = Uploader(stores, {"sweep": "benchmark"}, assistant)
+        uploader = Uploader(stores, {"sweep": "benchmark"}, writer)
         for config in configs:
             uploader.take(config, outcome, 1e9, 1.0)
         uploader.close()

@@ -74,7 +74,7 @@ def test_a_lost_store_keeps_runs_and_the_next_start_delivers_them(store, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(Store, "deliver", _no_answer)
         summary = sweep()
-    assert (summary.code, summary.kept, len(in_outbox())) == (3, 3, 3)
+    assert (summary.code, summary.undelivered, len(in_outbox())) == (3, 3, 3)
     assert "wait in the outbox: python -m src.deliver" in str(summary)
     assert "stays in the outbox (no answer)" in capsys.readouterr().err
     summary = sweep(seeds=5)
@@ -96,7 +96,7 @@ def test_one_refused_run_does_not_hold_up_the_others(store, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "_claimed", picky)
-        assert sweep(seeds=5).kept == 1
+        assert sweep(seeds=5).undelivered == 1
     assert len(stored(store)) == 4
     assert deliver.main() == 0
     assert_whole(store, 5)
@@ -147,7 +147,7 @@ def test_two_stores_in_one_sweep(store, tmp_path):
 
 def test_a_relative_store_is_found_again_from_elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert sweep("tracking.uri=sqlite:///here/mlflow.db", "tracking.offline=true").kept == 3
+    assert sweep("tracking.uri=sqlite:///here/mlflow.db", "tracking.offline=true").undelivered == 3
     monkeypatch.chdir(ROOT)
     assert deliver.main() == 0
     assert_whole(tmp_path / "here" / "mlflow.db", 3)
@@ -363,12 +363,12 @@ def test_training_goes_on_when_it_cannot_be_shown(store, monkeypatch, capsys):
 
 def test_curves_survive_the_outbox_bit_by_bit(store):
     sweep("tracking.offline=true", seeds=1)
-    ((folder, parcel),) = outbox.abandoned()
+    ((folder, parcel),) = outbox.abandoned_runs()
     kept = outbox.curves(folder)
     assert deliver.main() == 0
     (run,) = stored(store)
     assert run.tags["status"] == "finished"
     assert yaml.safe_load((run.artifacts / "config.yaml").read_text())["seed"] == 0
-    assert parcel.address == (f"sqlite:///{store}", "optimizers", run.identity)
+    assert parcel.key == (f"sqlite:///{store}", "optimizers", run.identity)
     for name, values in run.curves.items():
         np.testing.assert_array_equal(values, kept[name])

@@ -9,7 +9,7 @@ from descent_lab.analysis.study import study, varying
 from descent_lab.analysis.subset import filled, reference_of
 from descent_lab.errors import StoreError
 from descent_lab.tracking.reader import load
-from descent_lab.tracking.reader.arrays import Files, read_curves
+from descent_lab.tracking.reader.arrays import Artifacts, read_curves
 from tests.harness import make_config
 from tests.stores import trained
 
@@ -54,9 +54,9 @@ def test_artifacts_by_run(kept):
 
 def test_without_artifacts_the_curves_come_from_the_metrics(kept):
     whole = load(kept)
-    bare = Files(whole.uri, dict.fromkeys(whole.files.uris, "file:///nowhere"))
+    bare = Artifacts(whole.uri, dict.fromkeys(whole.artifacts.uris, "file:///nowhere"))
     again = read_curves(bare, whole.runs)
-    stored = read_curves(whole.files, whole.runs)
+    stored = read_curves(whole.artifacts, whole.runs)
     for a, b in zip(again, stored, strict=True):
         np.testing.assert_array_equal(a["step"], b["step"])
         np.testing.assert_array_equal(a["train/loss"], b["train/loss"])

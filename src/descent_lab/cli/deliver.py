@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from descent_lab.tracking import outbox
 from descent_lab.tracking.server import Stores
-from descent_lab.tracking.uploader import Attempts, deliver_abandoned
+from descent_lab.tracking.uploader import Backoff, deliver_abandoned
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     try:
         delivered, left = deliver_abandoned(stores)
         for store in stores.opened.values():
-            Attempts().succeed(store.uri, "not tidied", store.sweep_away)
+            Backoff().attempt(store.uri, "not tidied", store.delete_orphans)
     except KeyboardInterrupt:
         print("interrupted: what was not delivered stays in the outbox", file=sys.stderr)
         return 130

@@ -71,7 +71,7 @@ def replay(run_id: str, uri: str | None = None) -> tuple[Verdict, list[str]]:
         raise ConfigError(f"run={run_id}: no finished run of that id in {found.uri}")
     config = _config(found, run_id)
     trained = train_stack(Stack([config], 0, 0))
-    stored = found.files.arrays(run_id, "curves.npz")
+    stored = found.artifacts.arrays(run_id, "curves.npz")
     outcome = trained.outcomes[0]
     if isinstance(outcome, Failure):
         raise ConfigError(f"run={run_id}: cannot be recomputed here: {told(outcome)}")

@@ -238,7 +238,7 @@ def _with_curves(found: "Results", store: Apart) -> "Results":
     """Half of them is read there, half here; all there if MLflow has to be asked."""
     from descent_lab.tracking.reader import read_curves
 
-    here = len(found.runs) // 2 if found.files.local else 0
-    store.ask(read_curves, found.files, found.runs[here:], DRAWN)
-    first = read_curves(found.files, found.runs[:here], DRAWN)
+    here = len(found.runs) // 2 if found.artifacts.local else 0
+    store.ask(read_curves, found.artifacts, found.runs[here:], DRAWN)
+    first = read_curves(found.artifacts, found.runs[:here], DRAWN)
     return found.with_curves([*first, *store.answer()])

@@ -17,19 +17,19 @@ from descent_lab.sweeps.engines.base import Engine
 from descent_lab.sweeps.engines.serial import Serial
 from descent_lab.sweeps.progress import Bar, Watcher
 from descent_lab.sweeps.worker import Stack, Trained, train_stack
-from descent_lab.tracking.assistant import Assistant
-from descent_lab.tracking.outbox import waiting
+from descent_lab.tracking.outbox import undelivered_runs
 from descent_lab.tracking.provenance import tags
-from descent_lab.tracking.record import Address
+from descent_lab.tracking.record import RunKey
 from descent_lab.tracking.server import Store, Stores
 from descent_lab.tracking.uploader import Uploader, deliver_abandoned
+from descent_lab.tracking.writer_process import WriterProcess
 from descent_lab.training.trainer import Outcome, Run
 
 STACK_BYTES = 2**30  # what the arrays of one stack may take
 STACK_RUNS = 1024
-ASSISTED_FROM = 100  # runs to write from which on a second process gains more than it takes to start
+WRITER_PROCESS_FROM = 100  # runs to write from which on a second process gains more than it takes to start
 FULL_FROM = 64  # runs from which on a group is cut so that tracking can begin early
-Done = dict[Address, float | None]  # final train/loss of runs that are finished, where there is one
+Done = dict[RunKey, float | None]  # final train/loss of runs that are finished, where there is one
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Summary:
     diverged: int = 0
     skipped: int = 0
     delivered: int = 0  # that an earlier start had left in the outbox
-    kept: int = 0  # not delivered: in the outbox
+    undelivered: int = 0  # runs that stay in the outbox
     interrupted: bool = False
     failed: list[Failed] = field(default_factory=list)
     objective: dict[str, float] = field(default_factory=dict)  # final train/loss by identity of the finished runs
@@ -56,7 +56,7 @@ class Summary:
     @property
     def code(self) -> int:
         """Exit code: 0 if every run is where it belongs."""
-        return 130 if self.interrupted else 1 if self.failed else 3 if self.kept else 0
+        return 130 if self.interrupted else 1 if self.failed else 3 if self.undelivered else 0
 
     def __str__(self) -> str:
         lines = [f"failed: {failure.name}: {failure.reason}" for failure in self.failed]
@@ -64,9 +64,9 @@ class Summary:
             lines.append(f"{self.delivered} runs that an earlier start had left in the outbox were delivered")
         if self.interrupted:
             lines.append("interrupted: finished runs are kept; the same command goes on with the rest")
-        if self.kept:
+        if self.undelivered:
             lines.append(
-                f"{self.kept} runs wait in the outbox: python -m src.deliver, or the next start, delivers them"
+                f"{self.undelivered} runs wait in the outbox: python -m src.deliver, or the next start, delivers them"
             )
         counts = f"{self.finished} finished, {self.diverged} diverged, {len(self.failed)} failed"
         return "\n".join([*lines, f"{counts}, {self.skipped} skipped (finished before, or the same as another)"])
@@ -144,19 +144,19 @@ def _finished(configs: list[Config], stores: Stores, summary: Summary, only_look
         summary.delivered, _ = deliver_abandoned(stores, {store.uri for store in by_store})
     found: Done = {}
     if any(config.tracking.offline for config in configs):
-        found |= {parcel.address: parcel.summary.get("final/train_loss") for parcel in waiting()}
+        found |= {run.key: run.summary.get("final/train_loss") for run in undelivered_runs()}
     for store, members in by_store.items():
         if not only_look:
-            store.sweep_away()
+            store.delete_orphans()
         unforced = [config.tracked for config in members if not config.force]
         for identity, loss in (store.finished(unforced) if unforced else {}).items():
-            found[store.uri, store.experiment, identity] = loss
+            found[RunKey(store.uri, store.experiment, identity)] = loss
     return found
 
 
 def _pending(group: Stack, done: Done, summary: Summary) -> Stack:
     """Those of the group that are to be run: not finished yet, and each one once."""
-    wanted = {config.tracked.address: config for config in group.configs}
+    wanted = {config.tracked.key: config for config in group.configs}
     configs = [config for place, config in wanted.items() if config.force or place not in done]
     summary.skipped += len(group.configs) - len(configs)
     known = {config.identity: done.get(place) for place, config in wanted.items()}
@@ -210,7 +210,7 @@ def _train(stacks: list[Stack], stores: Stores, summary: Summary, progress: bool
     config = stacks[0].configs[0]
     n_runs = sum(len(stack.configs) for stack in stacks)
     with Leash() as leash:
-        uploader = Uploader(stores, tags(config.tracking.sweep), _assistant(leash, stacks, stores))
+        uploader = Uploader(stores, tags(config.tracking.sweep), _writer_process(leash, stacks, stores))
         try:
             with Bar(sum(stack.total_steps for stack in stacks), n_runs, progress) as bar:
                 here = isinstance(config.engine, Serial)
@@ -223,19 +223,19 @@ def _train(stacks: list[Stack], stores: Stores, summary: Summary, progress: bool
             summary.interrupted = True
         finally:
             uploader.close()
-            summary.kept = uploader.kept
+            summary.undelivered = uploader.undelivered
 
 
-def _assistant(leash: Leash, stacks: list[Stack], stores: Stores) -> Assistant | None:
+def _writer_process(leash: Leash, stacks: list[Stack], stores: Stores) -> WriterProcess | None:
     """One to write beside this process, where it gains more than it costs and disturbs no clock."""
     from joblib import cpu_count  # knows the limits of containers
 
     configs = [config for stack in stacks for config in stack.configs]
     written = [config for config in configs if not config.tracking.offline]
     disturbed = any(config.timing == "isolated" for config in configs)
-    if len(written) < ASSISTED_FROM or disturbed or cpu_count() == 1:
+    if len(written) < WRITER_PROCESS_FROM or disturbed or cpu_count() == 1:
         return None
-    return Assistant(leash, stores.of(written[0].tracked))
+    return WriterProcess(leash, stores.of(written[0].tracked))
 
 
 def _outcomes(stack: Stack, trained: Trained | Failure, summary: Summary) -> Iterator[tuple[Config, Outcome]]:

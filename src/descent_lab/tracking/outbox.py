@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from descent_lab.errors import ConfigError
 from descent_lab.paths import ROOT
-from descent_lab.tracking.record import Address, TrackedRun
+from descent_lab.tracking.record import RunKey, TrackedRun
 from descent_lab.training.trainer import Outcome
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C where there is one: 10 times quicker
@@ -47,8 +47,8 @@ class FinishedRun:
     force: bool  # whether it is wanted even if the store holds a run of this identity
 
     @property
-    def address(self) -> Address:
-        return self.uri, self.experiment, self.tags["identity"]
+    def key(self) -> RunKey:
+        return RunKey(self.uri, self.experiment, self.tags["identity"])
 
 
 def root() -> Path:
@@ -106,7 +106,7 @@ def reclaim(session: Path, into: Path) -> None:
         _remove(session)
 
 
-def abandoned() -> Iterator[tuple[Path, FinishedRun]]:
+def abandoned_runs() -> Iterator[tuple[Path, FinishedRun]]:
     """The finished runs that processes which are gone did not deliver; a session is claimed while it is read."""
     for folder in _sessions():
         try:
@@ -118,7 +118,7 @@ def abandoned() -> Iterator[tuple[Path, FinishedRun]]:
             continue  # its process lives
 
 
-def waiting() -> Iterator[FinishedRun]:
+def undelivered_runs() -> Iterator[FinishedRun]:
     """Every finished run in the outbox, whoever looks after it."""
     for folder in _sessions():
         for _, parcel in _parcels(folder):
@@ -195,7 +195,7 @@ def pack(run: TrackedRun, outcome: Outcome, started: float, wall: float, tags: M
         about["data"] = run.fingerprint
     if outcome.diverged_at is not None:
         about["diverged_at"] = str(outcome.diverged_at)
-    uri, experiment, _ = run.address
+    uri, experiment, _ = run.key
     return FinishedRun(
         name=run.name,
         params=dict(run.params),

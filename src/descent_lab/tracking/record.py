@@ -2,13 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_types import MinLen
 
 from descent_lab.tracking.address import resolve
 
-Address = tuple[str, str, str]  # tracking store, experiment, identity of the run
+
+class RunKey(NamedTuple):
+    """Where a run belongs, and which one it is: two runs with the same key are the same run."""
+
+    uri: str  # of the tracking store
+    experiment: str
+    identity: str  # hash of all that can change the run's curves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +54,6 @@ class TrackedRun:
     force: bool
 
     @property
-    def address(self) -> Address:
-        """Where the run belongs, and what it is known by there."""
-        return resolve(self.tracking.uri), self.tracking.experiment, self.identity
+    def key(self) -> RunKey:
+        """Where the run belongs, with the address of the store as it is resolved now."""
+        return RunKey(resolve(self.tracking.uri), self.tracking.experiment, self.identity)

@@ -139,7 +139,7 @@ class Store:
         self._log(run_id, {}, [], tags)
         return self.client.get_run(run_id)
 
-    def sweep_away(self) -> None:
+    def delete_orphans(self) -> None:
         """Delete runs that a process of this machine, now gone, began and did not complete.
 
         This process has begun none yet: one with its number is of another that had it before.
@@ -266,7 +266,7 @@ class Stores:
 
     def of(self, run: TrackedRun) -> Store:
         """Where a run belongs; raises ConfigError as `at` does."""
-        uri, experiment, _ = run.address
+        uri, experiment, _ = run.key
         return self.at(uri, experiment)
 
 

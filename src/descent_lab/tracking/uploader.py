@@ -14,24 +14,24 @@ import numpy as np
 
 from descent_lab.errors import without_password
 from descent_lab.tracking import outbox
-from descent_lab.tracking.assistant import Assistant, Lost
 from descent_lab.tracking.outbox import FinishedRun, Session
-from descent_lab.tracking.record import Address, TrackedRun
+from descent_lab.tracking.record import RunKey, TrackedRun
 from descent_lab.tracking.server import Store, Stores
+from descent_lab.tracking.writer_process import Lost, WriterProcess
 from descent_lab.training.trainer import Outcome
 
 PATIENCE = 30.0  # seconds before a store that is lost is tried again
 TRIES = 2  # running that fail: the store is lost, not one run refused
 
 
-class Attempts:
+class Backoff:
     """Tries to write; lets a store alone for a while when it is lost, as each attempt may take a minute."""
 
     def __init__(self) -> None:
         self.failures: Counter[str] = Counter()  # running, by address
         self.quiet_until: dict[str, float] = {}
 
-    def succeed(self, uri: str, what: str, write: Callable[[], None]) -> bool:
+    def attempt(self, uri: str, what: str, write: Callable[[], None]) -> bool:
         """Whether the store at uri took it; says so where not."""
         if monotonic() < self.quiet_until.get(uri, 0.0):
             return False
@@ -66,19 +66,19 @@ class Uploader:
     """Puts outcomes into the outbox at once and delivers them in the background.
 
     One uploader, in the launching process, writes for all workers: a thread of it and, where that would be what a sweep
-    waits for, an assistant in a process of its own.
+    waits for, an writer_process in a process of its own.
     """
 
-    def __init__(self, stores: Stores, tags: Mapping[str, str], assistant: Assistant | None = None) -> None:
-        self.stores, self.tags, self.session, self.assistant = stores, tags, Session(), assistant
+    def __init__(self, stores: Stores, tags: Mapping[str, str], writer_process: WriterProcess | None = None) -> None:
+        self.stores, self.tags, self.session, self.writer_process = stores, tags, Session(), writer_process
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="uploader")
-        self.beside = ThreadPoolExecutor(1, thread_name_prefix="assistant")  # gives it work and waits
+        self.beside = ThreadPoolExecutor(1, thread_name_prefix="writer_process")  # gives it work and waits
         self.waiting: deque[tuple[Path, float]] = deque()  # for whoever is free first, with the seconds spent on each
-        self.attempts = Attempts()
+        self.backoff = Backoff()
         self.due: set[Path] = set()  # in the outbox, to be delivered
-        self.live: dict[Address, Live] = {}
-        self.shown: set[Address] = set()  # runs that are or will be live: what is written of them is written in turn
-        self.kept = 0  # runs that stay in the outbox
+        self.live: dict[RunKey, Live] = {}
+        self.shown: set[RunKey] = set()  # runs that are or will be live: what is written of them is written in turn
+        self.undelivered = 0  # runs that stay in the outbox
 
     def take(self, run: TrackedRun, outcome: Outcome, started: float, wall: float) -> None:
         """Keep an outcome safe, then deliver it: at once if its clock is isolated, else while training goes on."""
@@ -91,7 +91,7 @@ class Uploader:
         self.due.add(folder)
         if outcome.timing == "isolated":
             self.thread.submit(self._deliver, folder, spent).result()
-        elif self.assistant is None or parcel.address in self.shown:
+        elif self.writer_process is None or parcel.key in self.shown:
             self.thread.submit(self._deliver, folder, spent)
         else:
             self.waiting.append((folder, spent))
@@ -101,10 +101,10 @@ class Uploader:
     def show(self, run: TrackedRun, curves: Mapping[str, np.ndarray], started: float, wait: bool) -> None:
         """Let what has been recorded of a run be seen, before the run is finished."""
         if not run.tracking.offline:
-            uri, *_ = run.address
+            uri, *_ = run.key
             write = partial(self._show, run, curves, started)
-            self.shown.add(run.address)
-            job = self.thread.submit(self.attempts.succeed, uri, f"{run.name} not shown live", write)
+            self.shown.add(run.key)
+            job = self.thread.submit(self.backoff.attempt, uri, f"{run.name} not shown live", write)
             if wait:
                 job.result()
 
@@ -113,57 +113,57 @@ class Uploader:
         try:
             self.beside.shutdown()
             self.thread.shutdown()
-            if self.assistant:
-                self.assistant.close()
-            self.attempts = Attempts()
+            if self.writer_process:
+                self.writer_process.close()
+            self.backoff = Backoff()
             for folder in sorted(self.due):
                 self._deliver(folder, again=True)
             for live in self.live.values():  # of runs that were not finished
-                self.attempts.succeed(live.store.uri, "not removed", partial(live.store.drop, live.run_id))
+                self.backoff.attempt(live.store.uri, "not removed", partial(live.store.drop, live.run_id))
         finally:
             self.beside.shutdown(cancel_futures=True)
             self.thread.shutdown(cancel_futures=True)
-            self.kept = max(self.session.close(), len(self.due))
+            self.undelivered = max(self.session.close(), len(self.due))
 
     def _next(self) -> None:
         with suppress(IndexError):
             self._deliver(*self.waiting.popleft())
 
     def _assist(self) -> None:
-        if self.assistant is None or not self.assistant.ready():
+        if self.writer_process is None or not self.writer_process.ready():
             return
         with suppress(IndexError):
             folder, spent = self.waiting.popleft()
             try:
-                self._deliver(folder, spent, assistant=self.assistant)
+                self._deliver(folder, spent, writer_process=self.writer_process)
             except Lost:
-                self.assistant = None
+                self.writer_process = None
                 if not folder.exists():  # it was delivered, or somebody else looks after it
                     self.due.discard(folder)
 
     def _deliver(
-        self, folder: Path, spent: float = 0.0, again: bool = False, assistant: Assistant | None = None
+        self, folder: Path, spent: float = 0.0, again: bool = False, writer_process: WriterProcess | None = None
     ) -> None:
         try:
             parcel = outbox.read(folder)
         except ValueError as error:  # somebody meddles with the outbox
             print(error, file=sys.stderr)
             return
-        live = None if again else self.live.get(parcel.address)
+        live = None if again else self.live.get(parcel.key)
 
         def write(store: Store) -> None:
-            if assistant:
-                assistant.deliver(store, folder, spent)
+            if writer_process:
+                writer_process.deliver(store, folder, spent)
             else:
                 _write(store, folder, parcel, spent, live.run_id if live else None, again)
 
-        if _delivered(self.attempts, self.stores, parcel, write):
+        if _delivered(self.backoff, self.stores, parcel, write):
             self.due.discard(folder)
             if live:
-                del self.live[parcel.address]
+                del self.live[parcel.key]
 
     def _show(self, run: TrackedRun, curves: Mapping[str, np.ndarray], started: float) -> None:
-        place = run.address
+        place = run.key
         if place not in self.live:
             store = self.stores.of(run)
             self.live[place] = Live(store, store.begin(run, started, self.tags))
@@ -174,17 +174,17 @@ class Uploader:
 
 def deliver_abandoned(stores: Stores, uris: set[str] | None = None) -> tuple[int, int]:
     """Deliver what earlier processes left, to these stores only or (None) to all: (delivered, left)."""
-    attempts, counts = Attempts(), Counter[bool]()
-    for folder, parcel in outbox.abandoned():
+    backoff, counts = Backoff(), Counter[bool]()
+    for folder, parcel in outbox.abandoned_runs():
         if uris is None or parcel.uri in uris:
             write = partial(_write, folder=folder, parcel=parcel, again=True)
-            counts[_delivered(attempts, stores, parcel, write)] += 1
+            counts[_delivered(backoff, stores, parcel, write)] += 1
     return counts[True], counts[False]
 
 
-def _delivered(attempts: Attempts, stores: Stores, parcel: FinishedRun, write: Callable[[Store], None]) -> bool:
+def _delivered(backoff: Backoff, stores: Stores, parcel: FinishedRun, write: Callable[[Store], None]) -> bool:
     what = f"{parcel.name} stays in the outbox"
-    return attempts.succeed(parcel.uri, what, lambda: write(stores.at(parcel.uri, parcel.experiment)))
+    return backoff.attempt(parcel.uri, what, lambda: write(stores.at(parcel.uri, parcel.experiment)))
 
 
 def _write(

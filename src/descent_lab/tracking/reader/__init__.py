@@ -16,7 +16,7 @@ import yaml
 from descent_lab.errors import StoreError
 from descent_lab.tracking.address import resolve
 from descent_lab.tracking.reader import store
-from descent_lab.tracking.reader.arrays import Curve, Files, read_curves
+from descent_lab.tracking.reader.arrays import Artifacts, Curve, read_curves
 from descent_lab.tracking.reader.frames import curves_frame, runs_frame
 
 __all__ = ["Results", "StoreError", "find", "load", "read_curves"]
@@ -32,7 +32,7 @@ class Results:
     unfinished: int  # runs left out: still being written, or lost before they were whole
     experiments: tuple[str, ...]
     params: tuple[str, ...]  # the columns of runs that are configuration
-    files: Files = field(repr=False)
+    artifacts: Artifacts = field(repr=False)
 
     def with_curves(self, read: Sequence[Curve]) -> "Results":
         """With the curves of each run, in the order of `runs`."""
@@ -42,15 +42,15 @@ class Results:
 
     def predictions(self, run_id: str) -> dict[str, np.ndarray]:
         """`prediction` and `truth` on the test set, each (n_test, n_outputs); empty where none were kept."""
-        return self.files.arrays(run_id, "predictions.npz")
+        return self.artifacts.arrays(run_id, "predictions.npz")
 
     def theta(self, run_id: str) -> dict[str, np.ndarray]:
         """`init`, `best` and `final`, each (n_params,); empty where none were kept."""
-        return self.files.arrays(run_id, "theta.npz")
+        return self.artifacts.arrays(run_id, "theta.npz")
 
     def config(self, run_id: str) -> dict:
         """The resolved configuration, nested, with the `choices` made; empty where none was kept."""
-        path = self.files.path(run_id, "config.yaml")
+        path = self.artifacts.path(run_id, "config.yaml")
         return yaml.safe_load(path.read_text()) if path else {}
 
 
@@ -69,7 +69,7 @@ def load(
     and a filter that MLflow refuses.
     """
     found = find(uri, experiment, filter, sweep)
-    return found.with_curves(read_curves(found.files, found.runs, metrics))
+    return found.with_curves(read_curves(found.artifacts, found.runs, metrics))
 
 
 def find(uri: str | None, experiment: str | None, query: str, sweep: str | None) -> Results:
@@ -86,5 +86,5 @@ def find(uri: str | None, experiment: str | None, query: str, sweep: str | None)
         unfinished=len(found) - len(whole),
         experiments=tuple(sorted(set(runs["experiment"]))),
         params=tuple(sorted({name for run in whole for name in run.data.params})),
-        files=Files(client.tracking_uri, {run.info.run_id: run.info.artifact_uri for run in whole}),
+        artifacts=Artifacts(client.tracking_uri, {run.info.run_id: run.info.artifact_uri for run in whole}),
     )

@@ -27,7 +27,7 @@ Curve = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Files:
+class Artifacts:
     """The artifacts of the runs found."""
 
     store: str  # its address
@@ -78,16 +78,16 @@ def _local(uri: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
 
 
-def read_curves(files: Files, runs: pd.DataFrame, metrics: Collection[str] | None = None) -> list[Curve]:
+def read_curves(artifacts: Artifacts, runs: pd.DataFrame, metrics: Collection[str] | None = None) -> list[Curve]:
     """The curves of each run: `step`, `epoch`, `time/step_seconds` and its metrics, each (n_records,)."""
     wanted = None if metrics is None else {"step", "epoch", "time/step_seconds", *metrics}
     epochs = dict(zip(runs["run_id"], runs["epochs"], strict=True))
 
     def read(run_id: str) -> Curve:
-        curve = files.arrays(run_id, "curves.npz", wanted)
-        return curve if "step" in curve else _history(files.client, run_id, epochs[run_id])
+        curve = artifacts.arrays(run_id, "curves.npz", wanted)
+        return curve if "step" in curve else _history(artifacts.client, run_id, epochs[run_id])
 
-    if files.local:
+    if artifacts.local:
         return [read(run_id) for run_id in runs["run_id"]]
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(read, runs["run_id"]))

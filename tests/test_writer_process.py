@@ -10,8 +10,8 @@ from harness import make_config
 from stores import assert_whole, stored
 
 from descent_lab.sweeps import plan as sweep
-from descent_lab.tracking.assistant import Assistant
 from descent_lab.tracking.uploader import Uploader
+from descent_lab.tracking.writer_process import WriterProcess
 
 N = 12
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow'
 
 @pytest.fixture(autouse=True)
 def _it_alone_writes(monkeypatch):
-    monkeypatch.setattr(sweep, "ASSISTED_FROM", 1)
+    monkeypatch.setattr(sweep, "WRITER_PROCESS_FROM", 1)
     monkeypatch.setattr(Uploader, "_next", lambda uploader: None)
 
 
@@ -49,28 +49,28 @@ def test_clocks_that_are_compared_are_not_disturbed_by_it(store):
 @pytest.mark.parametrize("after", [None, 0.0, 0.02, 0.05])
 def test_it_is_killed_while_it_writes(store, monkeypatch, capsys, after):
     """None: before it began."""
-    deliver, ready, n_given = Assistant.deliver, Assistant.ready, 0
+    deliver, ready, n_given = WriterProcess.deliver, WriterProcess.ready, 0
 
     def kill() -> None:
         for child in psutil.Process().children():
             if "spawn_main" in " ".join(child.cmdline()):
                 child.send_signal(signal.SIGKILL)
 
-    def killed_at_the_third(assistant, *arguments):
+    def killed_at_the_third(writer, *arguments):
         nonlocal n_given
         n_given += 1
         if n_given == 3:
             Timer(after, kill).start()
-        deliver(assistant, *arguments)
+        deliver(writer, *arguments)
 
-    def killed_at_once(assistant):
+    def killed_at_once(writer):
         kill()
-        return ready(assistant)
+        return ready(writer)
 
     if after is None:
-        monkeypatch.setattr(Assistant, "ready", killed_at_once)
+        monkeypatch.setattr(WriterProcess, "ready", killed_at_once)
     else:
-        monkeypatch.setattr(Assistant, "deliver", killed_at_the_third)
+        monkeypatch.setattr(WriterProcess, "deliver", killed_at_the_third)
     assert run_all() == str(sweep.Summary(finished=N))
     assert_whole(store, N)
     assert os.getpid() in writers(store)
@@ -78,7 +78,7 @@ def test_it_is_killed_while_it_writes(store, monkeypatch, capsys, after):
 
 
 def test_a_run_that_it_cannot_write_is_kept(store, monkeypatch, capsys):
-    monkeypatch.setattr(Assistant, "deliver", lambda assistant, store, folder, spent: deliver(store, folder))
+    monkeypatch.setattr(WriterProcess, "deliver", lambda writer, store, folder, spent: deliver(store, folder))
 
     def deliver(store, folder):
         raise ConnectionError("no answer")

@@ -20,7 +20,7 @@ class Lost(Exception):
     """The process is gone."""
 
 
-class Assistant:
+class WriterProcess:
     """Writes runs in a process of its own, which opens the store while this one goes on."""
 
     def __init__(self, leash: Leash, store: Store) -> None:
