@@ -15,7 +15,7 @@ from descent_lab.problems.supervised import Problem
 from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.engines.base import Engine
 from descent_lab.sweeps.engines.serial import Serial
-from descent_lab.sweeps.progress import Bar, Watcher
+from descent_lab.sweeps.progress import Watcher
 from descent_lab.sweeps.worker import Stack, Trained, train_stack
 from descent_lab.tracking.outbox import undelivered_runs
 from descent_lab.tracking.provenance import tags
@@ -23,6 +23,7 @@ from descent_lab.tracking.record import RunKey
 from descent_lab.tracking.server import Store, Stores
 from descent_lab.tracking.uploader import Uploader, deliver_abandoned
 from descent_lab.tracking.writer_process import WriterProcess
+from descent_lab.training.bar import Bar
 from descent_lab.training.trainer import Outcome, Run
 
 STACK_BYTES = 2**30  # what the arrays of one stack may take
@@ -93,6 +94,12 @@ def run_all(entries: Sequence[Entry], progress: bool) -> Summary:
     elif stacks:
         _train(stacks, stores, summary, progress)
     return summary
+
+
+def stacks_of(configs: Sequence[Config]) -> tuple[list[Stack], list[Failed]]:
+    """The stacks in which configurations are trained where nothing is tracked; and those that cannot be trained."""
+    groups, failed = _by_program(configs)
+    return [stack for group in groups for stack in _cut(group, configs[0].engine)], failed
 
 
 def _by_program(configs: Iterable[Config]) -> tuple[list[Stack], list[Failed]]:
@@ -212,13 +219,13 @@ def _train(stacks: list[Stack], stores: Stores, summary: Summary, progress: bool
     with Leash() as leash:
         uploader = Uploader(stores, tags(config.tracking.sweep), _writer_process(leash, stacks, stores))
         try:
-            with Bar(sum(stack.total_steps for stack in stacks), n_runs, progress) as bar:
+            with Bar(sum(stack.total_steps for stack in stacks), n_runs, None if progress else False) as bar:
                 here = isinstance(config.engine, Serial)
                 task = Watcher(bar, uploader).train_stack if here else train_stack
                 for stack, trained in config.engine.run(task, stacks):
                     for member, outcome in _outcomes(stack, trained, summary):
                         uploader.take(member.tracked, outcome, trained.started, trained.wall)
-                    bar.stack_done(stack)
+                    bar.stack_done(stack.total_steps, len(stack.configs))
         except KeyboardInterrupt:
             summary.interrupted = True
         finally:

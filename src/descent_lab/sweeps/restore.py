@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from descent_lab.data.base import Data
-from descent_lab.errors import ConfigError, ModelError
+from descent_lab.errors import ConfigError, DataError, ModelError
 from descent_lab.problems.objective import Objective
 from descent_lab.problems.predictor import Predictor
-from descent_lab.sweeps.config import parse
+from descent_lab.sweeps.config import Config, parse
 from descent_lab.tracking.address import resolve
 from descent_lab.tracking.reader import Results, load, store
 
@@ -36,19 +36,33 @@ def restore(run_id: str, which: str = "best", uri: str | None = None) -> Predict
 
 def _problem(found: Results, run_id: str) -> tuple[Data, Objective]:
     """The data set and the objective that the run was given, made anew."""
+    config = stored_config(found, run_id)
+    try:
+        problem = config.problem()
+    except ConfigError as error:
+        raise _not_again(run_id, error) from None
+    return problem.data, problem.objective
+
+
+def stored_config(found: Results, run_id: str) -> Config:
+    """The configuration of a stored run. Raises ModelError where it is no longer that of the run."""
     values = dict(found.config(run_id))
     if "choices" not in values:
         raise ModelError(f"run={run_id}: no config.yaml was kept")
     choices = values.pop("choices")
     try:
         config = parse(values, choices)
-        problem = config.problem()
-    except (ConfigError, KeyError) as error:
-        raise ModelError(f"run={run_id}: its data and network cannot be made again: {error}") from None
-    content = found.runs["data"].iloc[0]  # none in runs that were stored before contents were noted
-    if content is not None and content != config.dataset.fingerprint():
+        content = config.dataset.fingerprint()
+    except (ConfigError, DataError, KeyError) as error:
+        raise _not_again(run_id, error) from None
+    noted = found.runs.set_index("run_id")["data"].loc[run_id]  # none in runs stored before contents were noted
+    if isinstance(noted, str) and noted != content:
         raise ModelError(f"run={run_id}: {config.dataset.path} has changed since the run, and with it its scaling")
-    return problem.data, problem.objective
+    return config
+
+
+def _not_again(run_id: str, error: Exception) -> ModelError:
+    return ModelError(f"run={run_id}: its data and network cannot be made again: {error}")
 
 
 def best_run(wanted: Mapping[str, str], uri: str | None = None, experiment: str | None = None) -> tuple[str, float]:

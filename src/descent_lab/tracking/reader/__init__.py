@@ -17,7 +17,7 @@ from descent_lab.errors import StoreError
 from descent_lab.tracking.address import resolve
 from descent_lab.tracking.reader import store
 from descent_lab.tracking.reader.arrays import Artifacts, Curve, read_curves
-from descent_lab.tracking.reader.frames import curves_frame, runs_frame
+from descent_lab.tracking.reader.frames import curves_frame, runs_frame, with_length
 
 __all__ = ["Results", "StoreError", "find", "load", "read_curves"]
 
@@ -36,8 +36,7 @@ class Results:
 
     def with_curves(self, read: Sequence[Curve]) -> "Results":
         """With the curves of each run, in the order of `runs`."""
-        passes = [float(curve["epoch"][-1]) for curve in read]  # over the training set, until the last record
-        runs = self.runs.assign(steps=[int(curve["step"][-1]) for curve in read], passes=passes)
+        runs = with_length(self.runs, read)
         return replace(self, runs=runs, curves=curves_frame(runs["run_id"], read))
 
     def predictions(self, run_id: str) -> dict[str, np.ndarray]:

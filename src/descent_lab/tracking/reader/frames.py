@@ -31,17 +31,34 @@ SHORT = {"time/step_seconds": "logged_step_seconds", "ledger/step_seconds": "ste
 def runs_frame(runs: Sequence["Run"], experiments: Mapping[str, str]) -> pd.DataFrame:
     """One row per run: `run_id, experiment_id, experiment, name, started`, tags, params by their own names
     (text but for seed, epochs, lr), and metrics with "/" as "_": `final_train_loss`, `setup_seconds`, ..."""
-    rows = [_row(run, experiments) for run in runs]
+    return rows_frame([_row(run, experiments) for run in runs])
+
+
+def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per run, from what `run_row` gives."""
     frame = pd.DataFrame(rows, columns=None if rows else [*INFO, *TAGS, *NUMBERS])
     return frame.astype({name: kind for name, kind in NUMBERS.items() if name in frame})
 
 
+def with_length(runs: pd.DataFrame, curves: Sequence[Mapping[str, np.ndarray]]) -> pd.DataFrame:
+    """With the steps of each run, and its passes over the training set, until the last record of its curves."""
+    passes = [float(curve["epoch"][-1]) for curve in curves]
+    return runs.assign(steps=[int(curve["step"][-1]) for curve in curves], passes=passes)
+
+
+def run_row(
+    info: Sequence[Any], tags: Mapping[str, str], params: Mapping[str, str], metrics: Mapping[str, float]
+) -> dict[str, Any]:
+    """The columns of one run; info holds the values of INFO."""
+    row: dict[str, Any] = dict(zip(INFO, info, strict=True))
+    told = {name: tags[name] for name in TAGS if name in tags}
+    return {**row, **dict.fromkeys(TAGS), **params, **told, **{column(name): value for name, value in metrics.items()}}
+
+
 def _row(run: "Run", experiments: Mapping[str, str]) -> dict[str, Any]:
-    info, tags = run.info, run.data.tags
-    found = (info.run_id, info.experiment_id, experiments[info.experiment_id], info.run_name, info.start_time)
-    row: dict[str, Any] = dict(zip(INFO, found, strict=True))
-    row |= dict.fromkeys(TAGS) | run.data.params | {name: tags[name] for name in TAGS if name in tags}
-    return row | {column(name): value for name, value in run.data.metrics.items()}
+    info = run.info
+    about = (info.run_id, info.experiment_id, experiments[info.experiment_id], info.run_name, info.start_time)
+    return run_row(about, run.data.tags, run.data.params, run.data.metrics)
 
 
 def column(metric: str) -> str:

@@ -1,0 +1,104 @@
+"""Choices by name, as the command line takes them: composed by Hydra, without its application or its global state."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import create_config_search_path
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from descent_lab.cli.compose import Base, Composer
+from descent_lab.components import suggestion
+from descent_lab.errors import ConfigError
+from descent_lab.paths import CONF
+from descent_lab.sweeps.config import Config, parse
+from descent_lab.validation import refuse_unknown
+
+
+def compose(overrides: Sequence[str]) -> Config:
+    """The configuration of one run, from words of the command line. Raises ConfigError in one line."""
+    (config,) = configurations([overrides])
+    if isinstance(config, ConfigError):
+        raise config
+    return config
+
+
+def choice(group: str, name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """All values that `group=name` gives, with these options of the group. Raises ConfigError in one line."""
+    there = _loader().get_group_options(group)
+    if name not in there:
+        raise ConfigError(f"{group}={name}: must be one of {', '.join(there)}{suggestion(name, there)}")
+    with _one_line():
+        base = _base((f"{group}={name}",))
+    refuse_unknown(f"{group}.", options, base.written[group].keys() - {"_target_"})
+    absent = [key for key, value in base.written[group].items() if value == "???" and key not in options]
+    if absent:
+        raise ConfigError(f"{group}.{absent[0]}: missing; it cannot be left out")
+    with _one_line():
+        values, _ = base.given({f"{group}.{key}": value for key, value in options.items()})
+        return values
+
+
+def jobs(overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of every run of a sweep, in the command line's order, with the `params` of a study."""
+    with _one_line():
+        parser = OverridesParser.create(config_loader=_loader())
+        parsed = parser.parse_overrides(list(overrides))
+        swept = [override.input_line for override in parsed if override.is_sweep_override()]
+        whole = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
+        sweeper = _load(whole).hydra.sweeper
+        if sweeper.get("tuned") is not None:
+            raise ConfigError(
+                "hydra.sweeper.tuned: tuning is for the command line; hydra.sweeper.tuned=null trains every setting"
+            )
+        given = {override.key_or_group for override in parsed}
+        params = [f"{key}={value}" for key, value in (sweeper.params or {}).items() if key not in given]
+        words = parser.parse_overrides([*params, *whole, *map(str, swept)])
+        (together,) = BasicSweeper.split_arguments(words, max_batch_size=None)
+        return [list(job) for job in together]
+
+
+def configurations(overrides: Sequence[Sequence[str]]) -> Iterator[Config | ConfigError]:
+    """The configuration of each job, or why it is refused."""
+    compose_job = Composer(_load, _is_group)
+    for job in overrides:
+        try:
+            with _one_line():
+                yield parse(*compose_job(job))
+        except ConfigError as error:
+            yield error
+
+
+@cache
+def _loader() -> ConfigLoaderImpl:
+    return ConfigLoaderImpl(create_config_search_path(f"file://{CONF}"))
+
+
+def _load(overrides: Sequence[str]) -> DictConfig:
+    return _loader().load_configuration("config", list(overrides), RunMode.RUN, from_shell=False)
+
+
+@cache
+def _base(overrides: tuple[str, ...]) -> Base:
+    return Base(_load(overrides))
+
+
+@cache
+def _is_group(name: str) -> bool:
+    return bool(_loader().get_group_options(name))
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Hydra's complaints, which may take many lines, as a ConfigError of one."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(" ".join(line.strip() for line in str(error).splitlines() if line.strip())) from None

@@ -1,0 +1,127 @@
+"""A problem as one builds it in Python: from objects, or from the names that the command line knows."""
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from descent_lab.api.components import component, from_values, number
+from descent_lab.data.base import Data, Dataset
+from descent_lab.data.batching import Batching
+from descent_lab.errors import ConfigError, DescentError
+from descent_lab.nn.initialisers import Initialiser, Scaled
+from descent_lab.problems import supervised
+from descent_lab.problems.objective import Objective
+from descent_lab.problems.supervised import Model
+from descent_lab.validation import checked
+
+_PARTS: dict[str, type] = {"dataset": Dataset, "model": Model}
+
+Piece = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What is minimised and where theta starts. Training does not change it: each training begins at the same start.
+
+    seed: of data, split, start, batch order and search; problems of equal seeds are paired.
+    """
+
+    dataset: Dataset
+    model: Model
+    init: Initialiser
+    seed: int = 0
+    stream: str = "independent"
+
+    def built(self, batching: Batching | None = None) -> supervised.Problem:
+        """The problem with batches and fresh random streams, for one training. Raises ConfigError or DataError."""
+        try:
+            return supervised.build(self.dataset, self.model, self.init, batching or Batching(), self.seed, self.stream)
+        except DescentError:
+            raise
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    @cached_property
+    def _built(self) -> supervised.Problem:
+        return self.built()
+
+    @property
+    def data(self) -> Data:
+        """The samples: x_train (n_train, n_features), y_train (n_train, n_outputs), x_test and y_test."""
+        return self._built.data
+
+    @property
+    def objective(self) -> Objective:
+        """Network, loss and task."""
+        return self._built.objective
+
+    @property
+    def theta(self) -> np.ndarray:
+        """The untouched start, (n_params,) float64."""
+        return self._built.theta
+
+    @property
+    def n_params(self) -> int:
+        return self.objective.network.n_params
+
+    def loss(self, theta: np.ndarray) -> np.ndarray:
+        """The loss over the whole training set for theta (..., n_params); its shape is that of the leading axes."""
+        theta = np.asarray(theta, dtype=np.float64)
+        lead = (1,) * (theta.ndim - 1)
+        x, y = (values.reshape(lead + values.shape) for values in (self.data.x_train, self.data.y_train))
+        return np.asarray(self.objective.value(theta, x, y)[0])
+
+    def layers(self, theta: np.ndarray) -> list[Piece]:
+        """theta (n_params,) by layers: W (fan_in, fan_out) and b (fan_out,), or gamma and beta (fan_out,)."""
+        network = self.objective.network
+        pieces: list[Piece] = [{} for _ in network.sizes[1:]]
+        start = 0
+        for kind, layer, shape in network.parts():
+            size = shape[0] * shape[1]
+            values = theta[start : start + size]
+            pieces[layer][kind] = values.reshape(shape) if kind == "W" else values
+            start += size
+        return pieces
+
+    def __repr__(self) -> str:
+        return f"Problem({self.dataset!r}, {self.model!r}, {self.init!r}, seed={self.seed})"
+
+
+def problem(
+    dataset: Dataset | str,
+    *,
+    model: Model | str | None = None,
+    init: Initialiser | str | None = None,
+    seed: int = 0,
+    stream: str = "independent",
+    **options: Any,
+) -> Problem:
+    """A problem from a data set, by name or as an object, with the network that the data set suggests.
+
+    model, init: objects, or the names of choices. options: fields of the model (hidden, activation, bias, batch_norm,
+    loss, output) and, for a data set by name, of the data set. Raises ConfigError or DataError, in one line.
+
+    >>> dl.problem("digits", hidden=[32, 16], seed=1)
+    >>> dl.problem(dl.datasets.Gaussian(n_samples=100), init=dl.initialisers.Normal(std=0.5))
+    """
+    network = {name: options.pop(name) for name in [f.name for f in fields(Model)] if name in options}
+    if isinstance(dataset, str):
+        from descent_lab.api.composition import choice
+
+        values = choice("dataset", dataset, options)
+        samples, suggested = (from_values(group, base, values[group]) for group, base in _PARTS.items())
+    else:
+        samples = component("dataset", dataset, Dataset, Dataset, options)
+        suggested = Model(**{f.name: getattr(samples.suggested, f.name) for f in fields(samples.suggested)})
+    chosen = suggested if model is None else component("model", model, Model, Model)
+    made = Problem(
+        samples,
+        checked("model", replace(chosen, **network)),
+        component("init", init, Initialiser, Scaled),
+        number("seed", seed),
+        number("stream", stream),
+    )
+    made.data  # noqa: B018 - what cannot be built is refused here
+    return made

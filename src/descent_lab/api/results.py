@@ -1,0 +1,127 @@
+"""What came of runs, trained in memory or read from a store: curves, theta and predictions, as arrays and frames."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from descent_lab.api.problem import Piece, Problem
+from descent_lab.errors import ModelError
+from descent_lab.problems.predictor import Predictor
+from descent_lab.training.trainer import Outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One run.
+
+    curves: step, epoch, time/step_seconds and every metric by name, such as train/loss: each (n_records,).
+    theta: init, best (of the lowest train/loss) and final: each (n_params,); with batch normalisation also the running
+    statistics: statistics_init and so on. status: finished or diverged. ended: why it ended: epochs, target, min_delta,
+    max_seconds or diverged. seconds: what the time was spent on: setup, compile, step, eval, log.
+    """
+
+    name: str
+    curves: Arrays
+    theta: Arrays
+    predictions: Arrays = field(repr=False)  # prediction and truth on the test set, each (n_test, n_outputs)
+    status: str
+    ended: str
+    seconds: Mapping[str, float]
+    problem_of: Callable[[], Problem] = field(repr=False)
+    diverged_at: int | None = None  # the first step with a loss that is not finite
+
+    @classmethod
+    def of(cls, problem: Problem, outcome: Outcome, name: str) -> "Result":
+        """The result of a training in memory."""
+        return cls(
+            name,
+            outcome.curves,
+            outcome.theta,
+            outcome.predictions,
+            outcome.status,
+            outcome.ended,
+            outcome.ledger,
+            lambda: problem,
+            outcome.diverged_at,
+        )
+
+    @property
+    def problem(self) -> Problem:
+        """The problem; that of a stored run is built again. Raises ModelError where that is impossible."""
+        return self.problem_of()
+
+    def layers(self, which: str = "final") -> list[Piece]:
+        """theta by layers: W (fan_in, fan_out) and b (fan_out,), or gamma and beta. which: init, best or final."""
+        return self.problem.layers(self._theta(which))
+
+    def predict(self, x: Any, which: str = "final") -> np.ndarray:
+        """Predictions (n, n_outputs) for raw points x, (n, n_features) or, of a single feature, (n,).
+
+        Values in the target's own units for a regression; for a classification one column for each class, in the order
+        of problem.data.classes. Raises ModelError for points of another shape.
+        """
+        problem = self.problem
+        points = np.asarray(x, dtype=np.float64)
+        points = points[:, None] if points.ndim == 1 else points
+        n_features = problem.data.x_train.shape[1]
+        if points.ndim != 2 or points.shape[1] != n_features:
+            raise ModelError(f"x of shape {np.shape(x)}: must be (n, {n_features})")
+        theta, statistics = self._theta(which), self.theta.get(f"statistics_{which}")
+        return Predictor(problem.data, problem.objective, theta, statistics).outputs(points)
+
+    def frame(self) -> "pd.DataFrame":
+        """The curves, one row a record: step, epoch, time/step_seconds and a column a metric."""
+        import pandas as pd
+
+        return pd.DataFrame(dict(self.curves))
+
+    def _theta(self, which: str) -> np.ndarray:
+        if which not in ("init", "best", "final") or which not in self.theta:
+            there = ", ".join(name for name in ("init", "best", "final") if name in self.theta)
+            raise ModelError(f"which={which}: must be one of {there}" if there else f"{self.name}: no theta was kept")
+        return self.theta[which]
+
+    def __repr__(self) -> str:
+        loss = self.curves["train/loss"][-1]
+        return f"<{self.name}: {self.status} ({self.ended}), train/loss {loss:.6g}, {len(self.curves['step'])} records>"
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Many runs; those of a store and those trained in memory have the same columns.
+
+    runs: one row a run: run_id, name, status, every parameter by its own name, and every summary metric.
+    curves: long: run_id, step, epoch, step_seconds, metric, value.
+    failed: the runs that could not be made or trained: (name, why).
+
+    `results[run_id]` and `results[0]` give one run; so does iterating.
+    """
+
+    runs: "pd.DataFrame"
+    curves: "pd.DataFrame"
+    open: Callable[[str], Result] = field(repr=False)
+    failed: Sequence[tuple[str, str]] = ()
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __iter__(self) -> Iterator[Result]:
+        return (self.open(run_id) for run_id in self.runs["run_id"])
+
+    def __getitem__(self, run: int | str) -> Result:
+        """One run by its id, or by its place in `runs`. Raises ModelError where there is none."""
+        ids = list(self.runs["run_id"])
+        if isinstance(run, str) and run not in ids:
+            raise ModelError(f"run={run}: not among the {len(ids)} runs")
+        return self.open(run if isinstance(run, str) else ids[run])
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        return f"<{len(self)} runs{failed}, {len(self.curves)} points of curves>"

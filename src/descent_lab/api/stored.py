@@ -1,0 +1,74 @@
+"""What was tracked, read from a store."""
+
+from collections.abc import Collection
+from typing import overload
+
+from descent_lab.api.problem import Problem
+from descent_lab.api.results import Result, Results
+from descent_lab.errors import ModelError
+from descent_lab.sweeps.restore import stored_config
+from descent_lab.tracking import reader
+from descent_lab.training.trainer import PURPOSES
+
+
+@overload
+def load(
+    uri: str | None = None,
+    *,
+    experiment: str | None = None,
+    sweep: str | None = None,
+    filter: str = "",
+    metrics: Collection[str] | None = None,
+) -> Results: ...
+@overload
+def load(uri: str | None = None, *, run: str) -> Result: ...
+def load(
+    uri: str | None = None,
+    *,
+    run: str | None = None,
+    experiment: str | None = None,
+    sweep: str | None = None,
+    filter: str = "",  # noqa: A002 - MLflow's word for it
+    metrics: Collection[str] | None = None,
+) -> Results | Result:
+    """The finished and diverged runs of a store, or one of them by its id.
+
+    uri: of the store; None: MLFLOW_TRACKING_URI, or mlflow.db. metrics: those that curves are read of; None: all.
+    filter: MLflow's search syntax, such as "params.dataset = 'digits'". Nothing is written to the store. Raises
+    StoreError in one line for a store that cannot be read, and ModelError for a run that it does not have.
+
+    >>> dl.load("sqlite:///mlflow.db", sweep="demo").runs
+    >>> dl.load(run="6f1c...").predict(x)
+    """
+    if run is not None:
+        if not run.isalnum():
+            raise ModelError(f"run={run}: not a run id")
+        stored = reader.load(uri, filter=f"attributes.run_id = '{run}'")
+        if stored.runs.empty:
+            raise ModelError(f"run={run}: no finished run of that id in {stored.uri}")
+        return _result(stored, run)
+    stored = reader.load(uri, experiment, filter, sweep, metrics)
+    return Results(stored.runs, stored.curves, lambda run_id: _result(stored, run_id))
+
+
+def _result(stored: reader.Results, run_id: str) -> Result:
+    """One run of those that were read."""
+    row = stored.runs[stored.runs["run_id"] == run_id].iloc[0]
+    (curves,) = reader.read_curves(stored.artifacts, stored.runs[stored.runs["run_id"] == run_id])
+    diverged_at = row["diverged_at"]
+
+    def problem() -> Problem:
+        config = stored_config(stored, run_id)
+        return Problem(config.dataset, config.model, config.init, config.seed, config.stream)
+
+    return Result(
+        name=row["name"],
+        curves=curves,
+        theta=stored.theta(run_id),
+        predictions=stored.predictions(run_id),
+        status=row["status"],
+        ended=row["ended"],
+        seconds={purpose: float(row[f"{purpose}_seconds"]) for purpose in PURPOSES},
+        problem_of=problem,
+        diverged_at=int(diverged_at) if isinstance(diverged_at, str) else None,
+    )

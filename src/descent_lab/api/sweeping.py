@@ -1,0 +1,118 @@
+"""Many runs, trained in memory: the command line's words in, frames out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from descent_lab.api.composition import compose, configurations, jobs
+from descent_lab.api.problem import Problem
+from descent_lab.api.results import Result, Results
+from descent_lab.errors import ConfigError, Failure
+from descent_lab.sweeps.config import Config
+from descent_lab.sweeps.engines.serial import Serial
+from descent_lab.sweeps.plan import stacks_of
+from descent_lab.sweeps.worker import Stack, Trained, train_stack
+from descent_lab.tracking.outbox import pack
+from descent_lab.tracking.reader.frames import curves_frame, rows_frame, run_row, with_length
+from descent_lab.training.bar import Bar
+from descent_lab.training.trainer import Outcome
+
+DELAY = 0.5  # seconds of training before the progress bar appears
+
+
+def run(overrides: Sequence[str] = (), *, progress: bool | None = None) -> Result:
+    """One run, as `descent-lab run <overrides>` trains it, in memory. Raises ConfigError for what cannot be trained.
+
+    >>> dl.run(["dataset=digits", "optimizer=adam", "lr=0.01"])
+    """
+    trained, failed = _train([compose(overrides)], progress)
+    if failed:
+        raise ConfigError(failed[0][1])
+    (member,) = trained.values()
+    return member.result()
+
+
+def sweep(overrides: Sequence[str], *, progress: bool | None = None) -> Results:
+    """Every combination, as `descent-lab run -m <overrides>` trains it: in the same stacks, but in memory.
+
+    Runs that cannot be made or trained are in `failed`. Raises ConfigError where no run can be trained at all.
+
+    >>> dl.sweep(["dataset=digits,iris", "optimizer=sgd,adam", "lr=0.1,0.01", "seed=range(5)"])
+    """
+    wanted = jobs(overrides)
+    made = list(configurations(wanted))
+    refused = [(" ".join(job), str(why)) for job, why in zip(wanted, made, strict=True) if isinstance(why, ConfigError)]
+    configs = {config.identity: config for config in made if isinstance(config, Config)}
+    trained, failed = _train(list(configs.values()), progress)
+    failed = refused + failed
+    if not trained and failed:
+        raise ConfigError(failed[0][1])
+    members = {identity: trained[identity] for identity in configs if identity in trained}
+    curves = [member.outcome.curves for member in members.values()]
+    runs = with_length(rows_frame([member.row() for member in members.values()]), curves)
+    return Results(runs, curves_frame(members, curves), lambda run_id: members[run_id].result(), tuple(failed))
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trained run of a sweep."""
+
+    config: Config
+    outcome: Outcome
+    started: float  # seconds since 1970
+    wall: float  # seconds
+
+    def result(self) -> Result:
+        config = self.config
+        problem = Problem(config.dataset, config.model, config.init, config.seed, config.stream)
+        return Result.of(problem, self.outcome, config.name)
+
+    def row(self) -> dict[str, Any]:
+        """The columns that a store would give of this run; its id is its identity."""
+        kept = pack(self.config.tracked, self.outcome, self.started, self.wall, _tags(self.config))
+        about = (self.config.identity, "", kept.experiment, kept.name, int(1000 * self.started))
+        ledger = {f"ledger/{purpose}_seconds": seconds for purpose, seconds in kept.ledger.items()}
+        return run_row(about, kept.tags, kept.params, _last(self.outcome.curves) | kept.summary | ledger)
+
+
+def _tags(config: Config) -> Mapping[str, str]:
+    from descent_lab.tracking.provenance import versions
+
+    return {"versions": versions()} | ({"sweep": config.tracking.sweep} if config.tracking.sweep else {})
+
+
+def _last(curves: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The last finite value of each metric, as a store shows it."""
+    finite = {name: values[np.isfinite(values)] for name, values in curves.items() if name not in ("step", "epoch")}
+    return {name: float(values[-1]) for name, values in finite.items() if values.size}
+
+
+def _train(configs: Sequence[Config], progress: bool | None) -> tuple[dict[str, Member], list[tuple[str, str]]]:
+    """What came of the runs by identity, and those that failed: (name, why)."""
+    if not configs:
+        return {}, []
+    stacks, refused = stacks_of(configs)
+    failed = [(failure.name, failure.reason) for failure in refused]
+    members: dict[str, Member] = {}
+    n_runs = sum(len(stack.configs) for stack in stacks)
+    with Bar(sum(stack.total_steps for stack in stacks), n_runs, progress, DELAY) as bar:
+
+        def here(stack: Stack) -> Trained:
+            return train_stack(stack, lambda recorder, _: bar.steps(recorder.steps[-1] * len(stack.configs)), False)
+
+        engine = configs[0].engine
+        task = here if isinstance(engine, Serial) else partial(train_stack, keep=False)
+        for stack, trained in engine.run(task, stacks):
+            bar.stack_done(stack.total_steps, len(stack.configs))
+            if isinstance(trained, Failure):
+                failed += [(config.name, trained.reason) for config in stack.configs]
+                continue
+            for config, outcome in zip(stack.configs, trained.outcomes, strict=True):
+                if isinstance(outcome, Failure):
+                    failed.append((config.name, outcome.reason))
+                else:
+                    members[config.identity] = Member(config, outcome, trained.started, trained.wall)
+    return members, failed
