@@ -96,9 +96,13 @@ def finished(database: Path) -> set[str]:
 def in_outbox() -> set[str]:
     """Identities of the finished runs in the outbox."""
     found = set()
-    for note in outbox.root().glob(f"*/*/{outbox.NOTE}"):
+    for run_file in outbox.root().glob(f"*/*/{outbox.RUN_FILE}"):
         try:
-            found |= {json.loads(note.read_text())["tags"]["identity"]} if note.parent.suffix != outbox.DRAFT else set()
+            found |= (
+                {json.loads(run_file.read_text())["tags"]["identity"]}
+                if run_file.parent.suffix != outbox.DRAFT
+                else set()
+            )
         except FileNotFoundError:
             continue  # delivered just now
     return found

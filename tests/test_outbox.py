@@ -1,6 +1,7 @@
 """Finished runs are on disk, whole, before they are delivered; whatever happens, each arrives once."""
 
 import errno
+import json
 import shutil
 import subprocess
 import sys
@@ -87,15 +88,15 @@ def _no_answer(*_, **__):
 
 
 def test_one_refused_run_does_not_hold_up_the_others(store, monkeypatch):
-    claimed = Store._claimed
+    claim = Store._claim
 
-    def picky(self, parcel, *rest):
-        if parcel.params["seed"] == "1":
+    def picky(self, finished, *rest):
+        if finished.params["seed"] == "1":
             raise ValueError("refused")
-        return claimed(self, parcel, *rest)
+        return claim(self, finished, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_claimed", picky)
+        patch.setattr(Store, "_claim", picky)
         assert sweep(seeds=5).undelivered == 1
     assert len(stored(store)) == 4
     assert deliver.main() == 0
@@ -154,22 +155,49 @@ def test_a_relative_store_is_found_again_from_elsewhere(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"name": "of another version"}', "no curves"])
-def test_a_damaged_parcel_is_named_and_stays_and_the_others_are_delivered(store, capsys, damage):
+def test_a_damaged_run_is_named_and_stays_and_the_others_are_delivered(store, capsys, damage):
     sweep("tracking.offline=true")
-    note = sorted(outbox.root().glob(f"*/*/{outbox.NOTE}"))[1]
+    run_file = sorted(outbox.root().glob(f"*/*/{outbox.RUN_FILE}"))[1]
     if damage == "no curves":
-        (note.parent / "artifacts" / "curves.npz").unlink()
+        (run_file.parent / "artifacts" / "curves.npz").unlink()
     else:
-        note.write_text(damage)
+        run_file.write_text(damage)
     deliver.main()
     assert len(stored(store)) - len([run for run in stored(store) if not run.whole]) == 2
-    assert note.parent.name in capsys.readouterr().err
-    assert note.exists()
+    assert run_file.parent.name in capsys.readouterr().err
+    assert run_file.exists()
+
+
+def test_a_run_that_an_earlier_version_left_in_the_outbox_is_delivered(store):
+    """Its folder as version 0.1 wrote it, with every name to the letter; only the arrays come from this version."""
+    sweep("tracking.offline=true", seeds=1)
+    ((folder, _),) = outbox.abandoned_runs()
+    earlier = outbox.root() / "0a1b2c.session" / "3d4e5f"
+    earlier.mkdir(parents=True)
+    (folder / "artifacts").rename(earlier / "artifacts")
+    shutil.rmtree(folder.parent)
+    config = make_config(*SMALL, "seed=0")
+    values = {
+        "name": config.name,
+        "params": config.params,
+        "tags": {"identity": config.identity, "status": "finished", "timing": "shared", "sweep": "of before"},
+        "summary": {"final/train_loss": 1.5, "best/train_loss": 1.25},
+        "ledger": {"setup": 0.1, "compile": 0.0, "step": 0.2, "eval": 0.1, "log": 0.1, "wall": 0.5},
+        "started": 1.7e9,
+        "uri": f"sqlite:///{store}",
+        "experiment": "optimizers",
+        "force": False,
+    }
+    (earlier / "parcel.json").write_text(json.dumps(values))
+    assert deliver.main() == 0
+    assert_whole(store, 1)
+    (run,) = stored(store)
+    assert (run.identity, run.tags["sweep"], run.tags["parcel"]) == (config.identity, "of before", "3d4e5f")
 
 
 def test_two_sweeps_of_the_same_runs_that_take_turns_double_none(store):
     sweep("tracking.offline=true")
-    folders = [note.parent for note in sorted(outbox.root().glob(f"*/*/{outbox.NOTE}"))]
+    folders = [run_file.parent for run_file in sorted(outbox.root().glob(f"*/*/{outbox.RUN_FILE}"))]
     configs = [make_config(*SMALL, f"seed={seed}") for seed in range(3)]
     one, other = (Store(f"sqlite:///{store}", "optimizers") for _ in range(2))
     for writer in (one, other):
@@ -183,52 +211,52 @@ def test_two_sweeps_of_the_same_runs_that_take_turns_double_none(store):
 def test_a_run_that_another_is_writing_is_waited_for_and_not_doubled(store, monkeypatch):
     """It has no params yet, so the search for finished runs does not see it."""
     sweep("tracking.offline=true", seeds=1)
-    (folder,) = (note.parent for note in outbox.root().glob(f"*/*/{outbox.NOTE}"))
-    config, parcel = make_config(*SMALL, "seed=0"), outbox.read(folder)
+    (folder,) = (run_file.parent for run_file in outbox.root().glob(f"*/*/{outbox.RUN_FILE}"))
+    config, finished = make_config(*SMALL, "seed=0"), outbox.read(folder)
     one, other = (Store(f"sqlite:///{store}", "optimizers") for _ in range(2))
     monkeypatch.setattr("descent_lab.tracking.server._is_gone", lambda writer: False)  # as if they were two processes
     one.finished([config])
     fill = one._fill
 
     def other_looks_meanwhile(*arguments):
-        assert other.finished([config]) == {} and other.visit is None
-        threads.append(Thread(target=other.deliver, args=(folder, parcel)))
+        assert other.finished([config]) == {} and other.write_token is None
+        threads.append(Thread(target=other.deliver, args=(folder, finished)))
         threads[0].start()
         sleep(0.5)
         fill(*arguments)
 
     threads: list[Thread] = []
     monkeypatch.setattr(one, "_fill", other_looks_meanwhile)
-    one.deliver(folder, parcel)
+    one.deliver(folder, finished)
     threads[0].join()
     assert [run.whole for run in stored(store)] == [True]
 
 
 def test_a_writer_that_does_not_go_on_is_overtaken_and_notices(store, monkeypatch):
     sweep("tracking.offline=true", seeds=1)
-    (folder,) = (note.parent for note in outbox.root().glob(f"*/*/{outbox.NOTE}"))
-    parcel = outbox.read(folder)
+    (folder,) = (run_file.parent for run_file in outbox.root().glob(f"*/*/{outbox.RUN_FILE}"))
+    finished = outbox.read(folder)
     one, other = (Store(f"sqlite:///{store}", "optimizers") for _ in range(2))
     monkeypatch.setattr("descent_lab.tracking.server._is_gone", lambda writer: False)
-    monkeypatch.setattr("descent_lab.tracking.server.OTHERS", 0.3)
+    monkeypatch.setattr("descent_lab.tracking.server.OTHER_WRITER_SECONDS", 0.3)
     fill = one._fill
 
     def stopped(*arguments):
-        other.deliver(folder, parcel)
+        other.deliver(folder, finished)
         fill(*arguments)
 
     monkeypatch.setattr(one, "_fill", stopped)
     with pytest.raises(Exception, match="active"):
-        one.deliver(folder, parcel)
-    one.deliver(folder, parcel, again=True)
+        one.deliver(folder, finished)
+    one.deliver(folder, finished, again=True)
     assert [run.whole for run in stored(store)] == [True]
 
 
 def test_two_machines_that_claim_a_run_at_once_write_it_once(store, monkeypatch):
-    """No lock and no note reaches from one to the other."""
+    """No lock and no run_file reaches from one to the other."""
     sweep("tracking.offline=true", seeds=1)
-    (folder,) = (note.parent for note in outbox.root().glob(f"*/*/{outbox.NOTE}"))
-    parcel = outbox.read(folder)
+    (folder,) = (run_file.parent for run_file in outbox.root().glob(f"*/*/{outbox.RUN_FILE}"))
+    finished = outbox.read(folder)
     monkeypatch.setattr("descent_lab.tracking.server._is_gone", lambda writer: False)
     monkeypatch.setattr(Store, "alone", lambda store: nullcontext())
     stores = [Store(f"sqlite:///{store}", "optimizers") for _ in range(3)]
@@ -241,8 +269,8 @@ def test_two_machines_that_claim_a_run_at_once_write_it_once(store, monkeypatch)
 
     monkeypatch.setattr(Store, "_create", create)
     for each in stores:
-        each.far = True
-    threads = [Thread(target=each.deliver, args=(folder, parcel)) for each in stores]
+        each.remote = True
+    threads = [Thread(target=each.deliver, args=(folder, finished)) for each in stores]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -271,7 +299,7 @@ def test_what_a_living_process_writes_is_left_alone():
 def test_a_half_written_run_counts_as_not_run(store):
     session = outbox.Session()
     (session.folder / f"half{outbox.DRAFT}").mkdir()
-    (session.folder / f"half{outbox.DRAFT}" / outbox.NOTE).write_text("{")
+    (session.folder / f"half{outbox.DRAFT}" / outbox.RUN_FILE).write_text("{")
     session.lock.release()
     assert sweep().finished == 3
     assert_whole(store, 3)
@@ -363,12 +391,12 @@ def test_training_goes_on_when_it_cannot_be_shown(store, monkeypatch, capsys):
 
 def test_curves_survive_the_outbox_bit_by_bit(store):
     sweep("tracking.offline=true", seeds=1)
-    ((folder, parcel),) = outbox.abandoned_runs()
+    ((folder, finished),) = outbox.abandoned_runs()
     kept = outbox.curves(folder)
     assert deliver.main() == 0
     (run,) = stored(store)
     assert run.tags["status"] == "finished"
     assert yaml.safe_load((run.artifacts / "config.yaml").read_text())["seed"] == 0
-    assert parcel.key == (f"sqlite:///{store}", "optimizers", run.identity)
+    assert finished.key == (f"sqlite:///{store}", "optimizers", run.identity)
     for name, values in run.curves.items():
         np.testing.assert_array_equal(values, kept[name])

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow'
 @pytest.fixture(autouse=True)
 def _it_alone_writes(monkeypatch):
     monkeypatch.setattr(sweep, "WRITER_PROCESS_FROM", 1)
-    monkeypatch.setattr(Uploader, "_next", lambda uploader: None)
+    monkeypatch.setattr(Uploader, "_deliver_next", lambda uploader: None)
 
 
 def run_all(*overrides: str) -> str:

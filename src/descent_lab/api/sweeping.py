@@ -15,7 +15,7 @@ from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.engines.serial import Serial
 from descent_lab.sweeps.plan import stacks_of
 from descent_lab.sweeps.worker import Stack, Trained, train_stack
-from descent_lab.tracking.outbox import pack
+from descent_lab.tracking.outbox import describe
 from descent_lab.tracking.reader.frames import curves_frame, rows_frame, run_row, with_length
 from descent_lab.training.bar import Bar
 from descent_lab.training.trainer import Outcome
@@ -72,10 +72,10 @@ class Member:
 
     def row(self) -> dict[str, Any]:
         """The columns that a store would give of this run; its id is its identity."""
-        kept = pack(self.config.tracked, self.outcome, self.started, self.wall, _tags(self.config))
-        about = (self.config.identity, "", kept.experiment, kept.name, int(1000 * self.started))
-        ledger = {f"ledger/{purpose}_seconds": seconds for purpose, seconds in kept.ledger.items()}
-        return run_row(about, kept.tags, kept.params, _last(self.outcome.curves) | kept.summary | ledger)
+        finished = describe(self.config.tracked, self.outcome, self.started, self.wall, _tags(self.config))
+        about = (self.config.identity, "", finished.experiment, finished.name, int(1000 * self.started))
+        ledger = {f"ledger/{purpose}_seconds": seconds for purpose, seconds in finished.ledger.items()}
+        return run_row(about, finished.tags, finished.params, _last(self.outcome.curves) | finished.summary | ledger)
 
 
 def _tags(config: Config) -> Mapping[str, str]:

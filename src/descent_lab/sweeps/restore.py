@@ -76,7 +76,7 @@ def best_run(wanted: Mapping[str, str], uri: str | None = None, experiment: str 
     client = store.connect(resolve(uri))
     query = " and ".join(f"params.`{name}` = '{value}'" for name, value in wanted.items())
     found = store.search(client, list(store.experiments(client, experiment)), query, None)
-    runs = [run for run in found if store.is_whole(run) and LOSS in run.data.metrics]
+    runs = [run for run in found if store.is_complete(run) and LOSS in run.data.metrics]
     if not runs:
         raise ModelError(f"best: no finished run with {_listed(wanted)} in {client.tracking_uri}")
     _refuse_incomparable([run.data.params for run in runs])

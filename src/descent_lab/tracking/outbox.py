@@ -1,7 +1,8 @@
-"""Finished runs on disk, whole, until the tracking store has them: a kill or a lost server loses nothing.
+"""The outbox: finished runs lie on disk until the tracking store has them, so that a kill or a lost server loses none.
 
-outbox/<id>.session/<parcel>/ holds parcel.json and the artifacts of one run. A session is one process; its lock is held
-as long as it lives, so that what others left behind can be told from what they are still writing.
+The folder `outbox/<id>.session/<run>/` holds one run: parcel.json and the folder `artifacts`. A session belongs to one
+process, which holds the session's lock as long as it lives. A session whose lock is free was left by a process that
+is gone, and the next start delivers its runs.
 """
 
 import json
@@ -21,33 +22,35 @@ import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
-from descent_lab.errors import ConfigError
+from descent_lab.errors import ConfigError, StoreError
 from descent_lab.paths import ROOT
 from descent_lab.tracking.record import RunKey, TrackedRun
 from descent_lab.training.trainer import Outcome
 
-DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C where there is one: 10 times quicker
-VARIABLE = "DESCENT_OUTBOX"  # where the outbox lies, instead of the repository root
-NOTE, DRAFT, SESSION = "parcel.json", ".draft", ".session"
-ROOM = 2**24  # bytes that must be free on the disk before anything is trained
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the one written in C, where there is one, is 10 times quicker
+VARIABLE = "DESCENT_OUTBOX"  # the environment variable that names the folder of the outbox
+RUN_FILE = "parcel.json"  # this name stays, as other versions may share the outbox and delete sessions without it
+DRAFT, SESSION = ".draft", ".session"  # suffixes of folders
+MIN_FREE_BYTES = 2**24  # that the disk must have before anything is trained
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """Everything of one finished run but its arrays, which lie beside it as files."""
+    """What is written to the tracking store of one finished run, but for its arrays, which are files beside it."""
 
     name: str
     params: dict[str, str]
     tags: dict[str, str]
     summary: dict[str, float]  # metrics with one value
-    ledger: dict[str, float]  # seconds
+    ledger: dict[str, float]  # seconds by purpose
     started: float  # seconds since 1970
     uri: str
     experiment: str
-    force: bool  # whether it is wanted even if the store holds a run of this identity
+    force: bool  # write it even if the store holds a finished run of this identity
 
     @property
     def key(self) -> RunKey:
+        """Where the run belongs, and which one it is."""
         return RunKey(self.uri, self.experiment, self.tags["identity"])
 
 
@@ -57,95 +60,101 @@ def root() -> Path:
 
 
 class Session:
-    """This process's part of the outbox. Raises ConfigError where nothing can be written."""
+    """This process's part of the outbox. Raises ConfigError where the outbox cannot be written."""
 
     def __init__(self) -> None:
         self.folder = root() / f"{uuid4().hex}{SESSION}"
-        self.lock = FileLock(_lock(self.folder))
-        with _refusing():
+        self.lock = FileLock(_lock_path(self.folder))
+        with _os_errors_refused():
             root().mkdir(parents=True, exist_ok=True)
-            self.lock.acquire()  # before the folder appears: a folder without a lock counts as abandoned
-            self.folder.mkdir(parents=True)  # a process that ends may have removed the empty outbox
-            if disk_usage(self.folder).free < ROOM:
-                raise OSError(ENOSPC, os.strerror(ENOSPC))
+            self.lock.acquire()  # before the folder appears, because a folder without a lock counts as abandoned
+            self.folder.mkdir(parents=True)  # parents: a process that ends may just have removed the empty outbox
+            if disk_usage(self.folder).free < MIN_FREE_BYTES:
+                raise OSError(ENOSPC, f"{os.strerror(ENOSPC)}: less than {MIN_FREE_BYTES // 2**20} MiB are free")
 
-    def put(self, parcel: FinishedRun, run: TrackedRun, outcome: Outcome) -> Path:
-        """Write a finished run; its folder appears under its name only when it is whole."""
+    def put(self, finished: FinishedRun, tracked: TrackedRun, outcome: Outcome) -> Path:
+        """Write a finished run and return its folder, which appears under its name only when it is complete."""
         draft = self.folder / f"{uuid4().hex}{DRAFT}"
-        with _refusing():
-            _write(draft, parcel, run, outcome)
+        with _os_errors_refused():
+            _write(draft, finished, tracked, outcome)
             return draft.rename(draft.with_suffix(""))
 
     def close(self) -> int:
-        """Leave; what has not been delivered stays for the next start: so many runs."""
-        left = len(notes(self.folder))
-        if not left:
+        """Release the session. Return how many runs were not delivered; they stay for the next start."""
+        n_left = len(run_files(self.folder))
+        if not n_left:
             _remove(self.folder)
         self.lock.release()
-        with suppress(OSError):  # not empty: runs are waiting, or another process is at work
+        with suppress(OSError):  # the outbox is not empty: runs wait in it, or another process uses it
             root().rmdir()
-        return left
+        return n_left
 
 
-def _write(draft: Path, parcel: FinishedRun, run: TrackedRun, outcome: Outcome) -> None:
-    files = draft / "artifacts"
-    files.mkdir(parents=True)
-    (files / "config.yaml").write_text(yaml.dump(dict(run.settings), Dumper=DUMPER, sort_keys=False))
-    _save(files / "curves.npz", outcome.curves)
-    _save(files / "predictions.npz", outcome.predictions)
-    if run.tracking.save_theta:
-        _save(files / "theta.npz", outcome.theta)
-    (draft / NOTE).write_text(json.dumps(asdict(parcel)))
+def _write(draft: Path, finished: FinishedRun, tracked: TrackedRun, outcome: Outcome) -> None:
+    artifacts = draft / "artifacts"
+    artifacts.mkdir(parents=True)
+    (artifacts / "config.yaml").write_text(yaml.dump(dict(tracked.settings), Dumper=DUMPER, sort_keys=False))
+    _save(artifacts / "curves.npz", outcome.curves)
+    _save(artifacts / "predictions.npz", outcome.predictions)
+    if tracked.tracking.save_theta:
+        _save(artifacts / "theta.npz", outcome.theta)
+    (draft / RUN_FILE).write_text(json.dumps(asdict(finished)))
 
 
-def reclaim(session: Path, into: Path) -> None:
-    """Move the runs of a session whose process is gone to another, unless somebody else has claimed them."""
-    with suppress(Timeout), FileLock(_lock(session), timeout=5):  # it may be about to let go
-        for note in notes(session):
-            note.parent.rename(into / note.parent.name)
+def reclaim(session: Path, target: Path) -> None:
+    """Move the runs of a session whose process is gone to the session `target`.
+
+    Runs that another process has claimed meanwhile stay with that process.
+    """
+    with suppress(Timeout), FileLock(_lock_path(session), timeout=5):  # a process that is killed may hold it a moment
+        for path in run_files(session):
+            path.parent.rename(target / path.parent.name)
         _remove(session)
 
 
 def abandoned_runs() -> Iterator[tuple[Path, FinishedRun]]:
-    """The finished runs that processes which are gone did not deliver; a session is claimed while it is read."""
-    for folder in _sessions():
+    """The finished runs, each with its folder, that processes which are gone did not deliver.
+
+    A session is locked while its runs are iterated over. Sessions without runs are removed.
+    """
+    for session in _sessions():
         try:
-            with FileLock(_lock(folder), timeout=0):
-                yield from _parcels(folder)
-                if not notes(folder):
-                    _remove(folder)  # drafts were never whole: their runs count as not run
+            with FileLock(_lock_path(session), timeout=0):
+                yield from _readable_runs(session)
+                if not run_files(session):
+                    _remove(session)  # with its drafts, which are incomplete: their runs are trained again
         except Timeout:
-            continue  # its process lives
+            continue  # the process of this session lives
 
 
 def undelivered_runs() -> Iterator[FinishedRun]:
-    """Every finished run in the outbox, whoever looks after it."""
-    for folder in _sessions():
-        for _, parcel in _parcels(folder):
-            yield parcel
+    """Every finished run in the outbox, of sessions in use as well as of abandoned ones."""
+    for session in _sessions():
+        for _, finished in _readable_runs(session):
+            yield finished
 
 
 def read(folder: Path) -> FinishedRun:
-    """The parcel in a folder. Raises ValueError if it cannot be read."""
+    """The finished run in a folder. Raises StoreError if it cannot be read."""
     try:
-        return FinishedRun(**json.loads((folder / NOTE).read_text()))
+        return FinishedRun(**json.loads((folder / RUN_FILE).read_text()))
     except (OSError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder}: not readable, left where it is ({error})") from None
+        raise StoreError(f"{folder}: not readable, left where it is ({error})") from None
 
 
-def notes(folder: Path) -> list[Path]:
-    """The parcel.json of every whole run of a session."""
-    return sorted(note for note in folder.glob(f"*/{NOTE}") if note.parent.suffix != DRAFT)
+def run_files(session: Path) -> list[Path]:
+    """The parcel.json of every complete run of a session."""
+    return sorted(path for path in session.glob(f"*/{RUN_FILE}") if path.parent.suffix != DRAFT)
 
 
 def curves(folder: Path) -> dict[str, np.ndarray]:
-    """The curves of a run in the outbox."""
+    """The curves of the run in a folder, each (n_records,)."""
     with np.load(folder / "artifacts" / "curves.npz") as file:
         return dict(file)
 
 
 def discard(folder: Path) -> None:
-    """Forget a run that has been delivered: first its name, so that half of it is never taken for a run."""
+    """Delete a run that has been delivered; renamed first, so that a half-deleted folder never counts as a run."""
     shutil.rmtree(folder.rename(folder.with_suffix(DRAFT)))
 
 
@@ -153,21 +162,22 @@ def _sessions() -> list[Path]:
     return sorted(root().glob(f"*{SESSION}"))
 
 
-def _parcels(session: Path) -> Iterator[tuple[Path, FinishedRun]]:
-    for note in notes(session):
+def _readable_runs(session: Path) -> Iterator[tuple[Path, FinishedRun]]:
+    for path in run_files(session):
         try:
-            yield note.parent, read(note.parent)
-        except ValueError as error:
+            yield path.parent, read(path.parent)
+        except StoreError as error:
             print(error, file=sys.stderr)
 
 
 def _remove(session: Path) -> None:
     shutil.rmtree(session, ignore_errors=True)
-    Path(_lock(session)).unlink(missing_ok=True)
+    Path(_lock_path(session)).unlink(missing_ok=True)
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def _os_errors_refused() -> Iterator[None]:
+    """Turn an OSError of the block into a ConfigError that names the outbox."""
     try:
         yield
     except OSError as error:
@@ -178,44 +188,49 @@ def _save(path: Path, arrays: Mapping[str, Any]) -> None:
     np.savez(path, **arrays)
 
 
-def _lock(folder: Path) -> str:
-    return f"{folder}.lock"
+def _lock_path(session: Path) -> str:
+    return f"{session}.lock"
 
 
-def pack(run: TrackedRun, outcome: Outcome, started: float, wall: float, tags: Mapping[str, str]) -> FinishedRun:
-    """Describe a finished run by the tracking schema: params, tags and summary metrics."""
-    about = {
-        "identity": run.identity,
+def describe(
+    tracked: TrackedRun, outcome: Outcome, started: float, wall: float, tags: Mapping[str, str]
+) -> FinishedRun:
+    """A finished run in the words of the MLflow schema: params, tags and summary metrics.
+
+    started: when the run began, in seconds since 1970. wall: its wall seconds. tags: those of the whole sweep.
+    """
+    uri, experiment, _ = tracked.key
+    tags_of_run = {
+        "identity": tracked.identity,
         "status": outcome.status,
         "timing": outcome.timing,
         "device": outcome.device,
         "ended": outcome.ended,
     }
-    if run.fingerprint is not None:
-        about["data"] = run.fingerprint
+    if tracked.fingerprint is not None:
+        tags_of_run["data"] = tracked.fingerprint
     if outcome.diverged_at is not None:
-        about["diverged_at"] = str(outcome.diverged_at)
-    uri, experiment, _ = run.key
+        tags_of_run["diverged_at"] = str(outcome.diverged_at)
     return FinishedRun(
-        name=run.name,
-        params=dict(run.params),
-        tags={**about, **tags},
+        name=tracked.name,
+        params=dict(tracked.params),
+        tags={**tags_of_run, **tags},
         summary=_summary(outcome),
         ledger=outcome.ledger | {"wall": wall},
         started=started,
         uri=uri,
         experiment=experiment,
-        force=run.force,
+        force=tracked.force,
     )
 
 
 def _summary(outcome: Outcome) -> dict[str, float]:
-    """final/* and best/* of every training and test metric that was recorded; all finite."""
-    found = {}
+    """final/* and best/* of every training and test metric that has a finite value."""
+    summary = {}
     for name, values in outcome.curves.items():
         part, _, metric = name.partition("/")
         finite = values[np.isfinite(values)]
         if part in ("train", "test") and finite.size:
-            found[f"final/{part}_{metric}"] = float(finite[-1])
-            found[f"best/{part}_{metric}"] = float(finite.max() if metric == "accuracy" else finite.min())
-    return found
+            summary[f"final/{part}_{metric}"] = float(finite[-1])
+            summary[f"best/{part}_{metric}"] = float(finite.max() if metric == "accuracy" else finite.min())
+    return summary

@@ -1,4 +1,4 @@
-"""Where a run comes from: the commit, and the sweep it belongs to."""
+"""Where a run comes from: the sweep, the commit and the versions of the libraries."""
 
 import platform
 import subprocess
@@ -11,7 +11,7 @@ from descent_lab.paths import ROOT
 
 
 def tags(sweep: str | None) -> dict[str, str]:
-    """Tags shared by all runs of a sweep."""
+    """The tags that all runs of a sweep share. A sweep without a name is named after the time and 4 random digits."""
     return {
         "sweep": sweep or f"{datetime.now():%Y-%m-%d %H:%M:%S} {uuid4().hex[:4]}",
         **commit(),
@@ -21,20 +21,21 @@ def tags(sweep: str | None) -> dict[str, str]:
 
 @cache
 def versions() -> str:
-    """Python and the libraries that compute."""
-    found = {name: version(name) for name in ("numpy", "jax", "jaxlib")}
-    return ", ".join([f"python {platform.python_version()}", *(f"{name} {number}" for name, number in found.items())])
+    """The versions of Python and of the libraries that compute."""
+    libraries = [f"{name} {version(name)}" for name in ("numpy", "jax", "jaxlib")]
+    return ", ".join([f"python {platform.python_version()}", *libraries])
 
 
 @cache
 def commit() -> dict[str, str]:
-    """git.commit and git.dirty of the repository; `unknown` outside one."""
+    """git.commit (40 hexadecimal digits) and git.dirty (true or false) of the repository; `unknown` outside one."""
     try:
-        found = [_git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")]
+        head, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         return {"git.commit": "unknown", "git.dirty": "unknown"}
-    return {"git.commit": found[0], "git.dirty": str(bool(found[1])).lower()}
+    return {"git.commit": head, "git.dirty": str(bool(changes)).lower()}
 
 
-def _git(*words: str) -> str:
-    return subprocess.run(["git", "-C", str(ROOT), *words], check=True, capture_output=True, text=True).stdout.strip()
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

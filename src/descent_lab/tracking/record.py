@@ -1,4 +1,4 @@
-"""What is to be tracked of a run, and where: known before the run is trained."""
+"""What tracking needs to know of a run before it is trained: what to write, and where."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,10 +21,13 @@ class RunKey(NamedTuple):
 class Tracking:
     """Where runs are written.
 
-    uri: of the store; None: MLFLOW_TRACKING_URI, or mlflow.db at the repository root (installed: the current folder).
-    sweep: the name that joins the runs of a sweep; None: the time it began.
-    phase: what the run's seed is for, where hyperparameters are tuned; hydra.sweeper.tuned sets it.
-    offline: leave runs in the outbox, for `descent-lab deliver`.
+    uri: address of the store; None: MLFLOW_TRACKING_URI, or mlflow.db at the repository root (installed: in the
+        current folder).
+    experiment: name of the MLflow experiment.
+    sweep: the name that the runs of a sweep share; None: the time at which the sweep began.
+    phase: what the run's seed is used for, where hyperparameters are tuned; hydra.sweeper.tuned sets it.
+    save_theta: store the parameters of the network in theta.npz.
+    offline: leave the runs in the outbox, for `descent-lab deliver`.
     """
 
     uri: str | None = None
@@ -37,12 +40,15 @@ class Tracking:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackedRun:
-    """A run as the tracking store is to know it.
+    """A run as the tracking store will describe it.
 
+    name: a readable name, which MLflow lists.
+    identity: hash of everything that can change the run's curves.
     params: every leaf of the configuration by its dotted name, and the choice of each group.
     settings: the same as nested values, for config.yaml.
-    fingerprint: of the content of data that come from files; None for other data.
-    force: whether it is wanted even if the store holds a finished run of this identity.
+    fingerprint: hash of the content of data that come from files; None for other data.
+    tracking: where the run is written.
+    force: write the run even if the store holds a finished run of this identity.
     """
 
     name: str

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from random import uniform
 from time import monotonic, perf_counter, sleep, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -17,145 +17,175 @@ import numpy as np
 import psutil
 from filelock import FileLock
 
-from descent_lab.errors import ConfigError, without_password
+from descent_lab.errors import ConfigError
 from descent_lab.paths import CACHE
 from descent_lab.tracking import outbox
 from descent_lab.tracking.address import SQLITE, database
 from descent_lab.tracking.outbox import FinishedRun
 from descent_lab.tracking.record import TrackedRun
 
-MAX_POINTS = 1000  # metrics are for looking: longer curves are thinned, and whole in curves.npz
-BATCH, PARAMS = 1000, 100  # entries, and params among them, that one log_batch call takes
-NOTE = 8000  # letters that a tag may have
-NARROWING = ("backend", "dataset", "optimizer", "model", "init", "batching", "epochs")
-OTHERS = 10.0  # seconds to wait for another process that writes the same run
+if TYPE_CHECKING:
+    from mlflow.entities import Run, RunInfo
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+
+Point = tuple[str, float, int, int]  # a value of a metric: name, value, time in milliseconds since 1970, step
+
+MAX_POINTS = 1000  # of a curve in MLflow, where curves are for looking at; curves.npz holds all points
+BATCH_ENTRIES, BATCH_PARAMS = 1000, 100  # the most entries, and the most params among them, of one log_batch call
+MAX_TAG_LETTERS = 8000  # that MLflow takes as the value of a tag
+COMMON_PARAMS = ("backend", "dataset", "optimizer", "model", "init", "batching", "epochs")  # they narrow a search
+OTHER_WRITER_SECONDS = 10.0  # to wait for another process that writes the same run
+CONNECT_SECONDS = 5  # to wait for a tracking server to accept a connection
 
 
 class Store:
-    """An open MLflow tracking store and one experiment in it. Raises ConfigError if it cannot be opened."""
+    """An open MLflow tracking store and one experiment in it. Raises ConfigError if it cannot be opened.
 
-    def __init__(self, uri: str, experiment: str):
+    write_token: written to a file beside the store when `finished` looks at the store. While the file holds this
+    token, no other process of this machine has written runs since then. None: another process may have.
+    """
+
+    def __init__(self, uri: str, experiment: str) -> None:
         self.uri, self.experiment = uri, experiment
-        self.far = not uri.startswith(SQLITE)  # other machines may write to it, whom no lock or note here reaches
-        self.visit: str | None = None  # stands in a note beside the store until others write; None: they may have
-        _spare_the_disk()
-        for chatty in ("alembic", "mlflow.store.db.utils"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
+        self.remote = not uri.startswith(SQLITE)  # other machines, which see no lock of this one, may write to it
+        self.write_token: str | None = None
+        _use_write_ahead_log()
+        for logger in ("alembic", "mlflow.store.db.utils"):
+            logging.getLogger(logger).setLevel(logging.WARNING)
         try:
-            _knock(uri)
+            _check_answer(uri)
             import mlflow  # takes seconds: only when a run is to be written
 
             mlflow.set_tracking_uri(uri)
             with self.alone():
                 self.client = mlflow.MlflowClient(uri)
-                self.experiment_id = self._experiment(experiment)
+                self.experiment_id = self._open_experiment(experiment)
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            said = f"tracking.uri={uri}: cannot be opened ({reason}); tracking.offline=true keeps runs in the outbox"
-            raise ConfigError(without_password(said)) from error
+            message = f"tracking.uri={uri}: cannot be opened ({reason}); tracking.offline=true keeps runs in the outbox"
+            raise ConfigError(message) from error
 
-    def finished(self, wanted: Sequence[TrackedRun]) -> dict[str, float | None]:
-        """Final train/loss (None: diverged), by identity, of the runs that the store holds complete.
+    def finished(self, runs: Sequence[TrackedRun]) -> dict[str, float | None]:
+        """Final train/loss (None: diverged) by identity of the complete runs that resemble these.
 
-        One query, narrowed to what all the wanted runs have in common, after one for what is being written.
+        It takes two queries, whatever the number of runs: one for runs that are being written, and one for complete
+        runs with the params that all of `runs` share. So the answer may hold more runs than were asked for.
         """
-        shared = set.intersection(*({(name, run.params[name]) for name in NARROWING} for run in wanted))
+        shared = set.intersection(*({(name, run.params[name]) for name in COMMON_PARAMS} for run in runs))
         with self.alone():
-            self.visit = uuid4().hex  # from here on, only what others write needs to be looked for again
-            self._note().write_text(self.visit)
-        begun = self._search("attributes.status = 'RUNNING'", "tags.parcel LIKE '%'")  # they have no params yet
-        if any(_is_being_written(run) for run in begun):
-            self.visit = None
-        alike = (f"params.`{name}` = '{value}'" for name, value in sorted(shared))
-        runs = self._search("attributes.status = 'FINISHED'", "tags.identity LIKE '%'", *alike)
-        return {run.data.tags["identity"]: _reached(run) for run in runs}
+            self.write_token = uuid4().hex  # from here on, runs written by this process need not be searched for
+            self._token_file().write_text(self.write_token)
+        unfinished = self._search("attributes.status = 'RUNNING'", "tags.parcel LIKE '%'")  # these have no params yet
+        if any(_is_being_written(run) for run in unfinished):
+            self.write_token = None
+        terms = (f"params.`{name}` = '{value}'" for name, value in sorted(shared))
+        complete = self._search("attributes.status = 'FINISHED'", "tags.identity LIKE '%'", *terms)
+        return {run.data.tags["identity"]: _final_loss(run) for run in complete}
 
     def deliver(
-        self, folder: Path, parcel: FinishedRun, before: float = 0.0, live: str | None = None, again: bool = False
+        self,
+        folder: Path,
+        finished: FinishedRun,
+        log_seconds: float = 0.0,
+        live_run: str | None = None,
+        again: bool = False,
     ) -> None:
         """Write a run from the outbox unless the store holds it already.
 
-        `before`: seconds of logging spent already. `live`: the run that showed it while it trained.
-        `again`: it may have been written before, in part or whole.
+        folder: of the run in the outbox.
+        log_seconds: spent on logging the run so far; the ledger of the run counts them.
+        live_run: id of the MLflow run that showed it while it trained.
+        again: an earlier attempt may have written the run, in part or completely.
         """
-        if again and self._written(folder.name):
+        if again and self._holds(folder.name):
             return
         begin = perf_counter()
-        run = self._claimed(parcel, parcel.tags | {"parcel": folder.name}, live)
+        run = self._claim(finished, finished.tags | {"parcel": folder.name}, live_run)
         if run is not None:
-            self._fill(run.info, folder, parcel, before + perf_counter() - begin)
-        elif live is not None:
-            self.drop(live)
+            self._fill(run.info, folder, finished, log_seconds + perf_counter() - begin)
+        elif live_run is not None:
+            self.drop(live_run)
 
-    def _written(self, parcel: str) -> bool:
-        """Whether the store holds that parcel complete; what it holds of it in part is removed."""
-        runs = self._search(f"tags.parcel = '{parcel}'")
+    def _holds(self, folder_name: str) -> bool:
+        """Whether the store holds the run of that folder completely; what it holds of it in part is deleted."""
+        runs = self._search(f"tags.parcel = '{folder_name}'")
         for run in runs:
             if run.info.status != "FINISHED":
                 self.client.delete_run(run.info.run_id)
         return any(run.info.status == "FINISHED" for run in runs)
 
-    def _only_we_wrote(self) -> bool:
-        """Whether nobody else can have written since `finished` looked. If somebody can, the note tells them of us."""
-        note = self._note()
-        if self.visit is None or not note.exists() or note.read_text() != self.visit:
-            note.write_text(uuid4().hex)
-            self.visit = None
-        return self.visit is not None and not self.far
+    def _is_only_writer(self) -> bool:
+        """Whether no other process can have written since `finished` looked.
 
-    def _note(self) -> Path:
-        return Path(f"{self._lock()}.writer")
-
-    def _claimed(self, parcel: FinishedRun, tags: Mapping[str, str], live: str | None) -> Any:
-        """A run to be filled, or None where another has written the same: one that is being written is waited for.
-
-        Where that takes too long its run is deleted: its writer will notice, and find this one when it tries again.
-        Two machines may claim a run at once: who finds that another has done so steps back, for a random while.
+        If one can have, the token file gets a new token, which tells the other process the same.
         """
-        patience: dict[str, float] = {}  # by run: until when
+        file = self._token_file()
+        if self.write_token is None or not file.exists() or file.read_text() != self.write_token:
+            file.write_text(uuid4().hex)
+            self.write_token = None
+        return self.write_token is not None and not self.remote
+
+    def _token_file(self) -> Path:
+        return Path(f"{self._lock_path()}.writer")
+
+    def _claim(self, finished: FinishedRun, tags: Mapping[str, str], live_run: str | None) -> "Run | None":
+        """An MLflow run to be filled, or None where another process has written the same run.
+
+        A run that another process is writing is waited for. After OTHER_WRITER_SECONDS it is deleted: its writer gets
+        an error, and finds this process's run when it tries again. Two machines may claim the same run at once. Each
+        then sees the other's claim, deletes its own, and tries again after a random time.
+        """
+        deadlines: dict[str, float] = {}  # by run id: until when to wait for its writer
         while True:
             with self.alone():
-                same = [] if self._only_we_wrote() or parcel.force else self._alike(tags["identity"])
+                same = [] if self._is_only_writer() or finished.force else self._with_identity(tags["identity"])
                 if any(run.info.status == "FINISHED" for run in same):
                     return None
                 others = [run.info.run_id for run in same]
-                if all(monotonic() > patience.setdefault(run_id, monotonic() + OTHERS) for run_id in others):
+                now = monotonic()
+                if all(now > deadlines.setdefault(run_id, now + OTHER_WRITER_SECONDS) for run_id in others):
                     for run_id in others:
                         self.client.delete_run(run_id)
-                    run = self._marked(live, tags) if live else self._create(parcel.name, parcel.started, tags)
-                    if parcel.force or not self.far or not self._alike(tags["identity"], but=run.info.run_id):
+                    run = self._tag(live_run, tags) if live_run else self._create(finished.name, finished.started, tags)
+                    if finished.force or not self.remote:
+                        return run
+                    if not self._with_identity(tags["identity"], but=run.info.run_id):
                         return run
                     self.client.delete_run(run.info.run_id)
-                    live = None
-            sleep(uniform(0.05, 0.5 if self.far else 0.1))
+                    live_run = None
+            sleep(uniform(0.05, 0.5 if self.remote else 0.1))
 
-    def _alike(self, identity: str, but: str = "") -> list[Any]:
-        """Runs of that identity that have been written or are being written; not those that still train."""
+    def _with_identity(self, identity: str, but: str = "") -> list["Run"]:
+        """The runs of that identity that are complete or are being written; not those that still train."""
         runs = self._search(f"tags.identity = '{identity}'", "tags.parcel LIKE '%'")
-        known = (run for run in runs if run.info.run_id != but)
-        return [run for run in known if run.info.status == "FINISHED" or _is_being_written(run)]
+        others = (run for run in runs if run.info.run_id != but)
+        return [run for run in others if run.info.status == "FINISHED" or _is_being_written(run)]
 
-    def _marked(self, run_id: str, tags: Mapping[str, str]) -> Any:
+    def _tag(self, run_id: str, tags: Mapping[str, str]) -> "Run":
         self._log(run_id, {}, [], tags)
         return self.client.get_run(run_id)
 
     def delete_orphans(self) -> None:
-        """Delete runs that a process of this machine, now gone, began and did not complete.
+        """Delete runs that were begun by processes of this machine which ended before completing them.
 
-        This process has begun none yet: one with its number is of another that had it before.
+        Call it before this process begins a run: a run that carries this process's number was begun by an earlier
+        process of that number.
         """
         for run in self._search("attributes.status = 'RUNNING'", "tags.writer LIKE '%'"):
             if _is_gone(run.data.tags["writer"]):
                 self.client.delete_run(run.info.run_id)
 
-    def begin(self, run: TrackedRun, started: float, tags: Mapping[str, str]) -> str:
-        """A run that can be watched while it trains; `deliver` completes it, `drop` removes it."""
-        shown = self._create(run.name, started, {**tags, "identity": run.identity})
-        self._log(shown.info.run_id, run.params, [], {})
-        return shown.info.run_id
+    def begin(self, tracked: TrackedRun, started: float, tags: Mapping[str, str]) -> str:
+        """Create a run that can be watched while it trains, and return its id.
+
+        `deliver` completes the run, and `drop` deletes it. started: when the run began, in seconds since 1970.
+        """
+        run = self._create(tracked.name, started, {**tags, "identity": tracked.identity})
+        self._log(run.info.run_id, tracked.params, [], {})
+        return str(run.info.run_id)
 
     def extend(self, run_id: str, curves: Mapping[str, np.ndarray], started: float) -> None:
-        """Add points to a run that was begun."""
+        """Add points to a run that was begun. curves: the new records, each (n_records,)."""
         self._log(run_id, {}, _points(curves, started), {})
 
     def drop(self, run_id: str) -> None:
@@ -163,92 +193,90 @@ class Store:
         self.client.delete_run(run_id)
 
     def attach(self, report: str, folder: Path, names: Sequence[str], note: str) -> None:
-        """Show these files of a folder, and a note in Markdown, as a run of their own: the newest of each report.
+        """Show a report as an MLflow run of its own, which replaces the earlier run of the same report.
 
-        An earlier run of the report is deleted as MLflow deletes, which leaves its files where they are: what a store
-        says of their place is not trusted with deleting or overwriting.
+        report: what the report is about. names: of its files, relative to `folder`. note: a text in Markdown.
+        The earlier run is deleted as MLflow deletes runs, which keeps their files: what a store says about the place
+        of files is not trusted with deleting or overwriting.
         """
         tags = {"report": report, "mlflow.source.name": "reports.build", "mlflow.note.content": _shortened(note)}
         earlier = [run for run in self._search("tags.report LIKE '%'") if run.data.tags["report"] == report]
         run = self._create(f"report: {report}", time(), tags)
-        files = self._artifacts(run.info.artifact_uri)
+        artifacts = self._artifacts(run.info.artifact_uri)
         for name in names:
-            files.log_artifact(str(folder / name), str(Path(name).parent) if "/" in name else None)
+            artifacts.log_artifact(str(folder / name), str(Path(name).parent) if "/" in name else None)
         self.client.set_terminated(run.info.run_id)
         for old in earlier:
             self.client.delete_run(old.info.run_id)
 
     def alone(self) -> AbstractContextManager[Any]:
-        """Held by one process of this machine at a time: to create the store, and to look before writing a run."""
-        return FileLock(self._lock())
+        """A lock that one process of this machine holds at a time: to create the store, and to claim a run."""
+        return FileLock(self._lock_path())
 
-    def _lock(self) -> str:
+    def _lock_path(self) -> str:
         path = database(self.uri) if self.uri.startswith(SQLITE) else CACHE / f"store-{_slug(self.uri)}"
         path.parent.mkdir(parents=True, exist_ok=True)
         return f"{path}.lock"
 
-    def _fill(self, info: Any, folder: Path, parcel: FinishedRun, spent: float) -> None:
+    def _fill(self, info: "RunInfo", folder: Path, finished: FinishedRun, log_seconds: float) -> None:
         """Complete a run that was created."""
-        begin, started = perf_counter(), int(1000 * parcel.started)
+        begin, started = perf_counter(), int(1000 * finished.started)
         self._artifacts(info.artifact_uri).log_artifacts(str(folder / "artifacts"))
-        summary = [(name, value, started, 0) for name, value in parcel.summary.items()]
-        metrics = _points(outbox.curves(folder), parcel.started) + summary
-        log = spent + perf_counter() - begin
-        ledger = parcel.ledger | {purpose: parcel.ledger[purpose] + log for purpose in ("log", "wall")}
+        metrics = _points(outbox.curves(folder), finished.started)
+        metrics += [(name, value, started, 0) for name, value in finished.summary.items()]
+        log = log_seconds + perf_counter() - begin
+        ledger = finished.ledger | {purpose: finished.ledger[purpose] + log for purpose in ("log", "wall")}
         metrics += [(f"ledger/{name}_seconds", value, started, 0) for name, value in ledger.items()]
-        self._log(info.run_id, parcel.params, metrics, {})
-        self.client.set_terminated(info.run_id, end_time=int(1000 * (parcel.started + ledger["wall"])))
+        self._log(info.run_id, finished.params, metrics, {})
+        self.client.set_terminated(info.run_id, end_time=int(1000 * (finished.started + ledger["wall"])))
 
-    def _create(self, name: str, started: float, tags: Mapping[str, str]) -> Any:
+    def _create(self, name: str, started: float, tags: Mapping[str, str]) -> "Run":
         shown = {"mlflow.source.name": "src.run", "mlflow.source.type": "LOCAL", "writer": _writer()}
         if "git.commit" in tags:
             shown["mlflow.source.git.commit"] = tags["git.commit"]
         return self.client.create_run(self.experiment_id, int(1000 * started), {**shown, **tags}, name)
 
-    def _artifacts(self, uri: str) -> Any:
-        """Where a run's files go. The client's log_artifacts would read the whole run again to find it."""
+    def _artifacts(self, uri: str) -> "ArtifactRepository":
+        """The place for the files of a run. The client's log_artifacts would query the whole run to find it."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         return get_artifact_repository(uri, tracking_uri=self.uri)
 
-    def _log(
-        self,
-        run_id: str,
-        params: Mapping[str, str],
-        metrics: list[tuple[str, float, int, int]],
-        tags: Mapping[str, str],
-    ) -> None:
-        """As few calls as the limits allow; the tags with the last."""
+    def _log(self, run_id: str, params: Mapping[str, str], metrics: list[Point], tags: Mapping[str, str]) -> None:
+        """Log all in as few calls as MLflow's limits allow; the tags with the last call."""
         from mlflow.entities import Metric, Param, RunTag
 
-        points = [Metric(*entry) for entry in metrics]
-        leaves = [Param(name, value) for name, value in params.items()]
-        last = [RunTag(name, value) for name, value in tags.items()]
-        while points or leaves or last:
-            few, leaves = leaves[:PARAMS], leaves[PARAMS:]
-            room = BATCH - len(few) - len(last)
-            many, points = points[:room], points[room:]
-            marks = [] if points or leaves else last
-            self.client.log_batch(run_id, metrics=many, params=few, tags=marks)
-            last = [] if marks else last
+        metrics_left = [Metric(*point) for point in metrics]
+        params_left = [Param(name, value) for name, value in params.items()]
+        tags_left = [RunTag(name, value) for name, value in tags.items()]
+        while metrics_left or params_left or tags_left:
+            params_now, params_left = params_left[:BATCH_PARAMS], params_left[BATCH_PARAMS:]
+            n_metrics = BATCH_ENTRIES - len(params_now) - len(tags_left)
+            metrics_now, metrics_left = metrics_left[:n_metrics], metrics_left[n_metrics:]
+            tags_now = [] if metrics_left or params_left else tags_left
+            self.client.log_batch(run_id, metrics=metrics_now, params=params_now, tags=tags_now)
+            tags_left = [] if tags_now else tags_left
 
-    def _experiment(self, name: str) -> str:
-        known = self.client.get_experiment_by_name(name)
-        if known is not None:
-            return known.experiment_id
+    def _open_experiment(self, name: str) -> str:
+        """The id of the experiment of that name, which is created where there is none."""
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is not None:
+            return str(experiment.experiment_id)
         beside = (database(self.uri).parent / "mlartifacts").as_uri() if self.uri.startswith(SQLITE) else None
-        return self.client.create_experiment(name, artifact_location=beside)
+        return str(self.client.create_experiment(name, artifact_location=beside))
 
-    def _search(self, *terms: str) -> list[Any]:
-        found, page = [], None
+    def _search(self, *terms: str) -> list["Run"]:
+        """All runs of the experiment to which all these terms apply."""
+        runs: list[Run] = []
+        token = None
         while True:
-            runs = self.client.search_runs(
-                [self.experiment_id], " and ".join(terms), max_results=10000, page_token=page
+            page = self.client.search_runs(
+                [self.experiment_id], " and ".join(terms), max_results=10000, page_token=token
             )
-            found += runs
-            page = runs.token
-            if not page:
-                return found
+            runs += page
+            token = page.token
+            if not token:
+                return runs
 
 
 class Stores:
@@ -258,25 +286,25 @@ class Stores:
         self.opened: dict[tuple[str, str], Store] = {}
 
     def at(self, uri: str, experiment: str) -> Store:
-        """Raises ConfigError where the store cannot be opened."""
+        """The store at an address. Raises ConfigError where it cannot be opened."""
         key = (uri, experiment)
         if key not in self.opened:
             self.opened[key] = Store(uri, experiment)
         return self.opened[key]
 
-    def of(self, run: TrackedRun) -> Store:
-        """Where a run belongs; raises ConfigError as `at` does."""
-        uri, experiment, _ = run.key
+    def of(self, tracked: TrackedRun) -> Store:
+        """The store to which a run belongs. Raises ConfigError where it cannot be opened."""
+        uri, experiment, _ = tracked.key
         return self.at(uri, experiment)
 
 
-def _reached(run: Any) -> float | None:
+def _final_loss(run: "Run") -> float | None:
     return None if run.data.tags.get("status") == "diverged" else run.data.metrics.get("final/train_loss")
 
 
 def _shortened(note: str) -> str:
     """A note in Markdown, cut at the end of a line to what a tag may hold."""
-    return note if len(note) <= NOTE else note[:NOTE].rpartition("\n")[0]
+    return note if len(note) <= MAX_TAG_LETTERS else note[:MAX_TAG_LETTERS].rpartition("\n")[0]
 
 
 def _slug(uri: str) -> str:
@@ -284,10 +312,10 @@ def _slug(uri: str) -> str:
 
 
 @cache
-def _spare_the_disk() -> None:
-    """SQLite waits for the disk at every commit, ten times a run; with a write-ahead log only now and then.
+def _use_write_ahead_log() -> None:
+    """Let SQLite write to a write-ahead log, because otherwise it waits for the disk about ten times a run.
 
-    A killed process loses nothing. A machine that loses power may lose its last runs, and no more.
+    A killed process loses nothing. A machine that loses power may lose the last runs, and no more.
     """
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
@@ -295,47 +323,51 @@ def _spare_the_disk() -> None:
     @event.listens_for(Engine, "connect")
     def on_connect(connection: Any, record: Any) -> None:
         if type(connection).__module__.startswith("sqlite3"):
-            connection.execute("PRAGMA busy_timeout=60000")  # first: the next one may have to wait
+            connection.execute("PRAGMA busy_timeout=60000")  # milliseconds; first, as the next line may have to wait
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def _knock(uri: str) -> None:
-    """Raise OSError soon if nobody answers at the address of a tracking server."""
+def _check_answer(uri: str) -> None:
+    """Raise OSError if nothing answers at the address of a tracking server: sooner than MLflow would."""
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https"):
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=5).close()
+        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
 
 
 def _writer() -> str:
+    """This process, as the tag `writer` names it: host:process number."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _is_gone(writer: str) -> bool:
+    """Whether a process of this machine has ended. One with this process's number was an earlier process."""
     host, _, pid = writer.rpartition(":")
     return host == socket.gethostname() and (int(pid) == os.getpid() or not psutil.pid_exists(int(pid)))
 
 
-def _is_being_written(run: Any) -> bool:
-    """Whether its process is alive and has it whole in its outbox; not one that still trains."""
+def _is_being_written(run: "Run") -> bool:
+    """Whether a living process is writing the run from its outbox; a run that still trains does not count."""
     return run.info.status == "RUNNING" and "parcel" in run.data.tags and not _is_gone(run.data.tags["writer"])
 
 
-def _points(curves: Mapping[str, np.ndarray], started: float) -> list[tuple[str, float, int, int]]:
-    """(name, value, time in ms, step) of every finite value, at most MAX_POINTS a curve; the last one always."""
+def _points(curves: Mapping[str, np.ndarray], started: float) -> list[Point]:
+    """The finite values of every curve, at most MAX_POINTS of each; the first and the last are always among them."""
     steps = curves["step"]
     times = (1000 * (started + curves["time/step_seconds"])).astype(np.int64)
-    entries = []
+    points = []
     for name, values in curves.items():
         if name not in ("step", "epoch"):
-            keep = _thinned(np.flatnonzero(np.isfinite(values)))
-            entries += [(name, float(values[i]), int(times[i]), int(steps[i])) for i in keep]
-    return entries
+            indices = _thinned(np.flatnonzero(np.isfinite(values)))
+            points += [(name, float(values[i]), int(times[i]), int(steps[i])) for i in indices]
+    return points
 
 
-def _thinned(places: np.ndarray) -> np.ndarray:
-    if len(places) <= MAX_POINTS:
-        return places
-    spaced = np.geomspace(1, len(places), MAX_POINTS).round().astype(int) - 1
-    return places[np.unique(spaced)]
+def _thinned(indices: np.ndarray) -> np.ndarray:
+    """At most MAX_POINTS of these indices, log-spaced, with the first and the last."""
+    if len(indices) <= MAX_POINTS:
+        return indices
+    spaced = np.geomspace(1, len(indices), MAX_POINTS).round().astype(int) - 1
+    thinned: np.ndarray = indices[np.unique(spaced)]
+    return thinned

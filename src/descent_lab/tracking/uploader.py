@@ -1,4 +1,4 @@
-"""Takes finished runs from the outbox to their tracking stores; keeps them when a store cannot be reached."""
+"""Takes finished runs from the outbox to their tracking stores. The runs of a lost store stay in the outbox."""
 
 import sys
 from collections import Counter, deque
@@ -12,50 +12,53 @@ from time import monotonic, perf_counter
 
 import numpy as np
 
-from descent_lab.errors import without_password
+from descent_lab.errors import StoreError, without_password
 from descent_lab.tracking import outbox
 from descent_lab.tracking.outbox import FinishedRun, Session
 from descent_lab.tracking.record import RunKey, TrackedRun
 from descent_lab.tracking.server import Store, Stores
-from descent_lab.tracking.writer_process import Lost, WriterProcess
+from descent_lab.tracking.writer_process import ProcessLost, WriterProcess
 from descent_lab.training.trainer import Outcome
 
-PATIENCE = 30.0  # seconds before a store that is lost is tried again
-TRIES = 2  # running that fail: the store is lost, not one run refused
+QUIET_SECONDS = 30.0  # after which a store that is lost is tried again
+MAX_FAILURES = 2  # in a row: then the store counts as lost, and not one run as refused
 
 
 class Backoff:
-    """Tries to write; lets a store alone for a while when it is lost, as each attempt may take a minute."""
+    """Tries to write to stores, and lets a lost store alone for a while, because each attempt may take a minute."""
 
     def __init__(self) -> None:
-        self.failures: Counter[str] = Counter()  # running, by address
-        self.quiet_until: dict[str, float] = {}
+        self.failures: Counter[str] = Counter()  # in a row, by the store's address
+        self.quiet_until: dict[str, float] = {}  # by the store's address: seconds on the monotonic clock
 
-    def attempt(self, uri: str, what: str, write: Callable[[], None]) -> bool:
-        """Whether the store at uri took it; says so where not."""
+    def attempt(self, uri: str, complaint: str, write: Callable[[], None]) -> bool:
+        """Call `write` unless the store is being let alone. Return whether it succeeded.
+
+        A failure is printed to stderr with the address, the complaint and the reason. ProcessLost is passed on.
+        """
         if monotonic() < self.quiet_until.get(uri, 0.0):
             return False
         try:
             write()
-        except Lost:  # not through the store
+        except ProcessLost:  # says nothing about the store
             raise
-        except Exception as error:  # whatever a lost server raises: what counts is safe on disk
-            self._note_failure(uri, f"{what} ({str(error).strip() or type(error).__name__})".split("\n")[0])
+        except Exception as error:  # whatever a lost server raises: the run is safe in the outbox
+            self._note_failure(uri, f"{complaint} ({str(error).strip() or type(error).__name__})".split("\n")[0])
             return False
         self.failures[uri] = 0
         return True
 
-    def _note_failure(self, uri: str, what: str) -> None:
+    def _note_failure(self, uri: str, complaint: str) -> None:
         self.failures[uri] += 1
-        if self.failures[uri] <= TRIES:
-            print(without_password(f"tracking.uri={uri}: {what}"), file=sys.stderr)
-        if self.failures[uri] >= TRIES:
-            self.quiet_until[uri] = monotonic() + PATIENCE
+        if self.failures[uri] <= MAX_FAILURES:
+            print(without_password(f"tracking.uri={uri}: {complaint}"), file=sys.stderr)
+        if self.failures[uri] >= MAX_FAILURES:
+            self.quiet_until[uri] = monotonic() + QUIET_SECONDS
 
 
 @dataclass
-class Live:
-    """A run that can be watched while it trains."""
+class LiveRun:
+    """A run that can be watched in MLflow while it trains."""
 
     store: Store
     run_id: str
@@ -63,132 +66,147 @@ class Live:
 
 
 class Uploader:
-    """Puts outcomes into the outbox at once and delivers them in the background.
+    """Puts outcomes into the outbox at once and delivers them to the tracking stores in the background.
 
-    One uploader, in the launching process, writes for all workers: a thread of it and, where that would be what a sweep
-    waits for, an writer_process in a process of its own.
+    One uploader, in the launching process, writes for all workers. A thread of it delivers runs. In a sweep of many
+    runs a writer process delivers runs too: each run goes to whichever of the two is free first.
     """
 
     def __init__(self, stores: Stores, tags: Mapping[str, str], writer_process: WriterProcess | None = None) -> None:
         self.stores, self.tags, self.session, self.writer_process = stores, tags, Session(), writer_process
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="uploader")
-        self.beside = ThreadPoolExecutor(1, thread_name_prefix="writer_process")  # gives it work and waits
-        self.waiting: deque[tuple[Path, float]] = deque()  # for whoever is free first, with the seconds spent on each
+        self.process_thread = ThreadPoolExecutor(1, thread_name_prefix="writer process")  # waits for the process
+        self.queue: deque[tuple[Path, float]] = deque()  # folders of runs, with the seconds spent on logging each
         self.backoff = Backoff()
-        self.due: set[Path] = set()  # in the outbox, to be delivered
-        self.live: dict[RunKey, Live] = {}
-        self.shown: set[RunKey] = set()  # runs that are or will be live: what is written of them is written in turn
-        self.undelivered = 0  # runs that stay in the outbox
+        self.due: set[Path] = set()  # folders of the runs to be delivered
+        self.live: dict[RunKey, LiveRun] = {}
+        self.shown: set[RunKey] = set()  # runs that are or will be live: only `thread` writes these, in order
+        self.undelivered = 0  # runs that stay in the outbox; known after `close`
 
-    def take(self, run: TrackedRun, outcome: Outcome, started: float, wall: float) -> None:
-        """Keep an outcome safe, then deliver it: at once if its clock is isolated, else while training goes on."""
+    def take(self, tracked: TrackedRun, outcome: Outcome, started: float, wall: float) -> None:
+        """Put an outcome into the outbox and deliver it.
+
+        A run with an isolated clock is delivered before this returns, so that writing disturbs no clock. Other runs
+        are delivered while training goes on. started: in seconds since 1970. wall: the run's wall seconds.
+        """
         begin = perf_counter()
-        parcel = outbox.pack(run, outcome, started, wall, dict(self.tags))
-        folder = self.session.put(parcel, run, outcome)
-        spent = perf_counter() - begin
-        if run.tracking.offline:
+        finished = outbox.describe(tracked, outcome, started, wall, self.tags)
+        folder = self.session.put(finished, tracked, outcome)
+        log_seconds = perf_counter() - begin
+        if tracked.tracking.offline:
             return
         self.due.add(folder)
         if outcome.timing == "isolated":
-            self.thread.submit(self._deliver, folder, spent).result()
-        elif self.writer_process is None or parcel.key in self.shown:
-            self.thread.submit(self._deliver, folder, spent)
+            self.thread.submit(self._deliver, folder, log_seconds).result()
+        elif self.writer_process is None or finished.key in self.shown:
+            self.thread.submit(self._deliver, folder, log_seconds)
         else:
-            self.waiting.append((folder, spent))
-            self.thread.submit(self._next)  # announced to both: whoever comes too late has nothing to do
-            self.beside.submit(self._assist)
+            self.queue.append((folder, log_seconds))
+            self.thread.submit(self._deliver_next)  # both are told, and the one that comes second finds nothing to do
+            self.process_thread.submit(self._deliver_next_by_process)
 
-    def show(self, run: TrackedRun, curves: Mapping[str, np.ndarray], started: float, wait: bool) -> None:
-        """Let what has been recorded of a run be seen, before the run is finished."""
-        if not run.tracking.offline:
-            uri, *_ = run.key
-            write = partial(self._show, run, curves, started)
-            self.shown.add(run.key)
-            job = self.thread.submit(self.backoff.attempt, uri, f"{run.name} not shown live", write)
+    def show(self, tracked: TrackedRun, curves: Mapping[str, np.ndarray], started: float, wait: bool) -> None:
+        """Show in MLflow what has been recorded of a run that still trains.
+
+        curves: all records so far, each (n_records,). wait: return only when they have been written.
+        """
+        if not tracked.tracking.offline:
+            uri, *_ = tracked.key
+            write = partial(self._show, tracked, curves, started)
+            self.shown.add(tracked.key)
+            job = self.thread.submit(self.backoff.attempt, uri, f"{tracked.name} not shown live", write)
             if wait:
                 job.result()
 
     def close(self) -> None:
-        """Wait for what is under way, try once more what failed, and leave the rest to the next start."""
+        """Wait until all runs have been tried, try those that failed once more, and leave the rest in the outbox."""
         try:
-            self.beside.shutdown()
+            self.process_thread.shutdown()
             self.thread.shutdown()
             if self.writer_process:
                 self.writer_process.close()
             self.backoff = Backoff()
             for folder in sorted(self.due):
                 self._deliver(folder, again=True)
-            for live in self.live.values():  # of runs that were not finished
+            for live in self.live.values():  # runs that were shown and did not finish
                 self.backoff.attempt(live.store.uri, "not removed", partial(live.store.drop, live.run_id))
         finally:
-            self.beside.shutdown(cancel_futures=True)
+            self.process_thread.shutdown(cancel_futures=True)
             self.thread.shutdown(cancel_futures=True)
             self.undelivered = max(self.session.close(), len(self.due))
 
-    def _next(self) -> None:
-        with suppress(IndexError):
-            self._deliver(*self.waiting.popleft())
+    def _deliver_next(self) -> None:
+        with suppress(IndexError):  # the writer process took it
+            self._deliver(*self.queue.popleft())
 
-    def _assist(self) -> None:
+    def _deliver_next_by_process(self) -> None:
         if self.writer_process is None or not self.writer_process.ready():
             return
-        with suppress(IndexError):
-            folder, spent = self.waiting.popleft()
+        with suppress(IndexError):  # the thread took it
+            folder, log_seconds = self.queue.popleft()
             try:
-                self._deliver(folder, spent, writer_process=self.writer_process)
-            except Lost:
+                self._deliver(folder, log_seconds, writer_process=self.writer_process)
+            except ProcessLost:
                 self.writer_process = None
-                if not folder.exists():  # it was delivered, or somebody else looks after it
+                if not folder.exists():  # the run was delivered, or another process has claimed it
                     self.due.discard(folder)
 
     def _deliver(
-        self, folder: Path, spent: float = 0.0, again: bool = False, writer_process: WriterProcess | None = None
+        self, folder: Path, log_seconds: float = 0.0, again: bool = False, writer_process: WriterProcess | None = None
     ) -> None:
         try:
-            parcel = outbox.read(folder)
-        except ValueError as error:  # somebody meddles with the outbox
+            finished = outbox.read(folder)
+        except StoreError as error:  # somebody has changed or deleted the folder
             print(error, file=sys.stderr)
             return
-        live = None if again else self.live.get(parcel.key)
+        live = None if again else self.live.get(finished.key)
 
         def write(store: Store) -> None:
             if writer_process:
-                writer_process.deliver(store, folder, spent)
+                writer_process.deliver(store, folder, log_seconds)
             else:
-                _write(store, folder, parcel, spent, live.run_id if live else None, again)
+                _write(store, folder, finished, log_seconds, live.run_id if live else None, again)
 
-        if _delivered(self.backoff, self.stores, parcel, write):
+        if _delivered(self.backoff, self.stores, finished, write):
             self.due.discard(folder)
             if live:
-                del self.live[parcel.key]
+                del self.live[finished.key]
 
-    def _show(self, run: TrackedRun, curves: Mapping[str, np.ndarray], started: float) -> None:
-        place = run.key
-        if place not in self.live:
-            store = self.stores.of(run)
-            self.live[place] = Live(store, store.begin(run, started, self.tags))
-        live = self.live[place]
+    def _show(self, tracked: TrackedRun, curves: Mapping[str, np.ndarray], started: float) -> None:
+        key = tracked.key
+        if key not in self.live:
+            store = self.stores.of(tracked)
+            self.live[key] = LiveRun(store, store.begin(tracked, started, self.tags))
+        live = self.live[key]
         live.store.extend(live.run_id, {name: values[live.n_logged :] for name, values in curves.items()}, started)
         live.n_logged = len(curves["step"])
 
 
 def deliver_abandoned(stores: Stores, uris: set[str] | None = None) -> tuple[int, int]:
-    """Deliver what earlier processes left, to these stores only or (None) to all: (delivered, left)."""
+    """Deliver the runs that processes which are gone left in the outbox, and return how many were delivered and not.
+
+    uris: the addresses of the stores to deliver to; None: all.
+    """
     backoff, counts = Backoff(), Counter[bool]()
-    for folder, parcel in outbox.abandoned_runs():
-        if uris is None or parcel.uri in uris:
-            write = partial(_write, folder=folder, parcel=parcel, again=True)
-            counts[_delivered(backoff, stores, parcel, write)] += 1
+    for folder, finished in outbox.abandoned_runs():
+        if uris is None or finished.uri in uris:
+            write = partial(_write, folder=folder, finished=finished, again=True)
+            counts[_delivered(backoff, stores, finished, write)] += 1
     return counts[True], counts[False]
 
 
-def _delivered(backoff: Backoff, stores: Stores, parcel: FinishedRun, write: Callable[[Store], None]) -> bool:
-    what = f"{parcel.name} stays in the outbox"
-    return backoff.attempt(parcel.uri, what, lambda: write(stores.at(parcel.uri, parcel.experiment)))
+def _delivered(backoff: Backoff, stores: Stores, finished: FinishedRun, write: Callable[[Store], None]) -> bool:
+    complaint = f"{finished.name} stays in the outbox"
+    return backoff.attempt(finished.uri, complaint, lambda: write(stores.at(finished.uri, finished.experiment)))
 
 
 def _write(
-    store: Store, folder: Path, parcel: FinishedRun, spent: float = 0.0, live: str | None = None, again: bool = False
+    store: Store,
+    folder: Path,
+    finished: FinishedRun,
+    log_seconds: float = 0.0,
+    live_run: str | None = None,
+    again: bool = False,
 ) -> None:
-    store.deliver(folder, parcel, spent, live, again)
+    store.deliver(folder, finished, log_seconds, live_run, again)
     outbox.discard(folder)

@@ -1,7 +1,7 @@
-"""A second process that writes to MLflow, for a sweep of so many runs that writing is what it would wait for.
+"""A second process that writes to MLflow, for sweeps of so many runs that writing would take longer than training.
 
-It has a session of the outbox of its own, and is given a run by moving its folder there: at any moment one living
-process looks after a run, and what that process leaves when it is killed is found by the next start.
+The process has its own session of the outbox. It is given a run when the run's folder is moved into that session, so
+that at any moment one living process is responsible for a run. Runs of a killed process are found by the next start.
 """
 
 import gc
@@ -15,42 +15,50 @@ from descent_lab.tracking import outbox
 from descent_lab.tracking.outbox import Session
 from descent_lab.tracking.server import Store, Stores
 
+GARBAGE_THRESHOLD = 50_000  # objects: MLflow makes many that are no garbage, and collecting often would take time
 
-class Lost(Exception):
-    """The process is gone."""
+
+class ProcessLost(Exception):
+    """The writer process is gone."""
 
 
 class WriterProcess:
-    """Writes runs in a process of its own, which opens the store while this one goes on."""
+    """Writes runs in a process of its own, which opens the store while the launching process goes on."""
 
     def __init__(self, leash: Leash, store: Store) -> None:
         self.pool = leash.pool()
-        self.begun = self.pool.submit(_begin, store.uri, store.experiment)
+        self.session = self.pool.submit(_open, store.uri, store.experiment)
 
     def ready(self) -> bool:
-        """Wait until it is; whether it could open the store."""
-        return self.begun.exception() is None
+        """Wait until the process has opened the store. Return whether it could."""
+        return self.session.exception() is None
 
-    def deliver(self, store: Store, folder: Path, spent: float) -> None:
-        """As Store.deliver, there. Whatever that raises: the run is in its folder again. Raises Lost."""
-        session = self.begun.result()
+    def deliver(self, store: Store, folder: Path, log_seconds: float) -> None:
+        """Do what Store.deliver does, in that process, then discard the folder.
+
+        Raises ProcessLost if the process ends, and whatever Store.deliver raises. The run is then in `folder` again,
+        unless another process has claimed it.
+        """
+        session = self.session.result()
         try:
-            given = folder.rename(session / folder.name)
-        except OSError as error:  # gone so long that others have tidied up after it
-            raise Lost from error
+            moved = folder.rename(session / folder.name)
+        except OSError as error:  # the process has been gone so long that others have removed its session
+            raise ProcessLost from error
         try:
-            self.pool.submit(_deliver, store.uri, store.experiment, store.visit, given, folder, spent).result()
+            self.pool.submit(
+                _deliver, store.uri, store.experiment, store.write_token, moved, folder, log_seconds
+            ).result()
         except BrokenExecutor as error:
             outbox.reclaim(session, folder.parent)
-            raise Lost from error
+            raise ProcessLost from error
 
     def close(self) -> None:
-        """Leave the outbox."""
-        with suppress(Exception):  # what is lost has left it
-            self.pool.submit(_end).result()
+        """Let the process release its session of the outbox."""
+        with suppress(Exception):  # the lock of a process that is gone is free already
+            self.pool.submit(_close).result()
 
 
-# In that process:
+# What follows runs in that process.
 
 
 @cache
@@ -63,22 +71,22 @@ def _stores() -> Stores:
     return Stores()
 
 
-def _begin(uri: str, experiment: str) -> Path:
-    gc.set_threshold(50_000)  # MLflow's rows are many objects and little garbage
+def _open(uri: str, experiment: str) -> Path:
+    gc.set_threshold(GARBAGE_THRESHOLD)
     _stores().at(uri, experiment)
     return _session().folder
 
 
-def _deliver(uri: str, experiment: str, visit: str | None, given: Path, folder: Path, spent: float) -> None:
+def _deliver(uri: str, experiment: str, write_token: str | None, moved: Path, origin: Path, log_seconds: float) -> None:
     try:
         store = _stores().at(uri, experiment)
-        store.visit = visit
-        store.deliver(given, outbox.read(given), spent)
+        store.write_token = write_token
+        store.deliver(moved, outbox.read(moved), log_seconds)
     except Exception:
-        given.rename(folder)
+        moved.rename(origin)
         raise
-    outbox.discard(given)
+    outbox.discard(moved)
 
 
-def _end() -> None:
+def _close() -> None:
     _session().close()

@@ -1,4 +1,4 @@
-"""A run's artifacts as arrays: from disk where they lie there, otherwise fetched once and kept."""
+"""The artifacts of runs as arrays: read where they lie on this machine, otherwise downloaded once into the cache."""
 
 import shutil
 from collections.abc import Collection, Mapping
@@ -20,57 +20,57 @@ from descent_lab.tracking.reader.store import connect
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-FETCHED = CACHE / "artifacts"  # a finished run never changes, so what was fetched stays true
-THREADS = 16
+DOWNLOADS = CACHE / "artifacts"  # nothing here is ever out of date, because a finished run does not change
+THREADS = 16  # that download at a time
 _connected = cache(connect)
-Curve = dict[str, np.ndarray]
+Curves = dict[str, np.ndarray]  # of one run: an array by name, each (n_records,)
 
 
 @dataclass(frozen=True)
 class Artifacts:
-    """The artifacts of the runs found."""
+    """The artifacts of the runs of a store."""
 
     store: str  # its address
-    uris: Mapping[str, str]  # artifact root by run id
+    uris: Mapping[str, str]  # by run id: the address of the folder of the run's artifacts
 
     def path(self, run_id: str, name: str) -> Path | None:
-        """Where an artifact lies on this machine, or None if the run has none of that name."""
+        """The path of an artifact on this machine, or None if the run has none of that name."""
         root = _local(self.uris[run_id])
-        path = root / name if root else FETCHED / run_id / name
+        path = root / name if root else DOWNLOADS / run_id / name
         if not root and not path.exists():
-            self._fetch(run_id, name, path)
+            self._download(run_id, name, path)
         return path if path.exists() else None
 
-    def arrays(self, run_id: str, name: str, wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:
-        """The arrays of an npz file, or those wanted; empty if the run has no such file, or it cannot be read."""
+    def arrays(self, run_id: str, name: str, keys: Collection[str] | None = None) -> dict[str, np.ndarray]:
+        """The arrays of an npz file, all or those of these keys; empty if the run has no such file that can be read."""
         path = self.path(run_id, name)
         if path is None:
             return {}
         try:
             with np.load(path) as file:
-                return {key: file[key] for key in file.files if wanted is None or key in wanted}
+                return {key: file[key] for key in file.files if keys is None or key in keys}
         except (OSError, ValueError, EOFError, BadZipFile):
             return {}
 
     @property
     def local(self) -> bool:
-        """Whether all lie on this machine."""
+        """Whether all artifacts lie on this machine."""
         return all(_local(uri) for uri in self.uris.values())
 
     @property
     def client(self) -> "MlflowClient":
-        """Asks the store for what does not lie on this machine; opened only then."""
+        """A client of the store, opened when an artifact or a curve must be asked for."""
         return _connected(self.store)
 
-    def _fetch(self, run_id: str, name: str, path: Path) -> None:
-        """Download; the file appears under its name only when it is whole."""
+    def _download(self, run_id: str, name: str, path: Path) -> None:
+        """Download an artifact; the file appears under its name only when it is complete."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=path.parent) as draft:
             try:
-                fetched = self.client.download_artifacts(run_id, name, draft)
-            except Exception:  # whatever a server answers for a file that it does not have
+                downloaded = self.client.download_artifacts(run_id, name, draft)
+            except Exception:  # servers answer in various ways when they do not have a file
                 return
-            shutil.move(fetched, path)
+            shutil.move(downloaded, path)
 
 
 def _local(uri: str) -> Path | None:
@@ -78,14 +78,14 @@ def _local(uri: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
 
 
-def read_curves(artifacts: Artifacts, runs: pd.DataFrame, metrics: Collection[str] | None = None) -> list[Curve]:
-    """The curves of each run: `step`, `epoch`, `time/step_seconds` and its metrics, each (n_records,)."""
-    wanted = None if metrics is None else {"step", "epoch", "time/step_seconds", *metrics}
+def read_curves(artifacts: Artifacts, runs: pd.DataFrame, metrics: Collection[str] | None = None) -> list[Curves]:
+    """The curves of each run: `step`, `epoch`, `time/step_seconds` and these metrics (None: all), each (n_records,)."""
+    keys = None if metrics is None else {"step", "epoch", "time/step_seconds", *metrics}
     epochs = dict(zip(runs["run_id"], runs["epochs"], strict=True))
 
-    def read(run_id: str) -> Curve:
-        curve = artifacts.arrays(run_id, "curves.npz", wanted)
-        return curve if "step" in curve else _history(artifacts.client, run_id, epochs[run_id])
+    def read(run_id: str) -> Curves:
+        curves = artifacts.arrays(run_id, "curves.npz", keys)
+        return curves if "step" in curves else _history(artifacts.client, run_id, epochs[run_id])
 
     if artifacts.local:
         return [read(run_id) for run_id in runs["run_id"]]
@@ -93,12 +93,12 @@ def read_curves(artifacts: Artifacts, runs: pd.DataFrame, metrics: Collection[st
         return list(pool.map(read, runs["run_id"]))
 
 
-def _history(client: "MlflowClient", run_id: str, epochs: float) -> Curve:
-    """The curves as the tracking store has them, for a run whose artifact is lost; one call a metric."""
+def _history(client: "MlflowClient", run_id: str, epochs: float) -> Curves:
+    """The curves as MLflow's metrics hold them, for a run whose curves.npz is lost; one call a metric."""
     names = [name for name in client.get_run(run_id).data.metrics if name.startswith(("train/", "test/", "time/"))]
     logged = {name: {m.step: m.value for m in client.get_metric_history(run_id, name)} for name in names}
     steps = np.array(sorted(set().union(*logged.values())) or [0])
-    curve = {name: np.array([points.get(t, np.nan) for t in steps]) for name, points in logged.items()}
-    per_step = epochs / steps[-1] if steps[-1] else 0.0  # right for runs that used their epochs up
+    curves = {name: np.array([points.get(t, np.nan) for t in steps]) for name, points in logged.items()}
+    epochs_per_step = epochs / steps[-1] if steps[-1] else 0.0  # right for runs that did not stop early
     unknown = np.full(len(steps), np.nan)
-    return {"step": steps, "epoch": steps * per_step, "time/step_seconds": unknown} | curve
+    return {"step": steps, "epoch": steps * epochs_per_step, "time/step_seconds": unknown} | curves

@@ -1,4 +1,4 @@
-"""MLflow's run objects and arrays, as tidy frames."""
+"""Turns MLflow's run objects and arrays into tidy frames."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,36 +29,45 @@ SHORT = {"time/step_seconds": "logged_step_seconds", "ledger/step_seconds": "ste
 
 
 def runs_frame(runs: Sequence["Run"], experiments: Mapping[str, str]) -> pd.DataFrame:
-    """One row per run: `run_id, experiment_id, experiment, name, started`, tags, params by their own names
-    (text but for seed, epochs, lr), and metrics with "/" as "_": `final_train_loss`, `setup_seconds`, ..."""
+    """One row per run: `run_id, experiment_id, experiment, name, started`, its tags, params and metrics.
+
+    `started` is in milliseconds since 1970. Params keep their names and are text, but for seed, epochs and lr. In the
+    names of metrics "/" becomes "_": `final_train_loss`, `setup_seconds`, ...
+
+    experiments: the name of each experiment by its id.
+    """
     return rows_frame([_row(run, experiments) for run in runs])
 
 
 def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row per run, from what `run_row` gives."""
+    """The frame of these rows, each as `run_row` gives it."""
     frame = pd.DataFrame(rows, columns=None if rows else [*INFO, *TAGS, *NUMBERS])
     return frame.astype({name: kind for name, kind in NUMBERS.items() if name in frame})
 
 
 def with_length(runs: pd.DataFrame, curves: Sequence[Mapping[str, np.ndarray]]) -> pd.DataFrame:
-    """With the steps of each run, and its passes over the training set, until the last record of its curves."""
-    passes = [float(curve["epoch"][-1]) for curve in curves]
-    return runs.assign(steps=[int(curve["step"][-1]) for curve in curves], passes=passes)
+    """These runs with two more columns: `steps`, and `passes` over the training set, both up to the last record.
+
+    curves: of each run, in the order of `runs`.
+    """
+    passes = [float(of_run["epoch"][-1]) for of_run in curves]
+    return runs.assign(steps=[int(of_run["step"][-1]) for of_run in curves], passes=passes)
 
 
 def run_row(
     info: Sequence[Any], tags: Mapping[str, str], params: Mapping[str, str], metrics: Mapping[str, float]
 ) -> dict[str, Any]:
-    """The columns of one run; info holds the values of INFO."""
+    """The row of one run: a value by the name of its column. info: the values of INFO, in that order."""
     row: dict[str, Any] = dict(zip(INFO, info, strict=True))
-    told = {name: tags[name] for name in TAGS if name in tags}
-    return {**row, **dict.fromkeys(TAGS), **params, **told, **{column(name): value for name, value in metrics.items()}}
+    known_tags = {name: tags[name] for name in TAGS if name in tags}
+    columns = {column(name): value for name, value in metrics.items()}
+    return {**row, **dict.fromkeys(TAGS), **params, **known_tags, **columns}
 
 
 def _row(run: "Run", experiments: Mapping[str, str]) -> dict[str, Any]:
     info = run.info
-    about = (info.run_id, info.experiment_id, experiments[info.experiment_id], info.run_name, info.start_time)
-    return run_row(about, run.data.tags, run.data.params, run.data.metrics)
+    values = (info.run_id, info.experiment_id, experiments[info.experiment_id], info.run_name, info.start_time)
+    return run_row(values, run.data.tags, run.data.params, run.data.metrics)
 
 
 def column(metric: str) -> str:
@@ -67,7 +76,7 @@ def column(metric: str) -> str:
 
 
 def curves_frame(run_ids: Iterable[str], curves: Sequence[Mapping[str, np.ndarray]]) -> pd.DataFrame:
-    """Long: `run_id, step, epoch, step_seconds, metric, value`, one row per record and metric."""
+    """One row per record and metric: `run_id, step, epoch, step_seconds, metric, value`."""
     parts: dict[str, list[Any]] = {name: [] for name in ("run_id", *AXES.values(), "metric", "value")}
     for run_id, curve in zip(run_ids, curves, strict=True):
         names = sorted(name for name in curve if name not in AXES)
@@ -77,4 +86,4 @@ def curves_frame(run_ids: Iterable[str], curves: Sequence[Mapping[str, np.ndarra
         parts["value"].append(np.concatenate([curve[name] for name in names] or [np.empty(0)]))
         for name, axis in AXES.items():
             parts[axis].append(np.tile(curve[name], len(names)))
-    return pd.DataFrame({name: np.concatenate(found) if found else [] for name, found in parts.items()})
+    return pd.DataFrame({name: np.concatenate(part) if part else [] for name, part in parts.items()})

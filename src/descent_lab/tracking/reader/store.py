@@ -1,12 +1,12 @@
-"""Opens a tracking store for reading, and searches it: one query for all runs, a page at a time."""
+"""Opens a tracking store for reading and searches it, with one query for all runs, a page at a time."""
 
 import gc
 import sqlite3
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from descent_lab.errors import StoreError
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-__all__ = ["connect", "experiments", "is_whole", "search"]
+__all__ = ["connect", "experiments", "is_complete", "search"]
 
-PAGE = 1000  # runs asked for at once
+PAGE = 1000  # runs that one answer of the store holds
 STATUSES = ("finished", "diverged")
 
 
 def connect(uri: str) -> "MlflowClient":
-    """A client of a store that exists. Raises StoreError, and never creates one."""
+    """A client of an existing store; none is created. Raises StoreError where there is none or it cannot be read."""
     _refuse_missing(uri)
     with _one_line(f"uri={uri}: cannot be read"):
         from mlflow import MlflowClient  # takes seconds: only when there is something to read
@@ -34,39 +34,42 @@ def connect(uri: str) -> "MlflowClient":
 
 
 def experiments(client: "MlflowClient", name: str | None) -> dict[str, str]:
-    """Name by id of one experiment, or of all."""
+    """The name by id of the experiment of that name, or (None) of all. Raises StoreError if there is none."""
     with _one_line(f"uri={client.tracking_uri}: cannot be read"):
-        known = {found.experiment_id: found.name for found in _pages(client.search_experiments)}
+        names = {experiment.experiment_id: experiment.name for experiment in _pages(client.search_experiments)}
     if name is None:
-        return known
-    chosen = {key: value for key, value in known.items() if value == name}
+        return names
+    chosen = {key: value for key, value in names.items() if value == name}
     if not chosen:
-        there = ", ".join(sorted(known.values())) or "none"
-        raise StoreError(f"experiment={name}: no such experiment in {client.tracking_uri}; there are {there}")
+        existing = ", ".join(sorted(names.values())) or "none"
+        raise StoreError(f"experiment={name}: no such experiment in {client.tracking_uri}; there are {existing}")
     return chosen
 
 
 def search(client: "MlflowClient", ids: list[str], query: str, sweep: str | None) -> list["Run"]:
-    """All runs of these experiments that match, oldest first; reports, which are kept as runs, left out."""
+    """The runs of these experiments (by id) that match, oldest first; without the reports that MLflow shows as runs.
+
+    query: MLflow's search syntax. sweep: the tag of the sweep; None: any.
+    """
     terms = [f"({query})" if " or " in query.lower() else query] if query.strip() else []
     terms += [f"tags.sweep = '{sweep}'"] if sweep else []
     with _one_line(f"filter={query}: cannot be searched"), _no_collection():
-        found = _pages(lambda **page: client.search_runs(ids, " and ".join(terms), **page), max_results=PAGE)
-        trained = (run for run in found if "report" not in run.data.tags)
+        runs = _pages(lambda **page: client.search_runs(ids, " and ".join(terms), **page), max_results=PAGE)
+        trained = (run for run in runs if "report" not in run.data.tags)
         return sorted(trained, key=lambda run: (run.info.start_time, run.info.run_id))
 
 
-def is_whole(run: "Run") -> bool:
-    """Whether the run was written by this harness, and to the end: its being finished is noted last."""
+def is_complete(run: "Run") -> bool:
+    """Whether this harness has written the run completely: MLflow's status FINISHED is set last."""
     ours = run.data.tags.get("status") in STATUSES and "identity" in run.data.tags
     return ours and run.info.status == "FINISHED"
 
 
-def _pages(ask, **limits) -> Iterator:
-    """All that a paged search gives."""
+def _pages(search: Callable[..., Any], **limits: int) -> Iterator[Any]:
+    """The results of all pages of a search."""
     token = None
     while True:
-        page = ask(page_token=token, **limits)
+        page = search(page_token=token, **limits)
         yield from page
         token = page.token
         if not token:
@@ -74,7 +77,7 @@ def _pages(ask, **limits) -> Iterator:
 
 
 def _refuse_missing(uri: str) -> None:
-    """Opening a SQLite file or a folder that is not there would create it."""
+    """Raise StoreError where the SQLite file or the folder is missing, because MLflow would create it."""
     if uri.startswith(SQLITE):
         path = Path(uri.removeprefix(SQLITE).partition("?")[0])
         if not path.is_file():
@@ -101,9 +104,10 @@ def _has_runs_table(path: Path) -> bool:
 
 @contextmanager
 def _one_line(prefix: str) -> Iterator[None]:
+    """Turn any exception of the block into a StoreError of one line."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # MLflow's, about what it is built on
+            warnings.simplefilter("ignore")  # MLflow warns about the libraries that it is built on
             yield
     except StoreError:
         raise
@@ -114,11 +118,11 @@ def _one_line(prefix: str) -> Iterator[None]:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """MLflow makes millions of small objects, none of them garbage: collecting meanwhile doubles the time."""
-    was = gc.isenabled()
+    """Switch garbage collection off: MLflow makes millions of small objects, and examining them doubles the time."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was:
+        if was_enabled:
             gc.enable()
