@@ -1,4 +1,4 @@
-"""Random streams: one seed, five independent uses, so that changing one part of a run leaves the rest paired."""
+"""Random streams: one seed gives five independent generators, so that changing one part of a run changes no other."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,10 @@ Stream = np.random.Generator | np.random.RandomState
 
 @dataclass(frozen=True)
 class Streams:
-    """Where data, split, initial theta, batch order and random search draw from, on the host."""
+    """The generators of a run, one for each purpose. They draw on the host, whatever the backend.
+
+    data: samples. split: test rows. init: initial theta. order: orders of samples. search: steps of random search.
+    """
 
     data: Stream
     split: Stream
@@ -19,7 +22,11 @@ class Streams:
 
 
 def streams(seed: int, kind: str = "independent") -> Streams:
-    """Independent children of the seed, or (kind `legacy`) NumPy's old global stream shared by all five in turn."""
+    """The generators for a seed.
+
+    kind: `independent` generators, or `legacy`: one numpy.random.RandomState, from which all five draw in turn, as in
+    scripts that use np.random.seed.
+    """
     if kind == "legacy":
         shared = np.random.RandomState(seed)
         return Streams(shared, shared, shared, shared, shared)

@@ -1,4 +1,4 @@
-"""What a data set is: the arrays it yields, the protocol it follows, the types its options take."""
+"""What a data set is: the arrays that it gives, its abstract base class, and the types of its options."""
 
 import math
 from abc import ABC, abstractmethod
@@ -25,11 +25,12 @@ Text = Annotated[str, MinLen(1)]
 class Data:
     """Training and test samples of one problem, all float64.
 
-    x_train (n_train, n_features), y_train (n_train, n_outputs); x_test and y_test likewise; neither is empty.
-    y holds values for a regression, 0. or 1. of shape (n, 1) for a binary task (1. is classes[1]), and
-    one-hot rows of shape (n, n_classes) for a multiclass task. `classes` is empty for a regression.
-    x_scaling and y_scaling are what was applied to the raw values, or None where nothing was: a new sample
-    goes through `x_scaling.apply`, a prediction comes back through `y_scaling.invert`.
+    x_train (n_train, n_features), y_train (n_train, n_outputs); x_test and y_test likewise. Neither part is empty.
+    y holds values for a regression, 0. or 1. of shape (n, 1) for a binary task (1. stands for classes[1]), and
+    one-hot rows of shape (n, n_classes) for a multiclass task.
+    features: the names of the columns of x. classes: the names of the classes; empty for a regression.
+    x_scaling and y_scaling were applied to the raw values; None where nothing was applied. A new sample must go
+    through `x_scaling.apply`, and a prediction through `y_scaling.invert`.
     """
 
     x_train: np.ndarray
@@ -53,19 +54,23 @@ class Suggested:
 
 
 class Dataset(Component, ABC):
-    """A data set's options, as a frozen dataclass, and how they become samples.
+    """Base class of data sets: a frozen dataclass of options, which loads or draws the samples.
 
-    suggested: the network where none is given.
+    suggested: the network that is used where none is given.
     """
 
     group = "dataset"
     suggested: ClassVar[Suggested] = Suggested()
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # refuse options that there are not
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # refuse unknown options
 
     @abstractmethod
     def load(self, data: Random, split: Random) -> Data:
-        """Draw the samples from `data` and the test rows from `split`. Raises DataError where that is impossible."""
+        """The samples.
+
+        data: the generator that samples are drawn from. split: the generator that test rows are drawn from.
+        Raises DataError where there is nothing that can be trained on.
+        """
 
     def fingerprint(self) -> str | None:
-        """A hash of the content, for a data set that its options do not determine, such as one read from files."""
+        """A hash of the samples, where the options do not determine them, such as for files; None where they do."""
         return None

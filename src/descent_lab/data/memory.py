@@ -1,4 +1,4 @@
-"""Samples that are in memory already."""
+"""A data set of arrays or pandas frames that are in memory already."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from descent_lab.errors import DataError
 class Arrays(Tabular):
     """x of shape (n,) or (n, n_features) and y of shape (n,) or (n, n_targets): arrays, or pandas frames and series.
 
-    Features are numbers; class labels may be text. x_test and y_test are the test samples, instead of a random
-    test_fraction of the rows. The columns of a frame keep their names.
+    Features must be numbers; class labels may be text. x_test and y_test are the test samples; without them, a random
+    test_fraction of the rows is the test set. The columns of a frame keep their names.
     """
 
     kind = "arrays"
@@ -34,7 +34,7 @@ class Arrays(Tabular):
         return _table("arrays", self.x, self.y), test
 
     def fingerprint(self) -> str:
-        """sha256 of the numbers and the labels."""
+        """The SHA-256 (hexadecimal) of the features and the labels."""
         digest = hashlib.sha256()
         for values in (self.x, self.y, self.x_test, self.y_test):
             digest.update(b"" if values is None else np.ascontiguousarray(_array(values)).tobytes())
@@ -42,7 +42,7 @@ class Arrays(Tabular):
 
 
 def arrays(x: Any, y: Any, *, x_test: Any = None, y_test: Any = None, **options: Any) -> Arrays:
-    """A data set of samples in memory; options: task, test_fraction, standardise, standardise_target (see `Arrays`).
+    """A data set of samples in memory. options: task, test_fraction, standardise, standardise_target (see `Arrays`).
 
     >>> dl.problem(dl.arrays(x, y, test_fraction=0.3), hidden=[8])
     """
@@ -54,7 +54,7 @@ def _table(name: str, x: Any, y: Any) -> Table:
 
 
 def _array(values: Any) -> np.ndarray:
-    """An array of numbers or of text, whatever holds them; text as pandas has it, that is as objects, too."""
+    """The values as an array of numbers or of text. pandas holds text as objects. Raises DataError for gaps."""
     array = np.asarray(values)
     if array.dtype.kind not in "OST":
         return array
@@ -65,7 +65,7 @@ def _array(values: Any) -> np.ndarray:
 
 
 def _columns(values: Any) -> tuple[str, ...] | None:
-    """The names of a pandas frame's columns, or of a series; None for arrays."""
+    """The names of the columns of a pandas frame, or the name of a series; None for arrays."""
     if hasattr(values, "columns"):
         return tuple(str(name) for name in values.columns)
     name = getattr(values, "name", None)

@@ -1,4 +1,4 @@
-"""Which rows are for training and which for the test."""
+"""The split into training and test rows."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from descent_lab.errors import DataError
 
 
 def split_rows(n: int, test_fraction: float, split: Random) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers (train, test) of a random split of n rows.
+    """The row numbers of the training set and of the test set: a random split of n rows.
 
-    One permutation is drawn; its last round(n * test_fraction) rows are the test rows. Both parts keep the
-    permutation's order, so that even batches in data order meet a file sorted by class well mixed.
-    DataError where either part would be empty.
+    One permutation is drawn, and its last round(n * test_fraction) rows are the test rows. Both parts keep the order
+    of the permutation, so that batches in data order are well mixed even where a file is sorted by class.
+    Raises DataError where either part would be empty.
     """
     n_test = round(n * test_fraction)
     if not 1 <= n_test < n:

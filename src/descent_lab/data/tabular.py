@@ -1,4 +1,4 @@
-"""From tables of samples, read from a file or given in memory, to training and test samples."""
+"""Turns tables of samples, from a file or from memory, into training and test samples."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -17,11 +17,12 @@ from descent_lab.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Tabular(Dataset):
-    """A table of samples, with a table of test rows or without.
+    """Base class of data sets that come as a table of samples, with or without a table of test rows.
 
-    Without one, a random test_fraction of the rows are the test rows (not stratified). task auto follows the rule of
-    `labels.task_of`. standardise applies to the features, standardise_target to the values of a regression; both with
-    the training rows' statistics.
+    task: auto applies the rule of `labels.task_of`.
+    test_fraction: the share of the rows that is drawn as the test set, not stratified, where no test rows are given.
+    standardise: shift and scale the features; standardise_target: the values of a regression. Both use the mean and
+    the standard deviation of the training rows.
     """
 
     task: Task | Literal["auto"] = "auto"
@@ -31,33 +32,34 @@ class Tabular(Dataset):
 
     @abstractmethod
     def tables(self) -> tuple[Table, Table | None]:
-        """The samples, and the test samples if they are given. Raises DataError for what cannot be trained on."""
+        """The samples, and the test samples or None. Raises DataError for what cannot be trained on."""
 
     def load(self, data: Random, split: Random) -> Data:
-        """DataError for anything in the tables that cannot be trained on; `data` is not used."""
-        whole, test = self.tables()
-        task = task_of(whole, self.task)
-        train, test = self._split(whole, split) if test is None else _given(whole, test)
+        """The samples of the tables; `data` is not used. Raises DataError for what cannot be trained on."""
+        table, test = self.tables()
+        task = task_of(table, self.task)
+        train, test = self._split(table, split) if test is None else _aligned(table, test)
         y_train, y_test, classes = _targets(train, test, task)
         x_train, x_test, x_scaling = _scaled(train.x, test.x, self.standardise)
         y_train, y_test, y_scaling = _scaled(y_train, y_test, self.standardise_target and task == "regression")
         return Data(x_train, y_train, x_test, y_test, task, train.features, classes, x_scaling, y_scaling)
 
-    def _split(self, whole: Table, split: Random) -> tuple[Table, Table]:
+    def _split(self, table: Table, split: Random) -> tuple[Table, Table]:
         try:
-            train_rows, test_rows = split_rows(len(whole.x), self.test_fraction, split)
+            train_rows, test_rows = split_rows(len(table.x), self.test_fraction, split)
         except DataError as error:
-            raise DataError(f"{whole.name}: {error}") from None
-        return whole.take(train_rows), whole.take(test_rows)
+            raise DataError(f"{table.name}: {error}") from None
+        return table.take(train_rows), table.take(test_rows)
 
 
-def _given(train: Table, test: Table) -> tuple[Table, Table]:
+def _aligned(train: Table, test: Table) -> tuple[Table, Table]:
+    """Copies of both tables, with the features of the test rows in the order of the training rows."""
     test = test.arranged_as(train)
     return train.take(np.arange(len(train.x))), test.take(np.arange(len(test.x)))
 
 
 def _targets(train: Table, test: Table, task: Task) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """y of the training and of the test rows, and the names of the classes."""
+    """y of the training rows, y of the test rows, and the names of the classes."""
     if task == "regression":
         require_numbers(train)
         require_numbers(test)
@@ -67,9 +69,9 @@ def _targets(train: Table, test: Table, task: Task) -> tuple[np.ndarray, np.ndar
     return y_train, y_test, classes
 
 
-def _scaled(train: np.ndarray, test: np.ndarray, wanted: bool) -> tuple[np.ndarray, np.ndarray, Scaling | None]:
-    """Both parts standardised by the first one's statistics, where that is wanted."""
-    if not wanted:
+def _scaled(train: np.ndarray, test: np.ndarray, standardise: bool) -> tuple[np.ndarray, np.ndarray, Scaling | None]:
+    """Both parts and their scaling, which is that of the training rows; None and raw values if not standardised."""
+    if not standardise:
         return train, test, None
     scaling = Scaling.of(train)
     return scaling.apply(train), scaling.apply(test), scaling

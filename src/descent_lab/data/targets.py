@@ -1,26 +1,26 @@
-"""Labels as the arrays a loss wants."""
+"""Turns labels into the arrays that a loss takes."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from descent_lab.data.base import Task
 from descent_lab.errors import DataError
 
 
-def as_targets(labels, task: Task, n_classes: int) -> np.ndarray:
+def as_targets(labels: ArrayLike, task: Task, n_classes: int) -> np.ndarray:
     """Labels as float64 y of shape (n, n_outputs), the layout that `Data` describes.
 
-    Class labels are integers 0..n_classes-1 of shape (n,) or (n, 1), or one-hot rows of shape (n, n_classes);
-    a regression takes values of shape (n,) or (n, n_outputs) and ignores n_classes. DataError for any others.
+    Class labels are integers 0..n_classes-1 of shape (n,) or (n, 1), or one-hot rows of shape (n, n_classes).
+    A regression takes values of shape (n,) or (n, n_outputs) and ignores n_classes. Raises DataError for others.
     """
-    labels = np.asarray(labels)
+    values: np.ndarray = np.asarray(labels)
     if task == "regression":
-        return labels.reshape(len(labels), -1).astype(np.float64)
+        return values.reshape(len(values), -1).astype(np.float64)
     if task == "binary" and n_classes != 2:
         raise DataError(f"task binary with {n_classes} classes: must be 2")
-    codes = as_codes(labels, n_classes)
-    if task == "binary":
-        return codes[:, None].astype(np.float64)
-    return np.eye(n_classes)[codes]
+    codes = as_codes(values, n_classes)
+    y: np.ndarray = codes[:, None] if task == "binary" else np.eye(n_classes)[codes]
+    return y.astype(np.float64)
 
 
 def as_codes(labels: np.ndarray, n_classes: int) -> np.ndarray:
@@ -49,9 +49,11 @@ def _from_one_hot(labels: np.ndarray) -> np.ndarray:
     if bad.any():
         row = int(bad.argmax())
         raise DataError(f"label {labels[row].tolist()} at index {row}: a one-hot row has one 1, the rest 0")
-    return labels.argmax(axis=1)
+    codes: np.ndarray = labels.argmax(axis=1)
+    return codes
 
 
 def is_one_hot(labels: np.ndarray) -> np.ndarray:
-    """Which rows of numbers, shape (n, n_classes), have one 1 and the rest 0; shape (n,)."""
-    return np.isin(labels, (0, 1)).all(axis=1) & (labels.sum(axis=1) == 1)
+    """Which of the rows (n, n_classes) have one 1 and the rest 0: booleans of shape (n,)."""
+    one_hot: np.ndarray = np.isin(labels, (0, 1)).all(axis=1) & (labels.sum(axis=1) == 1)
+    return one_hot

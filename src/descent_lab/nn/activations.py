@@ -1,4 +1,4 @@
-"""Activation functions, written once for any array namespace, each with the derivative backprop needs."""
+"""Activation functions, written once for any array namespace, each with the derivative that backprop needs."""
 
 import math
 from collections.abc import Callable
@@ -10,9 +10,11 @@ Array = Any  # numpy.ndarray, jax.Array or a Taylor number: anything with __arra
 
 @dataclass(frozen=True)
 class Activation:
-    """a = f(z) elementwise, its derivative df(z, a), like z or 1, and the gain that keeps the variance through a layer.
+    """An elementwise function a = f(z) of any shape.
 
-    The gains are those of He et al. 2015 (relu) and of `torch.nn.init.calculate_gain` (the others).
+    df: the derivative da/dz as a function of z and a: an array shaped like z, or a number.
+    gain: the factor on initial weights that keeps the variance of activations from layer to layer: that of He et al.
+    2015 for relu, and that of `torch.nn.init.calculate_gain` for the others.
     """
 
     f: Callable[[Array], Array]
@@ -21,13 +23,13 @@ class Activation:
 
 
 def _relu(z: Array) -> Array:
-    # Not maximum: automatic differentiation splits the tie at z = 0, backprop takes 0 there. Not where: NumPy's
-    # branches, which on signs that no processor can foresee takes three times as long.
+    # maximum(z, 0) will not do: at z = 0 automatic differentiation gives the derivative 1/2, and backprop gives 0.
+    # NumPy's where is 3 times slower, because it branches on signs that a processor cannot predict.
     return z * (z > 0)
 
 
 def _sigmoid(z: Array) -> Array:
-    # 1 / (1 + exp(-z)) = (1 + tanh(z / 2)) / 2: cannot overflow, and XLA's tanh is 3 times cheaper than its logistic
+    # 1 / (1 + exp(-z)) = (1 + tanh(z / 2)) / 2: tanh cannot overflow, and in XLA it is 3 times quicker than logistic
     return 0.5 * z.__array_namespace__().tanh(0.5 * z) + 0.5
 
 

@@ -1,4 +1,4 @@
-"""How theta starts: one frozen dataclass per scheme, drawn on the host, layer by layer in theta's own order."""
+"""Initialisers of theta: one frozen dataclass for each scheme. They draw on the host, in the order of theta."""
 
 import math
 from abc import ABC, abstractmethod
@@ -16,7 +16,10 @@ from descent_lab.seeding import Stream
 
 @dataclass(frozen=True, kw_only=True)
 class Initialiser(Component, ABC):
-    """Every bias starts at `bias` + `bias_std` N(0, 1); scales of batch normalisation at 1, shifts at 0."""
+    """Base class of initialisers, which says how weights are drawn.
+
+    Every bias is `bias` + `bias_std` N(0, 1). In batch normalisation scales are 1 and shifts 0.
+    """
 
     group = "init"
 
@@ -25,7 +28,7 @@ class Initialiser(Component, ABC):
 
     @abstractmethod
     def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
-        """Weights of one layer, (fan_in, fan_out), and the activation that follows it (None: the loss's link)."""
+        """The weights of one layer, (fan_in, fan_out). following: the activation after it; None for the last layer."""
 
     def theta(self, network: Network, stream: Stream) -> np.ndarray:
         """The initial theta of the network, (n_params,) float64."""
@@ -44,7 +47,7 @@ class Initialiser(Component, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Normal(Initialiser):
-    """W = std N(0, 1), whatever the layer's size."""
+    """W = std N(0, 1), whatever the size of the layer."""
 
     kind = "normal"
 
@@ -56,7 +59,7 @@ class Normal(Initialiser):
 
 @dataclass(frozen=True, kw_only=True)
 class Uniform(Initialiser):
-    """W uniform on [-limit, limit]; limit None: 1 / sqrt(fan_in), as torch.nn.Linear."""
+    """W is uniform on [-limit, limit]. limit None: 1 / sqrt(fan_in), as in torch.nn.Linear."""
 
     kind = "uniform"
 
@@ -69,10 +72,10 @@ class Uniform(Initialiser):
 
 @dataclass(frozen=True, kw_only=True)
 class Scaled(Initialiser):
-    """Standard deviation gain / sqrt(fan), normal or uniform.
+    """W is normal or uniform with the standard deviation gain / sqrt(fan).
 
-    fan is fan_in (LeCun et al. 1998, He et al. 2015) or its mean with fan_out (Glorot & Bengio 2010). gain None:
-    that of the hidden activation. The output layer, followed by no activation, has gain 1.
+    fan: `in` stands for fan_in (LeCun et al. 1998, He et al. 2015), `mean` for the mean of fan_in and fan_out (Glorot &
+    Bengio 2010). gain: of the hidden layers; None: the gain of their activation. The output layer has gain 1.
     """
 
     kind = "scaled"
@@ -92,7 +95,7 @@ class Scaled(Initialiser):
 
 @dataclass(frozen=True, kw_only=True)
 class Zeros(Initialiser):
-    """W = 0: a start that breaks no symmetry."""
+    """W = 0, which leaves all units of a layer alike."""
 
     kind = "zeros"
 

@@ -1,4 +1,4 @@
-"""Weights from JAX's random numbers, as scripts that pass one key to every layer draw them."""
+"""Weights from JAX's random numbers, drawn as in scripts that use one key for every layer."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,10 +13,10 @@ from descent_lab.seeding import Stream
 
 @dataclass(frozen=True, kw_only=True)
 class JaxKey(Initialiser):
-    """W = std jax.random.normal(PRNGKey(key)), float32, every layer from the same key: not from the run's seed.
+    """W = std jax.random.normal(PRNGKey(key)) in float32, from the same key for every layer.
 
-    Layers of equal size are therefore equal, and others begin alike. `partitionable` false is the threefry stream
-    that was JAX's default before 0.5; true is today's.
+    The seed of the run does not count. Layers of equal size get equal weights.
+    partitionable: false selects the threefry stream that was JAX's default before 0.5, true the present one.
     """
 
     kind = "jax_key"
@@ -26,7 +26,7 @@ class JaxKey(Initialiser):
     std: Annotated[float, Gt(0)] = 1.0
 
     def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
-        import jax  # only where it is asked for: importing it takes a second
+        import jax  # only here, because importing it takes a second
 
         with jax.threefry_partitionable(self.partitionable):
             drawn = jax.random.normal(jax.random.PRNGKey(self.key), (fan_in, fan_out), dtype=np.float32)

@@ -1,7 +1,7 @@
-"""Losses with their link: what is minimised, its derivative, and how logits become predictions.
+"""Losses with their output functions: the value, its derivative, and how logits become predictions.
 
-All take logits z and targets y of shape (..., n_outputs, n): samples last, because the network computes W^T x^T.
-They are computed from the logits, so nothing overflows and nothing is clipped.
+All take logits z and targets y of shape (..., n_outputs, n). Samples are the last axis, because the network computes
+W^T x^T. Losses are computed from the logits, so that nothing overflows and nothing needs clipping.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _OUTPUT_AXES = (-2, -1)
 
 def _mean(values: Array) -> Array:
     n_outputs, n = values.shape[-2:]
-    return values.sum(axis=_OUTPUT_AXES) / (n_outputs * n)  # as mean does, in a third of the time where n is small
+    return values.sum(axis=_OUTPUT_AXES) / (n_outputs * n)  # equals mean, in a third of the time where n is small
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class MeanSquaredError:
     output: str
 
     def value(self, z: Array, y: Array) -> Array:
-        """Loss of shape (...)."""
+        """The loss, of shape (...)."""
         error = self.predict(z) - y
         return _mean(error * error)
 
     def differential(self, z: Array, y: Array) -> tuple[Array, Array]:
-        """The loss (...) and d loss / d z, shape of z."""
+        """The loss, of shape (...), and d loss / d z, of the shape of z."""
         n_outputs, n = z.shape[-2:]
         a = self.predict(z)
         error = a - y
@@ -41,7 +41,7 @@ class MeanSquaredError:
         return _mean(error * error), slope * error
 
     def predict(self, z: Array) -> Array:
-        """Predictions, shape of z."""
+        """Predictions, of the shape of z."""
         return ACTIVATIONS[self.output].f(z)
 
 
@@ -52,16 +52,16 @@ class BinaryCrossEntropy:
     output: str = "sigmoid"
 
     def value(self, z: Array, y: Array) -> Array:
-        """Loss of shape (...)."""
+        """The loss, of shape (...)."""
         return _mean(z.__array_namespace__().logaddexp(z, 0 * z) - y * z)
 
     def differential(self, z: Array, y: Array) -> tuple[Array, Array]:
-        """The loss (...) and d loss / d z, shape of z."""
+        """The loss, of shape (...), and d loss / d z, of the shape of z."""
         n_outputs, n = z.shape[-2:]
         return self.value(z, y), (self.predict(z) - y) / (n_outputs * n)
 
     def predict(self, z: Array) -> Array:
-        """Probability of class 1, shape of z."""
+        """The probability of class 1, of the shape of z."""
         return ACTIVATIONS["sigmoid"].f(z)
 
 
@@ -72,13 +72,13 @@ class CategoricalCrossEntropy:
     output: str = "softmax"
 
     def value(self, z: Array, y: Array) -> Array:
-        """Loss of shape (...)."""
+        """The loss, of shape (...)."""
         z = self._lowered(z)
         xp = z.__array_namespace__()
         return self._value(z, xp.log(xp.exp(z).sum(axis=-2, keepdims=True)), y)
 
     def differential(self, z: Array, y: Array) -> tuple[Array, Array]:
-        """The loss (...) and d loss / d z, shape of z."""
+        """The loss, of shape (...), and d loss / d z, of the shape of z."""
         z = self._lowered(z)
         xp = z.__array_namespace__()
         e = xp.exp(z)
@@ -86,13 +86,13 @@ class CategoricalCrossEntropy:
         return self._value(z, xp.log(sums), y), (e / sums - y) / z.shape[-1]
 
     def predict(self, z: Array) -> Array:
-        """Class probabilities, shape of z, summing to one over axis -2."""
+        """The probabilities of the classes, of the shape of z; they sum to 1 over axis -2."""
         e = z.__array_namespace__().exp(self._lowered(z))
         return e / e.sum(axis=-2, keepdims=True)
 
     @staticmethod
     def _lowered(z: Array) -> Array:
-        """z less the largest logit of each sample, which changes no probability: its powers cannot overflow."""
+        """z minus the largest logit of each sample: no probability changes, and exp cannot overflow."""
         return z - z.__array_namespace__().max(z, axis=-2, keepdims=True)
 
     @staticmethod
@@ -113,8 +113,9 @@ DEFAULT_LOSS = {
 
 
 def choose(task: str, loss: str | None, output: str | None) -> Loss:
-    """The loss of that name with its link; what is left None follows from the task (or from the loss).
+    """The loss of that name with its output function.
 
+    loss None: the loss of the task. output None: the output function of the task, or else of the loss.
     Raises ConfigError where loss, output and task do not fit together.
     """
     default_loss, default_output = DEFAULT_LOSS[task]

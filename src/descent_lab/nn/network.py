@@ -18,7 +18,7 @@ BN_MOMENTUM = 0.1
 
 
 class Layer(NamedTuple):
-    """One layer's share of theta, as views with the leading axes of theta."""
+    """The parameters of one layer: views of theta with the leading axes of theta."""
 
     W: Array  # (..., fan_in, fan_out)
     b: Array | None  # (..., fan_out, 1)
@@ -27,7 +27,7 @@ class Layer(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What the forward pass of one layer computed, all of shape (..., width, n): what backprop needs again."""
+    """What the forward pass of one layer computed and backprop needs again, each of shape (..., width, n)."""
 
     h: Array  # input
     s: Array  # W^T h + b
@@ -39,7 +39,10 @@ class Trace(NamedTuple):
 
 @dataclass(frozen=True)
 class Network:
-    """sizes = (n_features, *hidden, n_outputs); hidden layers: dense, batch normalisation (optional), activation."""
+    """A multilayer perceptron. A hidden layer is dense, then normalised over the batch (optional), then activated.
+
+    sizes: (n_features, *hidden, n_outputs). activation: name of the activation of the hidden layers.
+    """
 
     sizes: tuple[int, ...]
     activation: str
@@ -52,7 +55,7 @@ class Network:
         for layer, (fan_in, fan_out) in enumerate(pairwise(self.sizes)):
             normalised = self.batch_norm and layer < last
             yield "W", layer, (fan_in, fan_out)
-            if self.bias and not normalised:  # normalising would cancel it: its gradient is rounding noise
+            if self.bias and not normalised:  # normalising would cancel b, and its gradient would be rounding noise
                 yield "b", layer, (fan_out, 1)
             if normalised:
                 yield "gamma", layer, (fan_out, 1)
@@ -60,15 +63,16 @@ class Network:
 
     @cached_property
     def n_params(self) -> int:
+        """The length of theta."""
         return sum(prod(shape) for _, _, shape in self.parts())
 
     @property
     def n_statistics(self) -> int:
-        """Length of the running statistics: mean and variance of every normalised unit."""
+        """The length of the running statistics: a mean and a variance for every normalised unit."""
         return 2 * sum(self.sizes[1:-1]) if self.batch_norm else 0
 
     def layers(self, theta: Array) -> list[Layer]:
-        """theta of shape (..., n_params) cut into layers."""
+        """The layers of theta, which has the shape (..., n_params)."""
         lead = theta.shape[:-1]
         return [
             Layer(*(None if piece is None else theta[..., piece[0]].reshape(lead + piece[1]) for piece in pieces))
@@ -77,31 +81,32 @@ class Network:
 
     @cached_property
     def _pieces(self) -> list[tuple[tuple[slice, tuple[int, int]] | None, ...]]:
-        """Place and shape in theta of W, b, gamma and beta of each layer: found once, used at every step."""
-        found: list[dict[str, tuple[slice, tuple[int, int]]]] = [{} for _ in self.sizes[1:]]
+        """The place in theta and the shape of W, b, gamma and beta of each layer: computed once, used at every step."""
+        pieces: list[dict[str, tuple[slice, tuple[int, int]]]] = [{} for _ in self.sizes[1:]]
         start = 0
         for kind, layer, shape in self.parts():
-            found[layer][kind] = slice(start, start + prod(shape)), shape
+            pieces[layer][kind] = slice(start, start + prod(shape)), shape
             start += prod(shape)
-        return [tuple(part.get(kind) for kind in Layer._fields) for part in found]
+        return [tuple(of_layer.get(kind) for kind in Layer._fields) for of_layer in pieces]
 
     def affine(self, theta: Array) -> list[Array]:
-        """[W; b] of each layer as one matrix (..., fan_in + 1, fan_out), as it lies in theta; W where there is no b."""
+        """[W; b] of each layer as one matrix (..., fan_in + 1, fan_out), a view of theta; W where there is no b."""
         lead = theta.shape[:-1]
         return [theta[..., place].reshape(lead + shape) for place, shape in self.affine_pieces]
 
     @cached_property
     def affine_pieces(self) -> list[tuple[slice, tuple[int, int]]]:
-        found = []
+        """The place in theta and the shape of [W; b] of each layer."""
+        pieces = []
         for W, b, *_ in self._pieces:
             assert W is not None
             place, (fan_in, fan_out) = W
             rows = fan_in + (b is not None)
-            found.append((slice(place.start, place.start + rows * fan_out), (rows, fan_out)))
-        return found
+            pieces.append((slice(place.start, place.start + rows * fan_out), (rows, fan_out)))
+        return pieces
 
     def names(self) -> list[str]:
-        """One name for each parameter: w_{(layer,unit,previous)}, b_{(layer,unit)}, layers counted from 1."""
+        """A name for each parameter: w_{(layer,unit,previous unit)}, b_{(layer,unit)}; layers are counted from 1."""
         names = []
         for kind, layer, (rows, columns) in self.parts():
             if kind == "W":
@@ -111,14 +116,14 @@ class Network:
         return names
 
     def forward(self, theta: Array, x: Array, statistics: Array | None = None) -> list[Trace]:
-        """All layers' traces for theta (..., n_params) and x (..., n, n_features); logits are the last `a`.
+        """The traces of all layers for theta (..., n_params) and x (..., n, n_features). The last `a` is the logits.
 
-        `statistics` (..., n_statistics) normalises with running statistics (inference); None with the batch's own.
+        statistics: running statistics (..., n_statistics), which normalise in inference; None: those of the batch.
         """
         return self.through(self.layers(theta), x, statistics)
 
     def through(self, layers: list[Layer], x: Array, statistics: Array | None = None) -> list[Trace]:
-        """`forward` for a theta that has been cut into layers already."""
+        """The traces that `forward` gives, for the layers of theta."""
         h, traces, start = x.mT, [], 0
         for k, layer in enumerate(layers):
             s = layer.W.mT @ h
@@ -133,7 +138,7 @@ class Network:
         return traces
 
     def trace(self, k: int, h: Array, s: Array, layer: Layer, given: Array | None = None) -> Trace:
-        """Layer k from s = W^T h + b on; `given` [mean, variance] normalise in place of the batch's own."""
+        """The trace of layer k from s = W^T h + b. given: [mean, variance] to normalise with; None: the batch's."""
         u = sigma = None
         z = s
         if layer.gamma is not None:
@@ -143,7 +148,7 @@ class Network:
         return Trace(h, s, u, sigma, z, a)
 
     def statistics(self, traces: list[Trace]) -> Array | None:
-        """The batch's mean and unbiased variance of every normalised unit, (..., n_statistics)."""
+        """The mean and the unbiased variance of every normalised unit over the batch, (..., n_statistics)."""
         if not self.batch_norm or len(traces) == 1:
             return None
         xp = traces[0].s.__array_namespace__()
@@ -159,7 +164,7 @@ class Network:
 
 
 def _normalise(s: Array, given: Array | None) -> tuple[Array, Array]:
-    """u = (s - mean) / sigma over the batch (Ioffe & Szegedy 2015), or with given [mean, variance]."""
+    """u = (s - mean) / sigma, and sigma, over the batch (Ioffe & Szegedy 2015), or with the given [mean, variance]."""
     xp = s.__array_namespace__()
     if given is None:
         mean, variance = xp.mean(s, axis=-1, keepdims=True), xp.var(s, axis=-1, keepdims=True)

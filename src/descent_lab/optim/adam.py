@@ -1,4 +1,4 @@
-"""Adam and its kin."""
+"""Adam and optimizers that derive from it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,10 @@ from descent_lab.optim.base import Array, DecoupledDecay, Fraction, NonNegative,
 
 @dataclass(frozen=True, kw_only=True)
 class Adam(Optimizer):
-    """The gradients' running mean over their running root mean square, both corrected for starting at 0."""
+    """Steps along the running mean of gradients divided by their running root mean square.
+
+    Both are corrected for having started at 0.
+    """
 
     kind = "adam"
 
@@ -35,14 +38,14 @@ class Adam(Optimizer):
         return step, (t, m, v)
 
     def corrections(self, t: Any) -> tuple[Any, Any]:
-        """What makes a mean of m, and a root mean square of sqrt(v), by step t: factor a and divisor c."""
+        """(a, c) after step t: a m is a mean of the gradients, and sqrt(v) / c their root mean square."""
         # a = (1 - beta1) / (1 - beta1^t),  c^2 = (1 - beta2^t) / (1 - beta2)
         return (1 - self.beta1) / (1 - self.beta1**t), ((1 - self.beta2**t) / (1 - self.beta2)) ** 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class AMSGrad(Adam):
-    """Adam whose rates never grow: divided by the largest v so far."""
+    """Adam that divides by the root of the largest v so far, so that the rates of the components never grow."""
 
     kind = "amsgrad"
 
@@ -75,7 +78,7 @@ class AdamW(DecoupledDecay, Adam):
 
 @dataclass(frozen=True, kw_only=True)
 class NAdam(Adam):
-    """Adam with Nesterov's look-ahead, its momentum warmed up."""
+    """Adam with Nesterov's look-ahead; the momentum grows during the first steps."""
 
     kind = "nadam"
     suggested_lr = 0.002

@@ -1,4 +1,4 @@
-"""Rates adapted to each component by its past gradients."""
+"""Optimizers that adapt the rate of each component to its past gradients."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from descent_lab.optim.base import Array, Fraction, NonNegative, Optimizer, Stat
 
 @dataclass(frozen=True, kw_only=True)
 class Adagrad(Optimizer):
-    """Each component's rate falls with the squares of all its gradients so far."""
+    """The rate of each component is divided by the root of the sum of all its squared gradients so far."""
 
     kind = "adagrad"
     suggested_lr = 0.01

@@ -1,12 +1,12 @@
-"""Update rules: a gradient in, a step out.
+"""The base classes of optimizers, which turn a gradient into a step.
 
-Shapes: `theta`, its gradient `g` and the arrays of a state are (..., n_params), that is (n_runs, n_params)
-for stacked runs or (n_params,) for one. Hyperparameters and `lr` are numbers, or arrays that broadcast
-against theta: shape (n_runs, 1) gives each run its own. They are computed with, never asked about in an
-`if`, so JAX may trace them; only None, for a clipping, and bool fields decide what is computed. Everything
-keeps theta's dtype when hyperparameters and `lr` have it or are Python numbers.
+Shapes: `theta`, its gradient `g` and the arrays of a state are (..., n_params), that is (n_runs, n_params) for
+stacked runs or (n_params,) for one run. Hyperparameters and `lr` are numbers, or arrays that broadcast against theta:
+the shape (n_runs, 1) gives each run its own value. No `if` may depend on them, so that JAX can trace them; only None,
+which turns a clipping off, and bool fields decide what is computed. All results have theta's dtype when
+hyperparameters and `lr` have it or are Python numbers.
 
-The rules agree with the PyTorch optimizer of the same name, and say so where that differs from the paper.
+The optimizers agree with the PyTorch optimizers of the same names. A comment says where these differ from the paper.
 """
 
 import math
@@ -19,7 +19,7 @@ from annotated_types import Interval
 from descent_lab.components import Component
 
 Array = Any  # of NumPy or JAX
-State = tuple[Any, ...]  # what a rule remembers: arrays shaped like theta, and t, a count of steps, an int
+State = tuple[Any, ...]  # what an optimizer remembers: arrays shaped like theta, and t, the number of steps, an int
 
 NonNegative = Annotated[float, Interval(ge=0, lt=math.inf)]
 Positive = Annotated[float, Interval(gt=0, lt=math.inf)]
@@ -30,11 +30,11 @@ Fraction = Annotated[float, Interval(ge=0, lt=1)]
 class Optimizer(Component, ABC):
     """Turns a gradient into a step: theta_next = theta + step.
 
-    What all rules share comes first, in this order: `clip_value` clamps each component of the gradient to
-    [-clip_value, clip_value]; `clip_norm` shortens the gradient to that length, each run's by itself;
-    `weight_decay` adds the gradient of weight_decay |theta|^2 / 2. None turns a clipping off.
+    The options that all optimizers share act first, in this order. clip_value: each component of the gradient is
+    clamped to [-clip_value, clip_value]. clip_norm: the gradient of each run is shortened to that length. None turns a
+    clipping off. weight_decay: the gradient of weight_decay |theta|^2 / 2 is added.
 
-    order: the order of the highest derivative it needs. suggested_lr: the learning rate where none is given.
+    order: the order of the highest derivative that is needed. suggested_lr: the learning rate where none is given.
     """
 
     group = "optimizer"
@@ -51,17 +51,17 @@ class Optimizer(Component, ABC):
 
     @abstractmethod
     def update(self, g: Array, state: State, theta: Array, lr: Any) -> tuple[Array, State]:
-        """The rule itself: the step, shaped like g (..., n_params), and the next state."""
+        """The step, shaped like g (..., n_params), and the next state, by the optimizer's own formula."""
 
     def step(self, g: Array, state: State, theta: Array, lr: Any, H: Array | None = None) -> tuple[Array, State]:
-        """Clip, decay, then `update`: what a training loop calls. No argument is changed in place.
+        """The step and the next state, with clipping and weight decay: the method that a training loop calls.
 
-        H, the Hessian of shape (..., n_params, n_params), is there for rules of order 2.
+        H: the Hessian (..., n_params, n_params), for optimizers of order 2. No argument is changed in place.
         """
         return self.update(self.clip(g) + self.weight_decay * theta, state, theta, lr)
 
     def metrics(self, state: State) -> dict[str, Array]:
-        """What the state has to tell beside the curves, by name, each of shape (...)."""
+        """Further metrics to record, by name, each of shape (...)."""
         return {}
 
     def clip(self, g: Array) -> Array:
@@ -81,10 +81,10 @@ class Optimizer(Component, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class DecoupledDecay(Optimizer):
-    """A rule whose weight decay acts on theta itself, not through the gradient."""
+    """Base class of optimizers whose weight decay acts on theta itself, and not through the gradient."""
 
     def step(self, g: Array, state: State, theta: Array, lr: Any, H: Array | None = None) -> tuple[Array, State]:
-        """Clip, `update`, and decay beside it."""
+        """The step and the next state, with clipping before `update` and weight decay after it."""
         # Loshchilov & Hutter 2019, algorithm 2, with lr before weight_decay, as in PyTorch
         # theta_next = theta (1 - lr weight_decay) + step
         step, state = self.update(self.clip(g), state, theta, lr)

@@ -1,4 +1,4 @@
-"""Descent without a memory of squares, or with one momentum."""
+"""Optimizers that remember no squared gradients: steepest descent, momentum, and sign descent."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True, kw_only=True)
 class Momentum(Optimizer):
-    """Descent with a velocity that remembers earlier gradients (Polyak 1964)."""
+    """Descent along a velocity, the decaying sum of all gradients so far (Polyak 1964)."""
 
     kind = "momentum"
 
@@ -42,7 +42,7 @@ class Momentum(Optimizer):
 
 @dataclass(frozen=True, kw_only=True)
 class Nesterov(Momentum):
-    """Momentum that looks ahead: the gradient counts as if taken where the velocity leads (Nesterov 1983)."""
+    """Momentum whose gradient is taken where the velocity would lead (Nesterov 1983)."""
 
     kind = "nesterov"
 
@@ -57,7 +57,7 @@ class Nesterov(Momentum):
 
 @dataclass(frozen=True, kw_only=True)
 class Lion(DecoupledDecay):
-    """Steps of one size in every component, in the direction of an interpolated momentum's sign."""
+    """Steps of the size lr in every component, along the sign of an interpolated momentum."""
 
     kind = "lion"
     suggested_lr = 0.0001

@@ -1,8 +1,8 @@
-"""How lr changes from epoch to epoch: the base lr times a factor of the epochs done.
+"""Schedules of the learning rate: in each epoch it is the base lr times a factor.
 
-`k`, the epochs done so far (0 during the first), and `n >= 1`, the epochs of the whole run, are Python
-numbers or arrays of NumPy or JAX, traced or not, and so are the hyperparameters, which may have shape
-(n_runs, 1). float32 stays float32. The values are those of PyTorch's schedulers, stepped once an epoch.
+`k` is the number of epochs done so far (0 during the first) and `n >= 1` the number of epochs of the run. They and the
+hyperparameters are Python numbers or arrays of NumPy or JAX, which may be traced. Hyperparameters may have the shape
+(n_runs, 1). float32 stays float32. The values equal those of PyTorch's schedulers, stepped once an epoch.
 """
 
 import math
@@ -20,7 +20,7 @@ Positive = Annotated[float, Interval(gt=0, lt=math.inf)]
 
 
 def minimum(a: Any, b: Any) -> Any:
-    """The smaller of two numbers or arrays of any library, exact for whole numbers."""
+    """The smaller of two numbers or arrays of any library; exact for whole numbers."""
     return (a + b - abs(a - b)) / 2
 
 
@@ -31,18 +31,18 @@ def cosine(x: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(Component, ABC):
-    """lr during an epoch = base lr * factor."""
+    """Base class of schedules: the learning rate of an epoch is the base lr times `factor`."""
 
     group = "schedule"
 
     @abstractmethod
     def factor(self, k: Any, n: Any) -> Any:
-        """The factor for the epoch after the first k of n; its shape is that of the hyperparameters."""
+        """The factor in the epoch that follows the first k of n epochs; it has the shape of the hyperparameters."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(Schedule):
-    """The base lr throughout."""
+    """The base lr in every epoch."""
 
     kind = "constant"
 
@@ -52,7 +52,7 @@ class Constant(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Step(Schedule):
-    """Times `gamma` after every `size` epochs (StepLR)."""
+    """The learning rate is multiplied by `gamma` after every `size` epochs (PyTorch's StepLR)."""
 
     kind = "step"
 
@@ -66,7 +66,7 @@ class Step(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Exponential(Schedule):
-    """Times `gamma` after every epoch (ExponentialLR)."""
+    """The learning rate is multiplied by `gamma` after every epoch (PyTorch's ExponentialLR)."""
 
     kind = "exponential"
 
@@ -79,7 +79,10 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine(Schedule):
-    """From 1 towards `final` on half a wave of cosine (CosineAnnealingLR; Loshchilov & Hutter 2017)."""
+    """The factor falls from 1 towards `final` along half a cosine wave.
+
+    Loshchilov & Hutter 2017; PyTorch's CosineAnnealingLR.
+    """
 
     kind = "cosine"
 
@@ -92,7 +95,7 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Warmup(Schedule):
-    """From `start` up to 1 on a straight line over `warmup_epochs`, then constant (LinearLR)."""
+    """The factor rises linearly from `start` to 1 over `warmup_epochs`, then stays (PyTorch's LinearLR)."""
 
     kind = "warmup"
 
@@ -106,9 +109,10 @@ class Warmup(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class WarmupCosine(Schedule):
-    """A linear warm-up, then a cosine over the epochs left (SequentialLR of LinearLR and CosineAnnealingLR).
+    """A linear warm-up, then a cosine over the epochs that are left.
 
-    A run no longer than the warm-up never reaches the cosine.
+    This is PyTorch's SequentialLR of LinearLR and CosineAnnealingLR. A run that is no longer than the warm-up does not
+    reach the cosine.
     """
 
     kind = "warmup_cosine"

@@ -1,4 +1,4 @@
-"""Steps from the Hessian."""
+"""Optimizers that use the Hessian."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,10 +8,10 @@ from descent_lab.optim.base import Array, NonNegative, Optimizer, State
 
 @dataclass(frozen=True, kw_only=True)
 class Newton(Optimizer):
-    """Damped Newton steps from the exact Hessian; along the gradient where they would not lead downhill.
+    """Damped Newton steps with the exact Hessian; a step follows the gradient where Newton's would not lead downhill.
 
-    `damping` is added to the Hessian's eigenvalues; with less, more steps fall back to the gradient. The backends that
-    give the Hessian are `jax`, and `taylor` with order 2.
+    damping: is added to the eigenvalues of the Hessian; with less damping more steps follow the gradient. The backends
+    that give the Hessian are `jax`, and `taylor` with order 2.
     """
 
     kind = "newton"
@@ -22,13 +22,13 @@ class Newton(Optimizer):
     damping: NonNegative = 1.0
 
     def init(self, theta: Array) -> State:
-        return (theta.__array_namespace__().zeros_like(theta[..., 0]),)  # steps along the gradient so far
+        return (theta.__array_namespace__().zeros_like(theta[..., 0]),)  # number of steps along the gradient so far
 
     def update(self, g: Array, state: State, theta: Array, lr: Any) -> tuple[Array, State]:
         raise TypeError("Newton needs the Hessian: call step with H")
 
     def step(self, g: Array, state: State, theta: Array, lr: Any, H: Array | None = None) -> tuple[Array, State]:
-        """As for every rule; H is the Hessian (..., n_params, n_params)."""
+        """The step and the next state. H: the Hessian, (..., n_params, n_params)."""
         # Nocedal & Wright 2006, section 3.4: A = H + damping I = Q diag(l) Q^T
         # step = -lr A^-1 g   if all l > 0, else   -lr g / max |l|
         if H is None:
@@ -38,7 +38,7 @@ class Newton(Optimizer):
         shift = self.damping + self.weight_decay + xp.zeros_like(g[..., :1])
         identity = xp.eye(g.shape[-1], dtype=g.dtype)
         A = H + shift[..., None] * identity
-        finite = xp.all(xp.isfinite(A), axis=(-2, -1), keepdims=True)  # eigh raises for others
+        finite = xp.all(xp.isfinite(A), axis=(-2, -1), keepdims=True)  # eigh raises for infinite values
         lam, Q = xp.linalg.eigh(xp.where(finite, A, identity))
         downhill = lam[..., :1] > 0
         newton = (Q @ ((Q.mT @ g[..., None]) / xp.where(downhill, lam, 1)[..., None]))[..., 0]

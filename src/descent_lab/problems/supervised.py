@@ -1,4 +1,4 @@
-"""A problem made concrete: data, network, loss and the untouched start, all drawn from the run's streams."""
+"""A supervised problem: data, network, loss and initial theta, drawn from the random streams of a run."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,12 @@ from descent_lab.seeding import Streams, streams
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """The network between a data set's features and its targets. loss and output None: by the task."""
+    """The network from the features of a data set to its targets.
+
+    hidden: the widths of the hidden layers. activation: of the hidden layers. bias: whether layers have one.
+    batch_norm: normalise the hidden layers over the batch. loss and output (the function after the last layer): None
+    stands for those of the task: mse and identity for a regression, cross-entropy with sigmoid or softmax otherwise.
+    """
 
     hidden: tuple[Annotated[int, Ge(1)], ...] = ()
     activation: Literal["identity", "relu", "sigmoid", "tanh"] = "identity"
@@ -31,7 +36,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Problem:
-    """What a run minimises and where it starts."""
+    """What a run minimises, and where it starts."""
 
     data: Data
     objective: Objective
@@ -41,14 +46,18 @@ class Problem:
 
     @cached_property
     def theta(self) -> np.ndarray:
-        """The untouched start, (n_params,) float64; drawn when first asked for, as it may be too large to be."""
+        """The initial theta, (n_params,) float64. It is drawn when first used, as memory may not hold it."""
         return self.init.theta(self.objective.network, self.streams.init)
 
 
 def build(
     dataset: Any, model: Model, init: Initialiser, batching: Batching, seed: int, stream: str = "independent"
 ) -> Problem:
-    """Load the data and draw the start. Raises ConfigError (DataError for the data) with a one-line reason."""
+    """Load the data and put the problem together.
+
+    seed: of all random streams. stream: independent or legacy (see `seeding.streams`).
+    Raises DataError for bad data, and ConfigError where the parts do not fit together.
+    """
     drawn = streams(seed, stream)
     data = dataset.load(drawn.data, drawn.split)
     objective = _objective(data, model)
@@ -68,7 +77,7 @@ def _objective(data: Data, model: Model) -> Objective:
 
 
 def _coded(data: Data, objective: Objective) -> Data:
-    """Class targets as -1 and 1 where the output is tanh (LeCun et al. 1998), else as they are: 0 and 1."""
+    """The data with class targets -1 and 1 where the output is tanh (LeCun et al. 1998), else unchanged: 0 and 1."""
     if objective.loss.output != "tanh" or data.task == "regression":
         return data
     return Data(**(vars(data) | {"y_train": 2 * data.y_train - 1, "y_test": 2 * data.y_test - 1}))

@@ -15,7 +15,10 @@ from descent_lab.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class BundledClassification(Dataset):
-    """Standardised features (training rows' statistics) and class labels, split at random, not stratified."""
+    """Features, standardised with the mean and standard deviation of the training rows, and class labels.
+
+    The test rows are drawn at random and are not stratified.
+    """
 
     kind = "bundled_classification"
     suggested = Suggested(hidden=(16,), activation="relu")
@@ -24,7 +27,7 @@ class BundledClassification(Dataset):
     test_fraction: Fraction = 0.2
 
     def load(self, data: Random, split: Random) -> Data:
-        """Every class occurs among the training rows, or DataError; `data` is not used."""
+        """The samples; `data` is not used. Raises DataError where a class has no training row."""
         x, labels, features, classes = _bunch(self.name)
         train, test = split_rows(len(x), self.test_fraction, split)
         absent = [name for code, name in enumerate(classes) if code not in labels[train]]
@@ -39,10 +42,10 @@ class BundledClassification(Dataset):
 
 @dataclass(frozen=True, kw_only=True)
 class BundledRegression(Dataset):
-    """Standardised features (training rows' statistics) and a target, split at random.
+    """Features, standardised with the mean and standard deviation of the training rows, and a target.
 
-    With standardise_target the target, too, is standardised by the training rows' statistics; losses and RMSE
-    are then in units of its standard deviation.
+    The test rows are drawn at random. With standardise_target the target is standardised likewise; losses and RMSE are
+    then in units of its standard deviation.
     """
 
     kind = "bundled_regression"
@@ -52,7 +55,7 @@ class BundledRegression(Dataset):
     standardise_target: bool = True
 
     def load(self, data: Random, split: Random) -> Data:
-        """`data` is not used."""
+        """The samples; `data` is not used."""
         x, values, features, _ = _bunch(self.name)
         y = as_targets(values, "regression", 0)
         train, test = split_rows(len(x), self.test_fraction, split)
@@ -64,7 +67,7 @@ class BundledRegression(Dataset):
 
 @cache
 def _bunch(name: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """x (n, n_features), labels or values (n,), feature names and class names (none for a regression)."""
+    """x (n, n_features), labels or values (n,), names of the features, and of the classes (none in a regression)."""
     import sklearn.datasets
 
     bunch = getattr(sklearn.datasets, f"load_{name}")()

@@ -19,7 +19,7 @@ class Gaussian(Dataset):
     test_fraction: Fraction = 0.2
 
     def load(self, data: Random, split: Random) -> Data:
-        """One feature, one output; `data` is not used."""
+        """The samples, of one feature and one output; `data` is not used."""
         x = np.linspace(-10, 10, self.n_samples)[:, None]
         # y = exp(-x^2)
         y = np.exp(-(x**2))

@@ -1,4 +1,4 @@
-"""The noise-free line, plane and space of a set of hand-written layers (P. J. Winn)."""
+"""Noise-free linear functions of one, two or three features, from a set of hand-written layers (P. J. Winn)."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -7,13 +7,14 @@ import numpy as np
 from annotated_types import MinLen
 
 from descent_lab.data.base import Data, Dataset, Finite, Positive, Random, Suggested
+from descent_lab.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(Dataset):
-    """y = intercept + slopes . x, raw, with every feature equal to 1, 2, ..., last.
+    """y = intercept + slopes . x, not standardised; in a sample all features are equal: 1, 2, ..., last.
 
-    The test asks for extrapolation: every feature equal to test_first, ..., test_last. Nothing is drawn.
+    The test samples ask for extrapolation: all features are test_first, ..., or test_last. Nothing is drawn.
     """
 
     kind = "linear"
@@ -26,18 +27,18 @@ class Linear(Dataset):
     test_last: int = 49
 
     def __post_init__(self) -> None:
-        """Refuse an empty test range."""
+        """Raise DataError for an empty test range."""
         if self.test_last < self.test_first:
-            raise ValueError(f"test_last {self.test_last}: must be at least test_first {self.test_first}")
+            raise DataError(f"test_last {self.test_last}: must be at least test_first {self.test_first}")
 
     def load(self, data: Random, split: Random) -> Data:
-        """As many features as slopes (x alone, or x1, x2, ...), one output; neither generator is used."""
+        """The samples, of as many features as slopes (x alone, or x1, x2, ...) and one output. No generator is used."""
         x_train, y_train = self._points(1, self.last)
         x_test, y_test = self._points(self.test_first, self.test_last)
         return Data(x_train, y_train, x_test, y_test, "regression", self._features())
 
     def _points(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        """x (n, n_features) and y (n, 1) for first..last, both included."""
+        """x (n, n_features) and y (n, 1) for features from first to last, both included."""
         values = np.arange(first, last + 1, dtype=np.float64)
         x = np.repeat(values[:, None], len(self.slopes), axis=1)
         # y = intercept + slopes . x

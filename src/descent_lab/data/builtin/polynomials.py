@@ -1,4 +1,4 @@
-"""Which of twelve polynomials does a point lie on? (a random-search tutorial in NumPy)"""
+"""The task of a random-search tutorial in NumPy: tell on which of twelve polynomials a point lies."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,19 @@ from descent_lab.data.targets import as_targets
 
 @dataclass(frozen=True)
 class Polynomial:
-    """p(x) = c_0 x^m + ... + c_m: coefficients c, highest power first."""
+    """p(x) = c_0 x^m + ... + c_m, given by its coefficients c, highest power first."""
 
     coefficients: tuple[float, ...]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """p(x) at every x, any shape, by Horner's rule."""
+        """p(x) for x of any shape, computed by Horner's rule."""
         p = np.zeros_like(x)
         for c in self.coefficients:
             p = p * x + c
         return p
 
     def __str__(self) -> str:
-        """As one writes it: `-x^2 + 1`, `3x + 1`, `-2x - 3`; `0` where every coefficient is 0."""
+        """The polynomial in the usual notation: `-x^2 + 1`, `3x + 1`; `0` where every coefficient is 0."""
         powers = range(len(self.coefficients) - 1, -1, -1)
         terms = [(c, power) for c, power in zip(self.coefficients, powers, strict=True) if c != 0]
         if not terms:
@@ -33,7 +33,7 @@ class Polynomial:
 
 
 def _term(c: float, power: int) -> str:
-    """c x^power for c > 0, without a factor 1 and without a power 0 or 1."""
+    """The term c x^power for c > 0; a factor 1 and the powers 0 and 1 are not written."""
     if power == 0:
         return f"{c:g}"
     factor = "" if c == 1 else f"{c:g}"
@@ -58,10 +58,11 @@ POLYNOMIALS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Polynomials(Dataset):
-    """Features (x, p(x)), label the index of p: n_samples points per class, x uniform on [-1, 1].
+    """Points (x, p(x)) on the twelve polynomials; the label is the index of p.
 
-    The test points, n_test per class, lie on an even grid of [-1, 1]. They are not drawn, so that one legacy
-    stream serving as data, split and init is at the published point of its sequence when init begins.
+    Each class has n_samples training points with x uniform on [-1, 1], and n_test test points whose x are evenly
+    spaced on [-1, 1]. The test points are not drawn, so that in a legacy stream, which data and init share, the
+    initial theta is drawn at the same place of the sequence as in the published script.
     """
 
     kind = "polynomials"
@@ -71,7 +72,7 @@ class Polynomials(Dataset):
     n_test: Positive = 50
 
     def load(self, data: Random, split: Random) -> Data:
-        """Two features, twelve classes, rows in class order; `split` is not used."""
+        """The samples, of two features and twelve classes, sorted by class; `split` is not used."""
         x_train, y_train = _points([data.uniform(-1, 1, self.n_samples) for _ in POLYNOMIALS])
         x_test, y_test = _points([np.linspace(-1, 1, self.n_test) for _ in POLYNOMIALS])
         classes = tuple(str(p) for p in POLYNOMIALS)
@@ -79,7 +80,7 @@ class Polynomials(Dataset):
 
 
 def _points(xs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Features (n, 2) and one-hot labels (n, 12), from the abscissae of each class."""
+    """Features (n, 2) and one-hot labels (n, 12). xs: the x of the points of each class."""
     points = [np.stack([x, p(x)], axis=1) for x, p in zip(xs, POLYNOMIALS, strict=True)]
     labels = np.repeat(np.arange(len(POLYNOMIALS)), len(xs[0]))
     return np.concatenate(points), as_targets(labels, "multiclass", len(POLYNOMIALS))

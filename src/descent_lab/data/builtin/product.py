@@ -13,8 +13,8 @@ N_FEATURES = 3
 class Product(Dataset):
     """y = x1 x2 + x3 / 2 + 2, with x uniform on [-1, 1]^3.
 
-    `sample` (x1, x2, x3), where given, replaces the n_samples training points by that single one. The n_test
-    test points are drawn after the training points, and are the same with and without it.
+    sample: one point (x1, x2, x3) that replaces the n_samples training points; None: they are drawn. The n_test test
+    points are drawn after the training points, and are the same with and without `sample`.
     """
 
     kind = "product"
@@ -25,7 +25,7 @@ class Product(Dataset):
     sample: tuple[Finite, Finite, Finite] | None = None
 
     def load(self, data: Random, split: Random) -> Data:
-        """Three features, one output; `split` is not used."""
+        """The samples, of three features and one output; `split` is not used."""
         x_train = data.uniform(-1, 1, (self.n_samples, N_FEATURES))
         x_test = data.uniform(-1, 1, (self.n_test, N_FEATURES))
         if self.sample is not None:
@@ -34,8 +34,8 @@ class Product(Dataset):
 
 
 def target(x: np.ndarray) -> np.ndarray:
-    """The truth at x, shape (n, 3), as y of shape (n, 1)."""
+    """The true y, of shape (n, 1), for x of shape (n, 3)."""
     x1, x2, x3 = x.T
     # y = x1 x2 + x3 / 2 + 2
-    y = x1 * x2 + x3 / 2 + 2
+    y: np.ndarray = x1 * x2 + x3 / 2 + 2
     return y[:, None]

@@ -1,4 +1,4 @@
-"""The sign classification of a set of hand-written layers (P. J. Winn)."""
+"""Classification of numbers by their sign, from a set of hand-written layers (P. J. Winn)."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ X_TEST = (-100, -510, 1, 100, -1000, -2, 29, 67)
 
 @dataclass(frozen=True, kw_only=True)
 class Sign(Dataset):
-    """y = 1 where x > 0, else 0: eight published points to train on and eight to test, raw."""
+    """y = 1 where x > 0, else 0, for the eight training and eight test points as published, not standardised."""
 
     kind = "sign"
     suggested = Suggested(hidden=(6,), activation="relu")
 
     def load(self, data: Random, split: Random) -> Data:
-        """One feature, two classes; neither generator is used."""
+        """The samples, of one feature and two classes; no generator is used."""
         x_train, x_test = (np.array(x, dtype=np.float64)[:, None] for x in (X_TRAIN, X_TEST))
         # y = [x > 0]
         y_train, y_test = ((x > 0).astype(np.float64) for x in (x_train, x_test))

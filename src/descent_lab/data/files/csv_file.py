@@ -1,4 +1,4 @@
-"""A user's comma-separated file."""
+"""A data set from a user's comma-separated file."""
 
 import csv
 from collections import Counter
@@ -17,14 +17,15 @@ from descent_lab.data.files.user_file import UserFile
 from descent_lab.errors import DataError
 
 MISSING = frozenset(("", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null"))
-Record = tuple[int, list[str]]  # the line number in the file, from 1, and the cells
+Record = tuple[int, list[str]]  # the number of the line in the file, from 1, and its cells
 
 
 @dataclass(frozen=True, kw_only=True)
 class CsvFile(UserFile):
-    """Column names on the first line; `target` names the label's column or columns, all others are features.
+    """A file with the names of the columns on its first line.
 
-    Features are numbers; class labels may be text. Blank lines are skipped; any other gap is an error.
+    target: the name of the column of labels, or the names of several; all other columns are features. Features must be
+    numbers; class labels may be text. Blank lines are skipped; a missing value is an error.
     """
 
     kind = "csv"
@@ -32,7 +33,7 @@ class CsvFile(UserFile):
     target: Text | Annotated[tuple[Text, ...], MinLen(1)]
 
     def read(self, path: str) -> Table:
-        """The file at `path`, parsed once for as long as it does not change."""
+        """The table in the file at `path`, which is parsed again only when it has changed."""
         targets = (self.target,) if isinstance(self.target, str) else self.target
         return _read(path, targets, stamp(path))
 
@@ -53,7 +54,7 @@ def _read(path: str, targets: tuple[str, ...], stamp: Stamp) -> Table:
 
 
 def _records(path: str) -> list[Record]:
-    """The header and the rows, cells stripped, without the blank lines."""
+    """The header and the rows, without blank lines and without spaces around the cells."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -67,8 +68,8 @@ def _records(path: str) -> list[Record]:
 
 
 def _features(path: str, names: list[str], targets: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns that are not targets."""
-    repeated = [name for name, count in Counter([*names]).items() if count > 1 or not name]
+    """The names of the columns that are no targets. Raises DataError for bad names."""
+    repeated = [name for name, count in Counter(names).items() if count > 1 or not name]
     if repeated:
         raise DataError(f"{path}, line 1: column name {repeated[0]!r}: must be unique and not empty")
     for target in targets:
@@ -81,6 +82,7 @@ def _features(path: str, names: list[str], targets: tuple[str, ...]) -> tuple[st
 
 
 def _check_cells(path: str, names: list[str], records: list[Record]) -> None:
+    """Raise DataError for a row of another length than the header, and for a missing value."""
     for line, cells in records:
         if len(cells) != len(names):
             raise DataError(f"{path}, line {line}: {len(cells)} cells, the header has {len(names)}")
@@ -107,7 +109,7 @@ def _feature(path: str, lines: np.ndarray, name: str, cells: tuple[str, ...]) ->
 
 
 def _labels(path: str, lines: np.ndarray, columns: dict[str, tuple[str, ...]]) -> np.ndarray:
-    """Labels of shape (n, n_targets): numbers where every cell is one, else text."""
+    """Labels of shape (n, n_targets): numbers if every cell is a number, else text."""
     if any(_numbers(cells) is None for cells in columns.values()):
         return np.array(list(columns.values())).T
     return np.stack([_feature(path, lines, name, cells) for name, cells in columns.items()], axis=1)

@@ -1,4 +1,4 @@
-"""Files by their state on disk: what changed, and what is in them."""
+"""Tells whether a file has changed, and identifies files by their content."""
 
 import hashlib
 import os
@@ -7,11 +7,11 @@ from functools import lru_cache
 
 from descent_lab.errors import DataError
 
-Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int]  # inode, time of the last change in nanoseconds, size in bytes
 
 
 def stamp(path: str) -> Stamp:
-    """(inode, mtime in ns, size in bytes), new whenever the file changes; DataError where it is no file."""
+    """The stamp of a file, which is another one after each change. Raises DataError for what is no file."""
     try:
         state = os.stat(path)
     except OSError as error:
@@ -22,7 +22,7 @@ def stamp(path: str) -> Stamp:
 
 
 def fingerprint(paths: list[str]) -> str:
-    """sha256 (hex) of the contents of the files, in order; names and dates do not matter."""
+    """The SHA-256 (hexadecimal) of the contents of the files, in this order; their names and dates do not count."""
     digests = [_digest(path, stamp(path)) for path in paths]
     return hashlib.sha256(b"".join(digests)).hexdigest()
 

@@ -1,4 +1,4 @@
-"""What a user's labels mean: the task they pose, the classes they name, and their codes."""
+"""What a user's labels mean: the task that they pose, the names of the classes, and the codes of the labels."""
 
 from typing import Literal, NoReturn
 
@@ -9,15 +9,15 @@ from descent_lab.data.files.tables import Table
 from descent_lab.data.targets import is_one_hot
 from descent_lab.errors import DataError
 
-MOST_CLASSES = 20
+MAX_CLASSES = 20  # of whole numbers that count as classes
 
 
 def task_of(table: Table, task: Task | Literal["auto"]) -> Task:
-    """The task as stated, or by this rule where it is `auto`.
+    """The task itself, or for `auto` the task that follows from the labels by this rule.
 
-    Text is classes. Whole numbers are classes where at most 20 different ones occur, each in two rows or more
-    on average. Several columns are classes where every row is one-hot. Anything else is a regression. Two
-    classes in one column make a binary task, others a multiclass one.
+    Text names classes. Whole numbers name classes if at most 20 different numbers occur, each in at least two rows on
+    average. Several columns are classes if every row is one-hot. All other labels make a regression. Two classes in
+    one column make a binary task, more classes or several columns a multiclass task.
     """
     if task != "auto":
         return task
@@ -32,22 +32,22 @@ def task_of(table: Table, task: Task | Literal["auto"]) -> Task:
 
 
 def _are_classes(distinct: np.ndarray, n: int) -> bool:
-    whole = bool((distinct == np.floor(distinct)).all())
-    return whole and len(distinct) <= min(MOST_CLASSES, n // 2)
+    are_whole = bool((distinct == np.floor(distinct)).all())
+    return are_whole and len(distinct) <= min(MAX_CLASSES, n // 2)
 
 
 def _refuse_mixture(table: Table) -> None:
-    """DataError for text among numbers: more often a slip than classes, so the task must be stated."""
-    text = [not is_number(label) for label in table.labels[:, 0]]
-    if not all(text):
-        row = text.index(True)
+    """Raise DataError for text among numbers, which is more often a mistake than a class: the task must be stated."""
+    is_text = [not is_number(label) for label in table.labels[:, 0]]
+    if not all(is_text):
+        row = is_text.index(True)
         raise DataError(
             f"{table.place(row)}: {str(table.labels[row, 0])!r} among numbers; correct it, or state the task"
         )
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell reads as a number."""
+    """Whether the text of a cell is a number."""
     try:
         float(text)
     except ValueError:
@@ -56,7 +56,7 @@ def is_number(text: str) -> bool:
 
 
 def require_numbers(table: Table) -> None:
-    """DataError naming the first label that is not a number."""
+    """Raise DataError, which names the first label that is not a number, unless all are."""
     if table.numeric:
         return
     row, target = next(index for index, label in np.ndenumerate(table.labels) if not is_number(label))
@@ -65,25 +65,25 @@ def require_numbers(table: Table) -> None:
 
 
 def encode(train: Table, test: Table, task: Task) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Class names and the codes (integers, shape (n,)) of the training and the test rows.
+    """The names of the classes, and the codes of the training and of the test rows: integers of shape (n,).
 
-    The classes are those of the training rows, in sorted order, or the target columns where the labels
-    are one-hot. DataError where there is only one, where a binary task has not two, or where the test has
-    another.
+    The classes are those of the training rows, sorted, or, where labels are one-hot, the columns of the target.
+    Raises DataError for a single class, for a binary task with more than two classes, and for a class that occurs
+    only among the test rows.
     """
     if len(train.targets) > 1:
         names, codes, test_codes = train.targets, _one_hot_codes(train), _one_hot_codes(test)
     else:
         names, codes, test_codes = _column_codes(train, test)
     _check_count(train, names, codes, task)
-    unknown = ~np.isin(test_codes, codes)
-    if unknown.any():
-        _refuse_label(test, int(unknown.argmax()))
+    only_in_test = ~np.isin(test_codes, codes)
+    if only_in_test.any():
+        _refuse_label(test, int(only_in_test.argmax()))
     return names, codes, test_codes
 
 
 def _column_codes(train: Table, test: Table) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Names and codes of labels in one column; -1 for a test label that the training rows lack."""
+    """The names and codes of labels in one column; the code is -1 for a test label that no training row has."""
     if train.numeric != test.numeric:
         raise DataError(f"{test.name}: one of its labels and those of {train.name} are numbers, the other text")
     distinct, codes = np.unique(train.labels[:, 0], return_inverse=True)
@@ -94,14 +94,15 @@ def _column_codes(train: Table, test: Table) -> tuple[tuple[str, ...], np.ndarra
 
 
 def _one_hot_codes(table: Table) -> np.ndarray:
-    """Codes of one-hot labels, one column for each class."""
+    """The codes of one-hot labels, which have one column for each class."""
     require_numbers(table)
     bad = ~is_one_hot(table.labels)
     if bad.any():
         row = int(bad.argmax())
         values = table.labels[row].tolist()
         raise DataError(f"{table.place(row)}: {values} over {len(values)} target columns: must be one 1, the rest 0")
-    return table.labels.argmax(axis=1)
+    codes: np.ndarray = table.labels.argmax(axis=1)
+    return codes
 
 
 def _check_count(table: Table, names: tuple[str, ...], codes: np.ndarray, task: Task) -> None:
@@ -120,7 +121,7 @@ def _refuse_label(test: Table, row: int) -> NoReturn:
 
 
 def _class_name(value: float | str) -> str:
-    """`3` for 3.0, `2.5` for 2.5, text as it is."""
+    """The name of a class: `3` for 3.0, `2.5` for 2.5, text unchanged."""
     if isinstance(value, str):
         return str(value)
     return str(int(value)) if value == int(value) else repr(float(value))

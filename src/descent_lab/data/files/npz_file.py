@@ -1,4 +1,4 @@
-"""A user's NumPy archive."""
+"""A data set from a user's NumPy archive."""
 
 import zlib
 from dataclasses import dataclass
@@ -13,14 +13,16 @@ from descent_lab.data.files.tables import Table, table_of
 from descent_lab.data.files.user_file import UserFile
 from descent_lab.errors import DataError
 
-UNIT = "row (from 0)"
+UNIT = "row (from 0)"  # as error messages count the rows of an array
 
 
 @dataclass(frozen=True, kw_only=True)
 class NpzFile(UserFile):
-    """Array features_key of shape (n,) or (n, n_features), array target_key of shape (n,) or (n, n_targets).
+    """A file of numpy.savez with two arrays.
 
-    Features are numbers; class labels may be text. Columns go by names such as x0, x1 and y0.
+    features_key: the name of the array of features, of shape (n,) or (n, n_features), which must be numbers.
+    target_key: the name of the array of labels, of shape (n,) or (n, n_targets); class labels may be text.
+    The columns are named x0, x1, ... and y0, y1, ...
     """
 
     kind = "npz"
@@ -29,7 +31,7 @@ class NpzFile(UserFile):
     target_key: Text = "y"
 
     def read(self, path: str) -> Table:
-        """The archive at `path`, read once for as long as it does not change."""
+        """The table in the archive at `path`, which is read again only when it has changed."""
         return _read(path, self.features_key, self.target_key, stamp(path))
 
 
@@ -40,7 +42,7 @@ def _read(path: str, features_key: str, target_key: str, stamp: Stamp) -> Table:
 
 
 def _arrays(path: str, *keys: str) -> list[np.ndarray]:
-    """The arrays of these names, as columns."""
+    """The arrays of these names. Raises DataError where the archive cannot be read or lacks one."""
     try:
         names, arrays = _contents(path, keys)
     except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
@@ -52,7 +54,7 @@ def _arrays(path: str, *keys: str) -> list[np.ndarray]:
 
 
 def _contents(path: str, keys: tuple[str, ...]) -> tuple[list[str], dict[str, np.ndarray]]:
-    """The names of all arrays in the archive, and those arrays that go by one of the keys."""
+    """The names of all arrays in the archive, and the arrays that are named by one of the keys."""
     with open(path, "rb") as file:
         archive = np.load(file, allow_pickle=False)
         if isinstance(archive, np.ndarray):

@@ -1,4 +1,4 @@
-"""New points for a trained model: from the command line or from a file, checked against its features."""
+"""Reads new points for a trained model from the command line or a file, and checks them against its features."""
 
 import csv
 from collections.abc import Iterator
@@ -27,8 +27,8 @@ def read_text(text: str, features: tuple[str, ...]) -> np.ndarray:
 def read_file(path: str, features: tuple[str, ...]) -> np.ndarray:
     """x of shape (n, n_features) from comma-separated lines.
 
-    With column names on the first line, features are found by name, whatever else there is; without, the columns
-    are the features in their order. Raises DataError naming the line.
+    If the first line holds names of columns, the features are found by name, and other columns are ignored. Without
+    names the columns are the features in their order. Raises DataError, which names the line.
     """
     lines = list(_lines(path))
     if not lines:
@@ -46,7 +46,7 @@ def read_file(path: str, features: tuple[str, ...]) -> np.ndarray:
 
 
 def _lines(path: str) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers, from 1, and stripped cells of the lines that are not blank."""
+    """The number, from 1, and the cells of each line that is not blank."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
@@ -62,7 +62,7 @@ def _lines(path: str) -> Iterator[tuple[int, list[str]]]:
 def _columns(
     path: str, lines: list[tuple[int, list[str]]], features: tuple[str, ...]
 ) -> tuple[list[int], list[tuple[int, list[str]]]]:
-    """Where each feature stands in a line, and the lines that hold points."""
+    """The index of each feature in a line, and the lines that hold points."""
     first = lines[0][1]
     if any(is_number(cell) for cell in first) and not set(features) & set(first):
         if len(first) != len(features):

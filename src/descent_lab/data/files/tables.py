@@ -1,4 +1,4 @@
-"""A user's file in memory: features, labels, and where each value stands in the file."""
+"""A table of samples: features, labels, and the place of each row in its file, which error messages name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,12 +8,16 @@ import numpy as np
 
 from descent_lab.errors import DataError
 
-LARGEST = 1e150  # the square of a larger value overflows
+LARGEST = 1e150  # the square of a larger value could overflow
 
 
 @dataclass(frozen=True)
 class Table:
-    """x (n, n_features) float64; labels (n, n_targets), float64 or text; lines (n,), counted in `unit`s."""
+    """Features and labels as they were read.
+
+    name: of the file. x: (n, n_features), float64. labels: (n, n_targets), float64 or text. features and targets: the
+    names of the columns. lines: (n,), the place of each row in the file, counted in `unit`s such as 'line'.
+    """
 
     name: str
     x: np.ndarray
@@ -29,27 +33,27 @@ class Table:
         return self.labels.dtype.kind == "f"
 
     def place(self, row: int, target: int = 0) -> str:
-        """Where a label stands: `my.csv, line 5, column 'y'`."""
+        """The place of a label, for an error message: `my.csv, line 5, column 'y'`."""
         return f"{self.name}, {self.unit} {self.lines[row]}, column {self.targets[target]!r}"
 
     def take(self, rows: np.ndarray) -> Self:
-        """These rows only, copied."""
+        """A table of copies of these rows."""
         return replace(self, x=self.x[rows], labels=self.labels[rows], lines=self.lines[rows])
 
     def arranged_as(self, other: Self) -> Self:
-        """Features in the order of another table; DataError unless both have the same columns."""
-        ours, theirs = {*self.features, *self.targets}, {*other.features, *other.targets}
-        if ours != theirs:
-            odd = sorted(ours ^ theirs)
-            raise DataError(f"{self.name}: columns differ from those of {other.name}: {', '.join(odd)}")
+        """This table with its features in the order of another. Raises DataError where the columns differ."""
+        columns, other_columns = {*self.features, *self.targets}, {*other.features, *other.targets}
+        if columns != other_columns:
+            different = ", ".join(sorted(columns ^ other_columns))
+            raise DataError(f"{self.name}: columns differ from those of {other.name}: {different}")
         order = [self.features.index(feature) for feature in other.features]
         return replace(self, x=self.x[:, order], features=other.features)
 
 
 def check_finite(values: np.ndarray, place: str, lines: np.ndarray, column: str) -> None:
-    """DataError naming the first missing, infinite or overflowing one of a column's values, shape (n,).
+    """Raise DataError where a value of a column, shape (n,), is missing, infinite or beyond 1e150.
 
-    `place` is the file's name and the unit its `lines` are counted in: `my.csv, line`.
+    place: the name of the file and the unit of `lines`, such as `my.csv, line`. The message names the first bad value.
     """
     bad = ~(np.abs(values) <= LARGEST)
     if bad.any():
@@ -66,10 +70,13 @@ def table_of(
     features: tuple[str, ...] | None = None,
     targets: tuple[str, ...] | None = None,
 ) -> Table:
-    """The features and the labels, in this order, as a table: arrays of shape (n,) or (n, n_columns) by their names.
+    """A table from two arrays.
 
-    Columns go by names such as x0 and x1 where none are given. Raises DataError for arrays of other shapes, for
-    features that are not finite numbers, and for labels that are neither finite numbers nor text.
+    name: of the file, for error messages. unit: what rows are counted in, likewise.
+    arrays: the features and the labels, in this order, by their names; each (n,) or (n, n_columns).
+    features, targets: the names of the columns; None: the name of the array with a number, such as x0, x1.
+    Raises DataError for arrays of other shapes, for features that are not finite numbers, and for labels that are
+    neither finite numbers nor text.
     """
     (x_key, x), (y_key, labels) = ((key, _columns(name, key, values)) for key, values in arrays.items())
     if len(x) != len(labels) or not x.size or not labels.size:
@@ -86,7 +93,7 @@ def table_of(
 
 
 def _columns(name: str, key: str, values: np.ndarray) -> np.ndarray:
-    """An array of shape (n,) or (n, m) as (n, m)."""
+    """An array of shape (n,) or (n, m), as an array of shape (n, m)."""
     if values.ndim not in (1, 2):
         raise DataError(f"{name}: {key} of shape {values.shape}: must have 1 or 2 dimensions")
     return values[:, None] if values.ndim == 1 else values
@@ -97,7 +104,7 @@ def _names(key: str, values: np.ndarray) -> tuple[str, ...]:
 
 
 def _numbers(name: str, place: str, values: np.ndarray, columns: tuple[str, ...], lines: np.ndarray) -> np.ndarray:
-    """The array as float64, every value finite."""
+    """The array as float64. Raises DataError unless every value is a finite number."""
     if values.dtype.kind not in "buif":
         raise DataError(f"{name}, columns {columns[0]}..{columns[-1]}: type {values.dtype}: must be numbers")
     values = values.astype(np.float64)
