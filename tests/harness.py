@@ -20,6 +20,7 @@ from descent_lab.cli.compose import Composer
 from descent_lab.cli.defaults import FileConfigSource
 from descent_lab.loops.base import Task
 from descent_lab.paths import ROOT
+from descent_lab.plugins import conf_folders
 from descent_lab.sweeps.config import Config, parse
 from descent_lab.training.trainer import Outcome, Run, train
 
@@ -28,8 +29,8 @@ NUMBERS = np.random.default_rng(7).standard_normal((24, 3))  # of the user's fil
 
 
 def choices(group: str) -> list[str]:
-    """The choices of a group: the YAML files in its folder."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    """The choices of a group: the YAML files in its folder, and in those of the plug-ins that are installed."""
+    return sorted(path.stem for folder in (CONF, *conf_folders()) for path in (folder / group).glob("*.yaml"))
 
 
 def composed(*overrides: str):
@@ -105,7 +106,7 @@ def _written(name: str, write: Callable[[Path], None]) -> Path:
 
 def read_choice(group: str, choice: str) -> dict[str, Any]:
     """The values of a choice's YAML and of the class that it names, with what they set beside the group."""
-    source = FileConfigSource("main", f"file://{CONF}")
+    source = FileConfigSource("main", f"file://{_file(group, choice).parents[1]}")
     return OmegaConf.to_container(source.load_config(f"{group}/{choice}").config, resolve=False)
 
 
@@ -117,8 +118,14 @@ def values_of(group: str, choice: str) -> dict[str, Any]:
 
 def written(group: str, choice: str) -> dict[str, Any]:
     """The values of a group that stand in a choice's YAML."""
-    values = yaml.safe_load((CONF / group / f"{choice}.yaml").read_text())
+    values = yaml.safe_load(_file(group, choice).read_text())
     return values.get(group, values)
+
+
+def _file(group: str, choice: str) -> Path:
+    """The YAML of a choice, of this package or of a plug-in."""
+    files = [folder / group / f"{choice}.yaml" for folder in (CONF, *conf_folders())]
+    return next(file for file in files if file.is_file())
 
 
 VARIANTS = [("backend=random_search", "backend.arrays=numpy")]

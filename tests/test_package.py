@@ -136,3 +136,12 @@ def imported(path: Path) -> set[str]:
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     named = {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
     return {name.split(".")[0] for name in plain | named}
+
+
+def test_a_plug_in_is_found_once_it_is_installed(installed, tmp_path):
+    plugin = build("wheel", ROOT / "examples" / "plugin", tmp_path / "wheel")
+    install = [sys.executable, "-m", "pip", "--python", str(installed.python), "install", "--quiet", "--no-deps"]
+    subprocess.run([*install, "--disable-pip-version-check", str(plugin)], check=True, capture_output=True)
+    (tmp_path / "empty").mkdir()
+    done = Installed(installed.python, tmp_path / "empty")("run", "optimizer=sign_sgd", "dataset=moons", "epochs=2")
+    assert (done.returncode, done.stderr) == (0, "") and "sign_sgd moons" in done.stdout

@@ -13,6 +13,7 @@ from typing import Any
 
 from hydra._internal.core_plugins import file_config_source, importlib_resources_config_source
 from hydra._internal.sources_registry import SourcesRegistry
+from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
@@ -22,6 +23,10 @@ from descent_lab.errors import ConfigError
 ROOT = "config"  # the file that every configuration begins with
 COMPONENTS = ("backend", "dataset", "engine", "init", "optimizer", "schedule")  # groups whose choices name a class
 Values = dict[str, Any]
+
+
+class RefusedChoice(ConfigError, HydraException):
+    """A choice names a class that may not be named or that cannot be imported; Hydra shows it as it does its own."""
 
 
 def fill_sources() -> None:
@@ -74,13 +79,13 @@ def _globally(values: Values) -> Values:
 
 
 def _class(group: str, values: Any) -> type[Component] | None:
-    """The class that a component's values name; None where they name none, or none that may be named."""
+    """The class that a component's values name; None where they name none. Raises RefusedChoice."""
     if not isinstance(values, Mapping) or "_target_" not in values:
         return None
     try:
         return resolve(group, values["_target_"])
-    except ConfigError:  # refused, with its reason, when the whole configuration is validated
-        return None
+    except ConfigError as error:
+        raise RefusedChoice(str(error)) from error
 
 
 def _suggestions(component: type[Any]) -> Values:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import hydra
 
+from descent_lab import plugins
+from descent_lab.errors import ConfigError
 from descent_lab.paths import CONF
 
 if TYPE_CHECKING:
@@ -31,7 +33,11 @@ def main(arguments: list[str]) -> int:
     sys.setswitchinterval(0.0005)  # training waits that long for the thread that tracks, at every record
     sys.stderr = complaints = io.StringIO()  # Hydra's own complaints take many lines: they are shown as one
     try:
+        plugins.allow_from(arguments)
         task()
+    except ConfigError as error:
+        print(error, file=sys.__stderr__)
+        sys.exit(2)
     except KeyboardInterrupt:  # before training began, or again while finished runs were being delivered
         print("interrupted: finished runs are kept; the same command goes on with the rest", file=sys.__stderr__)
         sys.exit(130)

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 
+from descent_lab import plugins
 from descent_lab.errors import Failure
 from descent_lab.loops.program_cache import keep_programs
 from descent_lab.paths import CACHE
@@ -22,6 +23,7 @@ class Stack:
     configs: list[Config]
     n_steps: int  # of each run
     bytes: int  # of all runs
+    allowed: tuple[str, ...] = field(default_factory=plugins.allowed_here)  # packages, wherever the stack is trained
 
     @property
     def total_steps(self) -> int:
@@ -45,6 +47,7 @@ def train_stack(stack: Stack, on_record: OnRecord | None = None, keep: bool = Tr
     A run that cannot be built fails alone. Where training the stack fails, each of its runs is tried by itself.
     """
     begin, started = perf_counter(), time.time()
+    plugins.allow(stack.allowed)
     if keep:
         keep_programs(CACHE / "jax")
     results = _train(stack.configs, lambda recorder: on_record(recorder, started) if on_record else None)

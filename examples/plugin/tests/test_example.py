@@ -1,0 +1,26 @@
+"""The plug-in's own tests: its choices by name, and its classes as objects."""
+
+import pytest
+from descent_lab_example.backends import ForwardMode
+from descent_lab_example.datasets import Moons
+from descent_lab_example.optimizers import SignSGD
+
+import descent_lab as dl
+
+
+def test_the_choices_are_known_by_name():
+    results = dl.sweep(["dataset=moons", "optimizer=sign_sgd,adam", "seed=0,1", "epochs=40", "lr=0.01"])
+    assert len(results) == 4 and not results.failed
+    assert (results.runs["final_test_accuracy"] > 0.7).all()
+
+
+def test_every_component_of_sign_sgd_moves_by_lr():
+    problem = dl.problem(Moons(n_samples=40), hidden=[3])
+    result = dl.train(problem, SignSGD(beta=0.0), lr=0.01, epochs=1)
+    assert abs(result.theta["final"] - result.theta["init"]) == pytest.approx(0.01)
+
+
+def test_forward_mode_agrees_with_backpropagation():
+    problem = dl.problem(Moons(n_samples=40), hidden=[3])
+    ours, numpy = (dl.train(problem, "adam", epochs=20, backend=backend) for backend in (ForwardMode(), "numpy"))
+    assert ours.curves["train/loss"] == pytest.approx(numpy.curves["train/loss"], rel=1e-10)
