@@ -23,6 +23,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from descent_lab.errors import ConfigError, StoreError
+from descent_lab.metrics import better
 from descent_lab.paths import ROOT
 from descent_lab.tracking.record import RunKey, TrackedRun
 from descent_lab.training.trainer import Outcome
@@ -232,5 +233,5 @@ def _summary(outcome: Outcome) -> dict[str, float]:
         finite = values[np.isfinite(values)]
         if part in ("train", "test") and finite.size:
             summary[f"final/{part}_{metric}"] = float(finite[-1])
-            summary[f"best/{part}_{metric}"] = float(finite.max() if metric == "accuracy" else finite.min())
+            summary[f"best/{part}_{metric}"] = float(finite.max() if better(metric) == "higher" else finite.min())
     return summary
