@@ -1,4 +1,4 @@
-"""Which lr each entrant is reported at, chosen on seeds that it is then not reported on."""
+"""Chooses the lr at which each entrant is reported, on seeds on which it is then not reported."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,15 +9,20 @@ import pandas as pd
 from descent_lab.analysis.statistics import best_setting, centres, held_out
 
 KEYS = ("dataset", "entrant")
-FOLDS = 10
+FOLDS = 10  # into which seeds are divided, where each seed is reported at an lr chosen on the others
 AS_GIVEN = "one lr each: nothing was chosen"
 SAME = "lr chosen on the very seeds it is reported on: optimistic"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What is reported. `runs`: one per problem, entrant and seed. `chosen`: `dataset, entrant, lr, share, how`,
-    the lr reported on most seeds, the share of seeds it is, and how it was chosen. `tuning`: seeds by problem."""
+    """The runs that are reported.
+
+    runs: one row per problem, entrant and seed.
+    chosen: `dataset, entrant, lr, share, how`: the lr that is reported on most seeds, the share of these seeds, and how
+    it was chosen.
+    tuning: the tuning seeds of each problem.
+    """
 
     runs: pd.DataFrame
     chosen: pd.DataFrame
@@ -25,18 +30,19 @@ class Selection:
 
 
 def select(runs: pd.DataFrame, value: str, tuning_seeds: Collection[int] | None = None) -> Selection:
-    """Choose by the median of `value`, lower is better, on each problem by itself.
+    """Choose the lr of each entrant by the median of `value`, where lower is better, on each problem by itself.
 
-    - Where seeds were run to tune (`tracking.phase`), the others are held out; without a word on that, those that were
-      run at one lr only, after others were run at several.
-    - Where all seeds were run at all lr, each tenth of the seeds (or each seed) is reported at the lr that is
-      best on the others, so that no seed has a say in the lr it is reported at.
-    Raises ValueError where tuning_seeds were named and nothing else can be reported on.
+    - If the store says which seeds were run for tuning (`tracking.phase`), the other seeds are held out. Otherwise
+      seeds that were run at several lr are tuning seeds, and those run at one lr are held out.
+    - If all seeds were run at all lr, each tenth of the seeds (or each seed) is reported at the lr that is best on the
+      other seeds, so that no seed influences the lr at which it is reported.
+
+    tuning_seeds: use these as tuning seeds; None: as above. Raises ValueError if they leave nothing to report.
     """
     parts, tuning = [], {}
     for problem, group in runs.groupby("dataset", sort=True):
-        found, seeds = _on_problem(group, value, tuning_seeds)
-        parts.append(found)
+        reported_runs, seeds = _on_problem(group, value, tuning_seeds)
+        parts.append(reported_runs)
         tuning[str(problem)] = sorted(seeds)
     reported = pd.concat(parts, ignore_index=True)
     return Selection(reported.drop(columns="how"), _chosen(reported), tuning)
@@ -53,19 +59,19 @@ def _on_problem(runs: pd.DataFrame, value: str, named: Collection[int] | None) -
             return _split(runs, value, tuning), tuning
         except ValueError:  # the other seeds were not run at the lr that was chosen
             tuning = sorted(set(runs["seed"]))
-    return _crossed(runs, value), tuning
+    return _cross_validated(runs, value), tuning
 
 
 def _tuning_seeds(runs: pd.DataFrame) -> list[int]:
-    said = runs.loc[runs["tracking.phase"] == "tuning", "seed"] if "tracking.phase" in runs else []
-    if len(said):
-        return sorted(set(said))
+    noted = runs.loc[runs["tracking.phase"] == "tuning", "seed"] if "tracking.phase" in runs else []
+    if len(noted):
+        return sorted(set(noted))
     several = runs.groupby(["entrant", "seed"])["lr"].nunique()
     return sorted(set(several[several > 1].index.get_level_values("seed")))
 
 
 def _without_choice(runs: pd.DataFrame, value: str) -> pd.DataFrame:
-    """One run per entrant and seed; different lr on different seeds are no choice, so one lr is kept."""
+    """One run per entrant and seed, all of the same lr: runs at an lr of their own on each seed make no choice."""
     if runs.groupby("entrant")["lr"].nunique().max() > 1:
         return _same(runs, value)
     return runs.assign(how=AS_GIVEN)
@@ -78,7 +84,7 @@ def _split(runs: pd.DataFrame, value: str, tuning: Collection[int]) -> pd.DataFr
     return held_out(runs, best, tuning, rest, KEYS).assign(how=how)
 
 
-def _crossed(runs: pd.DataFrame, value: str) -> pd.DataFrame:
+def _cross_validated(runs: pd.DataFrame, value: str) -> pd.DataFrame:
     seeds = sorted(set(runs["seed"]))
     n = min(FOLDS, len(seeds))
     parts = []
@@ -89,9 +95,9 @@ def _crossed(runs: pd.DataFrame, value: str) -> pd.DataFrame:
     how = f"each seed at the lr that is best on the other {len(seeds) - 1}"
     if n < len(seeds):
         how = f"each tenth of {len(seeds)} seeds at the lr that is best on the others"
-    found = pd.concat([*parts, runs.head(0)]).assign(how=how)
-    alone = runs[~runs["entrant"].isin(found["entrant"])]
-    return pd.concat([found, _same(alone, value)]) if len(alone) else found
+    reported = pd.concat([*parts, runs.head(0)]).assign(how=how)
+    others = runs[~runs["entrant"].isin(reported["entrant"])]
+    return pd.concat([reported, _same(others, value)]) if len(others) else reported
 
 
 def _same(runs: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -108,7 +114,7 @@ def _chosen(reported: pd.DataFrame) -> pd.DataFrame:
 
 
 def _listed(seeds: Collection[int]) -> str:
-    """0-4, 7"""
+    """Seeds as text, such as `0-4, 7`."""
     ordered = np.array(sorted(seeds))
     runs = np.split(ordered, np.flatnonzero(np.diff(ordered) > 1) + 1)
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs if len(run))

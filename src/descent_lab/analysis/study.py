@@ -1,13 +1,15 @@
-"""Who competes, on what: whatever differs between runs, apart from the seed, keeps them apart.
+"""Sorts runs into problems and entrants. Runs that differ in anything but the seed are kept apart.
 
-- problem: data set, and whatever else varies that is not an entrant's own (model, init, batching, epochs, ...)
-- entrant: what competes on a problem; backend, optimizer and schedule with their own settings by default
+- problem: the data set, and everything else that varies and does not belong to an entrant (model, init, batching, ...)
+- entrant: what competes on a problem: by default backend, optimizer and schedule with their own settings
 - setting: the lr
-A cell is one problem, one entrant, one lr; the runs of a cell differ in their seed alone.
+
+A cell is one problem, one entrant and one lr. The runs of a cell differ only in their seed.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ from descent_lab.tracking.reader import Results
 COMPARED = ("backend", "optimizer", "schedule")
 OTHERS = ("init", "batching", "model")
 SETTINGS = ("seed", "lr")
-NO_MATTER = ("force", "timing", "tracking", "record")  # cannot change what a step does, or where runs end up
+IRRELEVANT = ("force", "timing", "tracking", "record")  # parameters that cannot change what a step does
 GROUPS = ("backend", "dataset", "model", "init", "batching", "schedule", "optimizer")
 NO_OPTIMIZER = "none"
 CELL = ["dataset", "entrant", "lr"]
@@ -26,24 +28,30 @@ CELL = ["dataset", "entrant", "lr"]
 
 @dataclass(frozen=True)
 class Study:
-    """Runs that can be compared. `runs`: one per cell and seed; its `dataset` is the problem's label, its `rule` the
-    entrant's but for the backend."""
+    """Runs that can be compared.
+
+    runs: one row per cell and seed. `dataset` is the label of the problem, `entrant` that of the entrant, and `rule`
+    the label of the entrant without its backend.
+    curves: those of these runs.
+    compared: the groups that make an entrant.
+    """
 
     runs: pd.DataFrame
     curves: pd.DataFrame
     compared: tuple[str, ...]
-    repeats: int  # runs left out because another has the same settings and seed
+    repeats: int  # runs left out, because another run has the same settings and seed
 
     def of(self, run_ids: Collection[str]) -> pd.DataFrame:
-        """The rows of runs."""
+        """The rows of these runs."""
         return self.runs[self.runs["run_id"].isin(run_ids)]
 
 
 def study(results: Results, compared: Sequence[str] | None = None) -> Study:
     """Label every run with its problem and entrant, and keep one run per cell and seed.
 
-    compared: the groups that make an entrant; None: COMPARED or, where nothing of these varies, what else does.
-    Of runs that repeat another (forced again, or timed again), isolated clocks are kept first, then the latest.
+    compared: the groups that make an entrant; None: COMPARED or, if none of these varies, the others that vary.
+    Of runs with the same settings and seed (forced or timed again), one with an isolated clock is preferred, and then
+    the latest.
     """
     runs = results.runs
     varied = varying(runs, results.params)
@@ -56,11 +64,11 @@ def study(results: Results, compared: Sequence[str] | None = None) -> Study:
         rule=_entrants(runs, *([n for n in names if n.partition(".")[0] != "backend"] for names in (own, compared))),
         gradients=_gradients(results),
     )
-    kept = _once(labelled)
+    distinct = _once(labelled)
     curves = results.curves
-    if len(kept) < len(runs):
-        curves = curves[curves["run_id"].isin(kept["run_id"])]
-    return Study(kept, curves, tuple(compared), len(runs) - len(kept))
+    if len(distinct) < len(runs):
+        curves = curves[curves["run_id"].isin(distinct["run_id"])]
+    return Study(distinct, curves, tuple(compared), len(runs) - len(distinct))
 
 
 def _compared(varied: Sequence[str]) -> Sequence[str]:
@@ -69,19 +77,19 @@ def _compared(varied: Sequence[str]) -> Sequence[str]:
 
 
 def varying(runs: pd.DataFrame, params: Collection[str]) -> list[str]:
-    """Parameters that differ between runs of one data set and, within a group, of one choice.
+    """The parameters that differ between runs of the same data set and, within a group, of the same choice.
 
-    What merely follows from the data set or the choice (the suggested model, adam's beta1) does not vary.
+    A parameter that follows from the data set or the choice (the suggested model, adam's beta1) does not count.
     """
-    found = []
+    names = []
     for name in params:
         group = name.partition(".")[0]
-        if name in SETTINGS or group in NO_MATTER or name.endswith("_target_"):
+        if name in SETTINGS or group in IRRELEVANT or name.endswith("_target_"):
             continue
         keys = [key for key in dict.fromkeys(["dataset", group]) if key != name and key in runs]
         if _differs(runs, name, keys):
-            found.append(name)
-    return sorted(found, key=lambda name: (name not in GROUPS, name))
+            names.append(name)
+    return sorted(names, key=lambda name: (name not in GROUPS, name))
 
 
 def _differs(runs: pd.DataFrame, name: str, keys: list[str]) -> bool:
@@ -100,7 +108,7 @@ def _problems(runs: pd.DataFrame, names: Sequence[str]) -> pd.Series:
 
 
 def _within(runs: pd.DataFrame, name: str) -> pd.Series:
-    """Whether a parameter differs among runs of the same data set: elsewhere it need not be said."""
+    """For each run: whether the parameter differs among the runs of its data set. Otherwise labels leave it out."""
     if name == "dataset":
         return pd.Series(False, index=runs.index)
     return runs[name].fillna("").groupby(runs["dataset"]).transform("nunique") > 1
@@ -116,16 +124,16 @@ def _entrants(runs: pd.DataFrame, names: Sequence[str], compared: Sequence[str])
         words.append(runs["optimizer"].mask(none, "" if "backend" in compared else NO_OPTIMIZER))
     for name in names:
         if name not in ("backend", "optimizer"):
-            words.append(_spoken(runs, name))
+            words.append(_word(runs, name))
     if not words:
         words = [runs[name].astype(str) for name in compared if name in runs]
     return pd.concat(words, axis=1).agg(lambda row: " ".join(word for word in row if word), axis=1)
 
 
-def _spoken(runs: pd.DataFrame, name: str) -> pd.Series:
-    """A choice by its own name, a value as `name=value`; nothing where the run has no such parameter."""
-    said = runs[name].astype(str)
-    return (said if name in GROUPS else name.rpartition(".")[2] + "=" + said).where(runs[name].notna(), "")
+def _word(runs: pd.DataFrame, name: str) -> pd.Series:
+    """The word for a parameter in labels: a choice itself, or `name=value`; empty where a run lacks the parameter."""
+    values = runs[name].astype(str)
+    return (values if name in GROUPS else name.rpartition(".")[2] + "=" + values).where(runs[name].notna(), "")
 
 
 def _gradients(results: Results) -> list[float]:
@@ -141,7 +149,7 @@ def _gradients(results: Results) -> list[float]:
 KNOWN = ("numpy", "jax", "taylor", "random_search")
 
 
-def _n_params(results: Results, row) -> int:
+def _n_params(results: Results, row: Any) -> int:
     """Only forward-mode and second-order steps cost more the more parameters there are."""
     if row.backend == "taylor" or row.optimizer == "newton":
         return max(1, results.theta(row.run_id).get("final", np.empty(1)).size)
@@ -150,6 +158,6 @@ def _n_params(results: Results, row) -> int:
 
 def _once(runs: pd.DataFrame) -> pd.DataFrame:
     preferred = runs.assign(shared=runs["timing"] != "isolated", age=-runs["started"])
-    kept = preferred.sort_values(["shared", "age", "run_id"]).drop_duplicates([*CELL, "seed"])
+    first = preferred.sort_values(["shared", "age", "run_id"]).drop_duplicates([*CELL, "seed"])
     order = [*CELL, "seed"]
-    return kept.drop(columns=["shared", "age"]).sort_values(order, ignore_index=True)
+    return first.drop(columns=["shared", "age"]).sort_values(order, ignore_index=True)

@@ -1,4 +1,4 @@
-"""Parts of the runs that a comparison over problems needs: the same entrants on every problem, shared targets."""
+"""What comparisons over several problems need: the same entrants on every problem, and targets that all share."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ PREFERRED = ("sgd", "jax sgd", "numpy sgd")
 
 
 def filled(runs: pd.DataFrame) -> pd.DataFrame:
-    """The rows of entrants and problems left when those with the most gaps are dropped, one by one."""
+    """The runs without gaps: entrants and problems that lack the most others are dropped, one at a time."""
     present = pd.crosstab(runs["dataset"], runs["entrant"]) > 0
     while not present.to_numpy().all():
         gaps = ~present
@@ -25,9 +25,10 @@ def filled(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def reference_of(runs: pd.DataFrame, value: str, named: str | None) -> str | None:
-    """The entrant that targets are derived from: the one named, else sgd, else the middle one.
+    """The entrant from which targets are derived: the named one, else sgd, else the median entrant.
 
-    Of those on most problems it is the one in the middle by final loss: targets that half of them reach.
+    The median entrant is the one in the middle by final loss, of those with runs on the most problems: half of them
+    reach its targets. None where no run finished. Raises ValueError for a name that no entrant has.
     """
     entrants = sorted(set(runs["entrant"]))
     if named is not None:
@@ -45,7 +46,7 @@ def reference_of(runs: pd.DataFrame, value: str, named: str | None) -> str | Non
 
 
 def shared_targets(study: Study, runs: pd.DataFrame, reference: str | None, levels: Sequence[float]) -> pd.DataFrame:
-    """Targets of every problem where the reference gives one. Raises ValueError where it gives none at all."""
+    """The targets of every problem on which the reference gives some. Raises ValueError where it gives none at all."""
     if reference is None:
         raise ValueError("no run finished, so there is no reference to derive targets from")
     parts, reason = [], ""

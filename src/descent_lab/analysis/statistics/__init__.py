@@ -1,21 +1,21 @@
-"""Numbers for comparing runs: tidy frames in, tidy frames out. No tracking, no figures, no files.
+"""Statistics that compare runs: tidy frames in, tidy frames out. No tracking, no figures, no files.
 
-`runs` has one row per run: `run_id, dataset, backend, optimizer, lr, seed, status, final_train_loss, ...,
-steps, gradients, step_seconds`. `curves` is long: `run_id, step, epoch, step_seconds, metric, value`. What
-competes (the entrant) is a column named by argument, `optimizer` by default; seeds are paired: the same seed
-is the same start and the same batches for all.
+`runs` has one row per run: `run_id, dataset, backend, optimizer, lr, seed, status, final_train_loss, ..., steps,
+gradients, step_seconds`. `curves` has one row per record and metric: `run_id, step, epoch, step_seconds, metric,
+value`. The entrants, which compete, are the values of one column, `optimizer` unless an argument names another. Seeds
+are paired: runs of the same seed have the same start and the same batches.
 
 | question | module |
 | --- | --- |
-| what does one setting do across seeds? | `seeds`, along training `curves` |
-| which of two is better, by how much, how sure? | `pairs`, over many data sets `ranks` |
-| how long until a shared target is reached? | `targets`, `runtimes`, over many problems `profiles` |
+| what does one setting reach, across seeds? | `seeds`; during training: `curves` |
+| which of two entrants is better, by how much, how sure? | `pairs`; over many data sets: `ranks` |
+| how long until a shared target is reached? | `targets`, `runtimes`; over many problems: `profiles` |
 | which learning rate, and how much does it matter? | `tuning`, `cautions` |
 | do backends follow the same curve? | `agreement` |
-| what did it cost, and was everyone given the same? | `cost`, `fairness` |
+| what did the runs cost, and were all entrants given the same? | `cost`, `fairness` |
 
-A diverged run is never dropped: it is the worst there is (`frames`). How often the intervals hold the truth,
-and the tests err, was measured: tests/COVERAGE.md.
+A diverged run is never dropped: it counts as worse than every other value (`frames`). tests/COVERAGE.md holds what was
+measured of the methods: how often the intervals contain the true value, and how often the tests are wrong.
 """
 
 from descent_lab.analysis.statistics.agreement import agreement

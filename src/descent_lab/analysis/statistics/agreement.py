@@ -1,4 +1,4 @@
-"""Do runs that differ in their backend alone follow the same curve?"""
+"""Do runs that differ only in their backend follow the same curve?"""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,8 @@ import pandas as pd
 
 from descent_lab.analysis.statistics.frames import columns_of, require
 
-FIRST = 200  # steps in which rounding has not grown yet, wherever training is not chaotic
-TOLERANCE = 1e-10  # relative
+FIRST = 200  # steps during which rounding errors stay small, unless training is chaotic
+TOLERANCE = 1e-10  # relative difference
 
 
 def agreement(
@@ -19,12 +19,16 @@ def agreement(
     reference: str = "numpy",
     metric: str = "train/loss",
 ) -> pd.DataFrame:
-    """Each value of `apart` against the reference: `*by, <apart>, against, n, records, first, all, parts_at`.
+    """Compare each value of the column `apart` with the reference, within each group of `by`.
 
-    Runs are paired where all of `by`, `lr` and `seed` are equal, and compared wherever both recorded. n: pairs; first
-    and all: the largest |a - b| / |b| in the first FIRST steps, and in all; infinite where one is finite alone.
-    parts_at: the first step at which a pair differs by more than TOLERANCE; missing where none does. Without the
-    reference in a group, the first value of `apart` there takes its place; groups of one value give no row.
+    Gives `*by, <apart>, against, n, records, first, all, parts_at`. Runs are paired if `by`, `lr` and `seed` are equal,
+    and are compared at the steps that both recorded.
+
+    - against: the reference; in a group without it, the first value of `apart`. Groups of one value give no row.
+    - n: the number of pairs. records: the number of values compared.
+    - first, all: the largest |a - b| / |b| in the first FIRST steps, and in all steps; infinite where only one of a and
+      b is finite.
+    - parts_at: the first step at which a pair differs by more than TOLERANCE; missing where none does.
     """
     keys = columns_of(by)
     require(curves, "run_id", "step", "metric", "value")
@@ -42,20 +46,20 @@ def agreement(
     rows = []
     for key, pairs in paired.groupby([*keys, apart, "against"], sort=True, dropna=False):
         early, parted = pairs["step"] <= FIRST, pairs["apart"] > TOLERANCE
-        found = {
+        columns = {
             "n": pairs["run_id"].nunique(),
             "records": len(pairs),
             "first": pairs.loc[early, "apart"].max(),
             "all": pairs["apart"].max(),
             "parts_at": pairs.loc[parted, "step"].min(),
         }
-        rows.append(dict(zip([*keys, apart, "against"], key, strict=True)) | found)
+        rows.append(dict(zip([*keys, apart, "against"], key, strict=True)) | columns)
     return pd.DataFrame(rows)
 
 
 def _relative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """|a - b| / |b|; 0 where both are equal, or neither is finite."""
+    """|a - b| / |b|; 0 where a and b are equal, or neither is finite; infinite where one of them is finite."""
     neither = ~np.isfinite(a) & ~np.isfinite(b)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.abs(a - b) / np.abs(b)
-    return np.where(neither | (a == b), 0.0, np.where(np.isfinite(a) & np.isfinite(b), found, np.inf))
+        ratio = np.abs(a - b) / np.abs(b)
+    return np.where(neither | (a == b), 0.0, np.where(np.isfinite(a) & np.isfinite(b), ratio, np.inf))

@@ -1,4 +1,4 @@
-"""What should a reader of a tuned comparison be warned of?"""
+"""Which weaknesses of a tuned comparison should its reader know?"""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,10 +17,10 @@ def tuning_warnings(
     min_seeds: int = 5,
     max_diverged: float = 0.5,
 ) -> pd.DataFrame:
-    """One row per thing wrong with a group of `tuning_cells`: `*by, warning, detail`; else no rows.
+    """One row for each weakness of a group of `tuning_cells`: `*by, warning, detail`; no rows where there is none.
 
-    warning: `edge` (the best setting is the smallest or largest tried), `few seeds` (a cell has fewer than
-    min_seeds runs), `diverged` (of the best cell any run, or of the group more than max_diverged).
+    warning: `edge` (the best setting is the smallest or largest that was tried), `few seeds` (a cell has fewer than
+    min_seeds runs), `diverged` (a run of the best cell diverged, or more than the share max_diverged of all runs).
     """
     keys = columns_of(by)
     require(cells, *keys, setting, "estimate", "n", "diverged")
@@ -28,12 +28,12 @@ def tuning_warnings(
     rows = []
     for key, index in sorted_groups(cells, keys):
         chosen = best.loc[key if len(keys) > 1 else key[0]]
-        found = _wrong(cells.iloc[index], chosen, setting, min_seeds, max_diverged)
-        rows += [(*key, warning, detail) for warning, detail in found]
+        warnings = _warnings(cells.iloc[index], chosen, setting, min_seeds, max_diverged)
+        rows += [(*key, warning, detail) for warning, detail in warnings]
     return pd.DataFrame(rows, columns=[*keys, "warning", "detail"])
 
 
-def _wrong(
+def _warnings(
     group: pd.DataFrame, best: pd.Series, setting: str, min_seeds: int, max_diverged: float
 ) -> Iterator[tuple[str, str]]:
     lowest, highest = group[setting].min(), group[setting].max()

@@ -1,4 +1,4 @@
-"""What does a metric do along training, across seeds? Its median and interval at every recorded point."""
+"""How does a metric change during training, across seeds? Its median and interval at every recorded point."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from descent_lab.analysis.statistics.intervals import median_interval
 from descent_lab.analysis.statistics.seeds import sorted_groups
 
 AXES = ("step", "epoch", "gradients", "step_seconds")
-CLOCK_POINTS = 100
+CLOCK_POINTS = 100  # of a curve over seconds, where runs record at different times
 
 
 def on_axis(curves: pd.DataFrame, runs: pd.DataFrame, metric: str, axis: str) -> pd.DataFrame:
-    """The records of one metric: `run_id, x, value`, sorted by run and step, x in units of `axis`.
+    """The records of one metric: `run_id, x, value`, sorted by run and step, with x in units of `axis`.
 
-    gradients: gradient-equivalents, spent evenly over a run's steps: x = step * gradients / steps.
+    On the axis `gradients`, x counts gradient-equivalents, which a run spends evenly: x = step * gradients / steps.
     Raises ValueError for an unknown axis or metric, and for runs without a record.
     """
     one_of("axis", axis, AXES)
@@ -33,11 +33,13 @@ def on_axis(curves: pd.DataFrame, runs: pd.DataFrame, metric: str, axis: str) ->
 
 def _position(records: pd.DataFrame, runs: pd.DataFrame, axis: str) -> np.ndarray:
     if axis != "gradients":
-        return require(records, axis)[axis].to_numpy(dtype=float)
+        recorded: np.ndarray = require(records, axis)[axis].to_numpy(dtype=float)
+        return recorded
     require(runs, "gradients", "steps")
     per_step = runs["gradients"] / runs["steps"].where(runs["steps"] > 0, 1)
     rate = records["run_id"].map(dict(zip(runs["run_id"], per_step, strict=True)))
-    return (records["step"] * rate).to_numpy(dtype=float)
+    spent: np.ndarray = (records["step"] * rate).to_numpy(dtype=float)
+    return spent
 
 
 def summarise_curves(
@@ -51,9 +53,10 @@ def summarise_curves(
 ) -> pd.DataFrame:
     """Median and interval across the runs of each group: `*by, <axis>, n, estimate, low, high`.
 
-    Points: wherever a run of the group recorded; on `step_seconds`, where no two runs agree, 0 and 100
-    log-spaced points. Between its records a run keeps its last one. After its last record a finished run
-    keeps it, and a diverged run is at the worst end (inf), so that a band never improves by losing runs.
+    The points are those at which a run of the group recorded. On `step_seconds`, where runs record at different times,
+    they are 0 and 100 log-spaced points. Between two records a run has the value of the earlier one. After its last
+    record a finished run keeps its last value, and a diverged run has the worst value (inf), so that a band never
+    improves when runs diverge.
     """
     keys = columns_of(by)
     require(runs, "run_id", "status", *keys)
@@ -65,17 +68,17 @@ def summarise_curves(
     for key, index in sorted_groups(runs, keys):
         members = [traces[run] for run in runs["run_id"].to_numpy()[index]]
         grid = _grid(members, axis)
-        bands = median_interval(np.stack([_held(*trace, grid) for trace in members], axis=-1), confidence)
+        bands = median_interval(np.stack([_sampled(*trace, grid) for trace in members], axis=-1), confidence)
         named = dict(zip(keys, key, strict=True)) | {axis: grid, "n": len(members)}
         parts.append(pd.DataFrame(named | bands._asdict()))
     return pd.concat(parts, ignore_index=True)
 
 
-Trace = tuple[np.ndarray, np.ndarray, float]
+Trace = tuple[np.ndarray, np.ndarray, float]  # of a run: positions, values, and the value beyond the last position
 
 
-def _traces(records: pd.DataFrame, diverged: dict, worst: float) -> dict[object, Trace]:
-    """Per run: positions, values, and what holds beyond the last position."""
+def _traces(records: pd.DataFrame, diverged: dict[object, bool], worst: float) -> dict[object, Trace]:
+    """The trace of each run by its id."""
     run = records["run_id"].to_numpy()
     x = records["x"].to_numpy(dtype=float)
     value = records["value"].to_numpy(dtype=float)
@@ -95,7 +98,7 @@ def _grid(members: list[Trace], axis: str) -> np.ndarray:
     return np.append(recorded[recorded <= 0][:1], np.geomspace(recorded[recorded > 0][0], recorded[-1], CLOCK_POINTS))
 
 
-def _held(x: np.ndarray, value: np.ndarray, beyond: float, grid: np.ndarray) -> np.ndarray:
-    """A run's value at each point of the grid: its last record at or before it."""
-    held = value[np.maximum(np.searchsorted(x, grid, side="right") - 1, 0)]
-    return np.where(grid > x[-1], beyond, held)
+def _sampled(x: np.ndarray, value: np.ndarray, beyond: float, grid: np.ndarray) -> np.ndarray:
+    """The value of a run at each point of the grid: that of the last record at or before the point."""
+    sampled = value[np.maximum(np.searchsorted(x, grid, side="right") - 1, 0)]
+    return np.where(grid > x[-1], beyond, sampled)

@@ -1,8 +1,8 @@
-"""Which columns a frame must have, and what a diverged run counts as.
+"""Checks of frames and arguments, and the value of a diverged run.
 
-A diverged run is never dropped. Wherever runs are ranked, sorted or summarised it stands at the worst end of
-the scale: +inf where lower is better, -inf where higher is better. A run is diverged when its `status` says
-so, or when its value is not finite.
+A diverged run is never dropped. When runs are ranked, sorted or summarised, its value is the worst possible: +inf
+where lower is better, -inf where higher is better. A run has diverged if its `status` says so, or if its value is not
+finite.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ WORST = {"lower": np.inf, "higher": -np.inf}
 
 
 def one_of(name: str, value: str, allowed: Iterable[str]) -> str:
-    """`value`, if it is allowed; else a ValueError that names the argument, the value and the choices."""
+    """`value`, if it is allowed. Raises ValueError, which names the argument, the value and the choices."""
     allowed = list(allowed)
     if value not in allowed:
         raise ValueError(f"{name} {value!r}: must be one of {', '.join(allowed)}")
@@ -23,7 +23,7 @@ def one_of(name: str, value: str, allowed: Iterable[str]) -> str:
 
 
 def require(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """`frame`, if it has a row, every column, and no gap in a column of names; else a ValueError saying which."""
+    """`frame`, if it has rows, these columns, and no missing value in a column of text. Raises ValueError."""
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise ValueError(f"column {missing[0]!r} is missing: the frame has {', '.join(map(str, frame.columns))}")
@@ -36,25 +36,25 @@ def require(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 def once(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """`frame`, if no two rows share all keys; else a ValueError that names the first such row."""
-    twice = frame[frame.duplicated(keys)]
-    if len(twice):
-        row = ", ".join(f"{key}={twice.iloc[0][key]}" for key in keys)
+    """`frame`, if no two rows are equal in all keys. Raises ValueError, which names the first such row."""
+    repeated = frame[frame.duplicated(keys)]
+    if len(repeated):
+        row = ", ".join(f"{key}={repeated.iloc[0][key]}" for key in keys)
         raise ValueError(f"more than one row has {row}: choose one setting for each first")
     return frame
 
 
 def confident(confidence: float) -> float:
-    """`confidence`, if it lies strictly between 0 and 1."""
+    """`confidence`, if it lies strictly between 0 and 1. Raises ValueError."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence}: must lie between 0 and 1")
     return confidence
 
 
 def levels(frame: pd.DataFrame, value: str, better: str, scale: str = "linear") -> np.ndarray:
-    """Column `value` as floats of shape (n_rows,), on a `linear` or `log` scale; diverged runs are worst.
+    """The column `value` as floats (n_rows,), on a `linear` or `log` scale; diverged runs have the worst value.
 
-    Raises ValueError where a logarithm is asked of a finite value that is not positive.
+    Raises ValueError on a `log` scale for a finite value that is not positive.
     """
     one_of("scale", scale, ("linear", "log"))
     one_of("better", better, WORST)
@@ -74,7 +74,7 @@ def _logarithm(x: np.ndarray, diverged: np.ndarray, value: str) -> np.ndarray:
 
 
 def complete(table: pd.DataFrame, purpose: str) -> pd.DataFrame:
-    """`table` (index x columns), if it has no gap; else a ValueError that names the first."""
+    """`table`, if no value is missing. Raises ValueError, which names the first gap and the purpose, a plural noun."""
     gaps = np.argwhere(table.isna().to_numpy())
     if len(gaps):
         row, column = table.index[gaps[0, 0]], table.columns[gaps[0, 1]]
@@ -83,5 +83,5 @@ def complete(table: pd.DataFrame, purpose: str) -> pd.DataFrame:
 
 
 def columns_of(by: str | Sequence[str]) -> list[str]:
-    """A column name, or several, as a list."""
+    """The names of columns as a list, where one name may be given as text."""
     return [by] if isinstance(by, str) else list(by)

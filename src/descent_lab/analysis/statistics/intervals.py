@@ -1,6 +1,6 @@
-"""Estimates and confidence intervals from plain arrays: samples along the last axis, one result per row.
+"""Estimates and confidence intervals from plain arrays, with samples along the last axis and one result per row.
 
-Which method stands behind which statistic was decided by measured coverage: tests/COVERAGE.md.
+The method for each statistic was chosen by its measured coverage: tests/COVERAGE.md.
 """
 
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-RESAMPLES = 2_000
-POOL_FROM = 10  # samples per stratum from which the bootstrap of a pooled median holds
+RESAMPLES = 2_000  # of a bootstrap
+POOL_FROM = 10  # samples per stratum from which the bootstrap of a pooled median covers what it promises
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 class Interval(NamedTuple):
-    """An estimate with its lower and upper limit: floats, or arrays of one shape."""
+    """An estimate with its lower and upper limit: floats, or arrays of the same shape."""
 
     estimate: np.ndarray
     low: np.ndarray
@@ -24,12 +24,12 @@ class Interval(NamedTuple):
 
 
 def median_interval(x: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Median of x, shape (..., n), with the interpolated order-statistic interval.
+    """The median of x, shape (..., n), with the interpolated order-statistic interval.
 
-    Hettmansperger & Sheather (1986): the interval [x_(d), x_(n+1-d)] covers the median of any continuous
-    distribution with probability 1 - 2 P(Bin(n, 1/2) < d), exactly; the two neighbours around the wanted
-    confidence are interpolated. Infinite samples are in order. Fewer than 5 samples give their range, which
-    covers less than 95 %; one sample gives no interval (NaN).
+    Hettmansperger & Sheather (1986): the interval [x_(d), x_(n+1-d)] covers the median of any continuous distribution
+    with the probability 1 - 2 P(Bin(n, 1/2) < d), exactly. The two intervals whose probabilities enclose `confidence`
+    are interpolated. Samples may be infinite. Fewer than 5 samples give their range, which covers the median with less
+    than 95 %; one sample gives no interval (NaN).
     """
     x = np.sort(x, axis=-1)
     n = x.shape[-1]
@@ -41,14 +41,14 @@ def median_interval(x: np.ndarray, confidence: float = 0.95) -> Interval:
 
 
 def median(x: np.ndarray) -> np.ndarray:
-    """Median along the last axis, also of infinite samples; NaN only between -inf and inf."""
+    """The median along the last axis. Samples may be infinite; the middle of -inf and inf is NaN."""
     n = x.shape[-1]
     x = np.sort(x, axis=-1)
     return _blend(x[..., (n - 1) // 2], x[..., n // 2], 0.5)
 
 
 def shortfall(n: int, confidence: float) -> str:
-    """What to say where the range of n samples, at most, covers a median less often than wanted; 5 are let pass."""
+    """A note where even the range of n < 5 samples covers a median with less than `confidence`; else empty."""
     # the range covers with probability 1 - 2 (1/2)^n
     if n == 1:
         return "1 seed: no interval"
@@ -58,7 +58,7 @@ def shortfall(n: int, confidence: float) -> str:
 
 @lru_cache(maxsize=4096)
 def _order(n: int, confidence: float) -> tuple[int, float]:
-    """The order d of the outer limit, and the weight of its inner neighbour."""
+    """The order d of the outer interval, and the weight of the next inner interval."""
     # gamma_d = 1 - 2 P(Bin(n, 1/2) < d);  I = (gamma_d - confidence) / (gamma_d - gamma_{d+1})
     # lambda = (n - d) I / (d + (n - 2 d) I)
     gamma = 1 - 2 * stats.binom.cdf(np.arange(n // 2 + 1), n, 0.5)
@@ -70,39 +70,42 @@ def _order(n: int, confidence: float) -> tuple[int, float]:
 
 
 def _blend(outer: np.ndarray, inner: np.ndarray, weight: float) -> np.ndarray:
-    """(1 - weight) outer + weight inner, where equal infinities stay what they are."""
+    """(1 - weight) outer + weight inner; the result of two equal infinities is that infinity."""
     with np.errstate(invalid="ignore"):
         mixed = (1 - weight) * outer + weight * inner
     return np.where(outer == inner, outer, mixed)
 
 
 def mean(x: np.ndarray) -> np.ndarray:
-    """Arithmetic mean along the last axis."""
-    return x.mean(axis=-1)
+    """The arithmetic mean along the last axis."""
+    result: np.ndarray = x.mean(axis=-1)
+    return result
 
 
 def mean_error(x: np.ndarray) -> np.ndarray:
-    """Standard error of the mean along the last axis."""
-    return x.std(axis=-1, ddof=1) / np.sqrt(x.shape[-1])
+    """The standard error of the mean along the last axis."""
+    result: np.ndarray = x.std(axis=-1, ddof=1) / np.sqrt(x.shape[-1])
+    return result
 
 
 def iqm(x: np.ndarray) -> np.ndarray:
-    """Interquartile mean along the last axis: n / 4 samples are cut from each end, fractions by weight."""
+    """The interquartile mean along the last axis: n / 4 samples are cut from each end, a fraction of one by weight."""
     n = x.shape[-1]
     i = np.arange(n)
     weight = np.clip(np.minimum(i + 1, 3 * n / 4) - np.maximum(i, n / 4), 0, 1)
     inside = weight > 0
-    return (np.sort(x, axis=-1)[..., inside] * weight[inside]).sum(axis=-1) / (n / 2)
+    result: np.ndarray = (np.sort(x, axis=-1)[..., inside] * weight[inside]).sum(axis=-1) / (n / 2)
+    return result
 
 
 def t_interval(x: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Mean of x, shape (..., n), with Student's t interval: exact for normal samples."""
+    """The mean of x, shape (..., n), with Student's t interval, which is exact for normal samples."""
     half = stats.t.ppf((1 + confidence) / 2, x.shape[-1] - 1) * mean_error(x)
     return Interval(mean(x), mean(x) - half, mean(x) + half)
 
 
 def studentised_interval(x: np.ndarray, confidence: float = 0.95, seed: int = 0) -> Interval:
-    """Mean of x, shape (n,), with the bootstrap-t interval (Efron & Tibshirani 1993, section 12.5)."""
+    """The mean of x, shape (n,), with the bootstrap-t interval (Efron & Tibshirani 1993, section 12.5)."""
     # t* = (mean(x*) - mean(x)) / error(x*);  [mean(x) - t*_high error(x), mean(x) - t*_low error(x)]
     resampled = x[np.random.default_rng(seed).integers(0, len(x), (RESAMPLES, len(x)))]
     estimate, error = mean(x), mean_error(x)
@@ -117,10 +120,10 @@ def studentised_interval(x: np.ndarray, confidence: float = 0.95, seed: int = 0)
 def bootstrap_interval(
     strata: list[np.ndarray], statistic: Statistic, confidence: float = 0.95, seed: int = 0
 ) -> Interval:
-    """Statistic of the pooled strata, one or more, each of shape (n_s,), with the percentile bootstrap.
+    """A statistic of the pooled strata, one or more, each of shape (n_s,), with the percentile bootstrap.
 
-    n_s - 1 of the n_s samples are drawn from each stratum, with replacement: drawing n_s would make the
-    variance too small by (n_s - 1) / n_s (McCarthy & Snowden 1985), which matters with 5 seeds.
+    From each stratum n_s - 1 samples are drawn with replacement. Drawing n_s would make the variance too small by the
+    factor (n_s - 1) / n_s (McCarthy & Snowden 1985), which matters with 5 seeds.
     """
     rng = np.random.default_rng(seed)
     drawn = [x[rng.integers(0, len(x), (RESAMPLES, len(x) - 1))] for x in strata]
@@ -130,10 +133,10 @@ def bootstrap_interval(
 
 
 def pooled_median_interval(strata: list[np.ndarray], confidence: float = 0.95, seed: int = 0) -> Interval:
-    """Median of the pooled strata, each of shape (n_s,).
+    """The median of the pooled strata, each of shape (n_s,).
 
-    With few samples in a stratum the bootstrap of a median covers 90 %; the order statistics of the pool, which
-    ignore the strata and so cover at least what they promise, stand in.
+    With few samples in a stratum the bootstrap of a median covers only 90 %. The order statistics of the pooled samples
+    then replace it. They ignore the strata, and so cover at least what they promise.
     """
     if len(strata) == 1 or min(map(len, strata)) < POOL_FROM:
         return median_interval(np.concatenate(strata), confidence)
@@ -141,7 +144,7 @@ def pooled_median_interval(strata: list[np.ndarray], confidence: float = 0.95, s
 
 
 def wilson_interval(share: np.ndarray, n: np.ndarray, confidence: float = 0.95) -> Interval:
-    """A share of n trials with Wilson's score interval (1927); half counts for ties are welcome."""
+    """A share of n trials with Wilson's score interval (1927). The share may count ties as one half."""
     # centre = (p + z^2 / 2n) / (1 + z^2 / n);  half = z sqrt(p (1 - p) / n + z^2 / 4n^2) / (1 + z^2 / n)
     z = stats.norm.ppf((1 + confidence) / 2)
     shrink = 1 + z**2 / n

@@ -1,4 +1,4 @@
-"""Over many problems, how close is each entrant to the fastest? Performance profiles and their score."""
+"""How close is each entrant to the fastest, over many problems? Performance profiles and their score."""
 
 import numpy as np
 import pandas as pd
@@ -13,38 +13,42 @@ def performance_ratios(
     time: str = "estimate",
     reference: str | pd.Series | None = None,
 ) -> pd.DataFrame:
-    """Each time over that of the problem's yardstick: `<problem>, <entrant>, ratio`; inf where never reached.
+    """Each time divided by the reference time of its problem: `<problem>, <entrant>, ratio`; inf if never reached.
 
-    times: one row per entrant and problem, such as `time_to_target` gives. The yardstick is the fastest
-    entrant (Dolan & More 2002), or, with `reference`, a named entrant or stored times (a Series indexed by
-    problem): then no ratio moves when an entrant is added, and ratios below 1 beat the reference.
+    times: one row per entrant and problem, such as `time_to_target` gives.
+    reference: None takes the time of the fastest entrant on each problem (Dolan & More 2002). The name of an entrant,
+    or stored times (a Series indexed by problem), keep all ratios as they are when an entrant is added; a ratio below 1
+    is then faster than the reference.
     """
     single = once(require(times, problem, entrant, time), [problem, entrant])
     table = complete(single.pivot(index=problem, columns=entrant, values=time), "profiles")
-    yardstick = _yardstick(table, reference)
+    reference_times = _reference_times(table, reference)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = table.to_numpy() / yardstick[:, None]
-    ratio = np.where(np.isinf(table), np.inf, np.where(table.eq(yardstick, axis=0), 1.0, ratio))
+        ratio = table.to_numpy() / reference_times[:, None]
+    ratio = np.where(np.isinf(table), np.inf, np.where(table.eq(reference_times, axis=0), 1.0, ratio))
     wide = pd.DataFrame(ratio, table.index, table.columns)
     return wide.reset_index().melt(problem, var_name=entrant, value_name="ratio")
 
 
-def _yardstick(table: pd.DataFrame, reference: str | pd.Series | None) -> np.ndarray:
+def _reference_times(table: pd.DataFrame, reference: str | pd.Series | None) -> np.ndarray:
+    """The time that each row of the table, a problem, is divided by, (n_problems,)."""
     if reference is None:
-        return table.min(axis=1).to_numpy()
-    stored = table[one_of("reference", reference, table.columns)] if isinstance(reference, str) else reference
-    stated = stored.reindex(table.index)
-    if not np.isfinite(stated).all():
-        raise ValueError(
-            f"the reference has no finite time on {table.index.name} {stated[~np.isfinite(stated)].index[0]}"
-        )
-    return stated.to_numpy(dtype=float)
+        times = table.min(axis=1)
+    else:
+        stored = table[one_of("reference", reference, table.columns)] if isinstance(reference, str) else reference
+        times = stored.reindex(table.index)
+        if not np.isfinite(times).all():
+            raise ValueError(
+                f"the reference has no finite time on {table.index.name} {times[~np.isfinite(times)].index[0]}"
+            )
+    reference_times: np.ndarray = times.to_numpy(dtype=float)
+    return reference_times
 
 
 def performance_profile(ratios: pd.DataFrame, entrant: str = "optimizer") -> pd.DataFrame:
-    """rho(tau), the share of problems solved within tau times the yardstick: `<entrant>, tau, share`.
+    """rho(tau), the share of problems solved within tau times the reference time: `<entrant>, tau, share`.
 
-    One row per distinct finite ratio of any entrant: a step function, right-continuous.
+    rho is a right-continuous step function, with one row for each different finite ratio of any entrant.
     """
     require(ratios, entrant, "ratio")
     tau = np.unique(ratios["ratio"][np.isfinite(ratios["ratio"])])
@@ -58,11 +62,12 @@ def performance_profile(ratios: pd.DataFrame, entrant: str = "optimizer") -> pd.
 def profile_score(
     ratios: pd.DataFrame, entrant: str = "optimizer", r_max: float = 4.0, r_min: float = 1.0
 ) -> pd.DataFrame:
-    """Area under the profile over log tau: `<entrant>, score, solved, n_problems`, best first.
+    """The area under the profile over log tau: `<entrant>, score, solved, n_problems`, best first.
 
-    AlgoPerf's benchmark score (Dahl et al. 2023) on the log scale, from r_min to r_max, normalised to [0, 1],
-    exact rather than on a grid: 1 for the fastest everywhere, 0 for r_max times slower or never. With a fixed
-    reference, r_min = 1 / r_max also credits what is faster than the reference, which then scores 1/2.
+    This is AlgoPerf's benchmark score (Dahl et al. 2023) on the log scale from r_min to r_max, normalised to [0, 1] and
+    exact rather than on a grid: 1 for an entrant that is the fastest on every problem, 0 for one that is always r_max
+    times slower or never arrives. With a fixed reference, r_min = 1 / r_max also rewards being faster than the
+    reference, whose own score is then 1/2.
     """
     # score = mean over problems of (log r_max - log r) / (log r_max - log r_min), r clipped to [r_min, r_max]
     require(ratios, entrant, "ratio")

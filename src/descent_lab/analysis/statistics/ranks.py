@@ -1,8 +1,8 @@
-"""Which entrants do better over many data sets? Average ranks, Friedman's test, and who can be told apart.
+"""Which entrants do better over many data sets? Average ranks, Friedman's test, and which pairs can be told apart.
 
-The data of a critical-difference diagram (Demsar 2006): `average_ranks` on the axis, bars from
-`indistinguishable(rank_pairs(...), verdict="nemenyi")` or `verdict="wilcoxon"`. Each data set gives one value
-per entrant, the median over seeds, and the conclusions are about further data sets like these.
+A critical-difference diagram (Demsar 2006) shows `average_ranks` on its axis, and as bars the groups of
+`indistinguishable(rank_pairs(...), verdict="nemenyi")` or `verdict="wilcoxon"`. Each data set gives one value per
+entrant, the median over seeds. The conclusions are about other data sets like these.
 """
 
 from functools import lru_cache
@@ -17,11 +17,11 @@ from descent_lab.analysis.statistics.intervals import median
 from descent_lab.analysis.statistics.pairs import SAME, holm
 from descent_lab.analysis.statistics.signed_ranks import difference, signed_rank_p, signed_ranks
 
-PERMUTATIONS = 9_999
+PERMUTATIONS = 9_999  # of Friedman's test
 
 
 def average_ranks(runs: pd.DataFrame, value: str, entrant: str = "optimizer", better: str = "lower") -> pd.DataFrame:
-    """`<entrant>, rank, n_datasets`, best (rank 1) first; equal medians share their ranks."""
+    """The mean rank of each entrant: `<entrant>, rank, n_datasets`, the best first. Equal medians share their ranks."""
     ranks = _ranks(_scores(runs, value, entrant, better))
     table = ranks.mean().rename("rank").reset_index().assign(n_datasets=len(ranks))
     return table.sort_values(["rank", entrant], ignore_index=True)
@@ -30,10 +30,10 @@ def average_ranks(runs: pd.DataFrame, value: str, entrant: str = "optimizer", be
 def friedman(
     runs: pd.DataFrame, value: str, entrant: str = "optimizer", better: str = "lower", seed: int = 0
 ) -> pd.DataFrame:
-    """Friedman's test that all entrants are alike: one row `n_datasets, n_entrants, chi2, p, p_chi2`.
+    """Friedman's test of the hypothesis that all entrants are alike: one row `n_datasets, n_entrants, chi2, p, p_chi2`.
 
-    p: by 9,999 random permutations of the ranks within data sets, right for any number of data sets;
-    p_chi2: the textbook approximation.
+    p: from 9,999 random permutations of the ranks within data sets, which is right for any number of data sets.
+    p_chi2: the approximation by the chi-squared distribution, as in textbooks.
     """
     ranks = _ranks(_scores(runs, value, entrant, better)).to_numpy()
     n, k = ranks.shape
@@ -72,11 +72,11 @@ def rank_pairs(
     scale: str = "log",
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """Each pair over data sets: `a, b, rank_a, rank_b, critical_difference, p, p_holm, nemenyi, wilcoxon`.
+    """Compare each pair over data sets: `a, b, rank_a, rank_b, critical_difference, p, p_holm, nemenyi, wilcoxon`.
 
-    nemenyi and wilcoxon are verdicts: the better entrant, or "indistinguishable". Nemenyi: the average ranks
-    differ by the critical difference or more. Wilcoxon: exact signed-rank test of the medians' ratios
-    (`scale="log"`) or differences over data sets, Holm over all pairs.
+    nemenyi and wilcoxon are verdicts: the better entrant, or "indistinguishable". Nemenyi's says that the average ranks
+    differ by the critical difference or more. Wilcoxon's is the exact signed-rank test over data sets of the ratios
+    (`scale="log"`) or differences of the medians, with Holm's correction over all pairs.
     """
     scores = _scores(runs, value, entrant, better, scale)
     ranks = _ranks(scores).mean()
@@ -102,7 +102,7 @@ def rank_pairs(
 
 
 def _scores(runs: pd.DataFrame, value: str, entrant: str, better: str, scale: str = "linear") -> pd.DataFrame:
-    """Data sets x entrants: medians over seeds, signed so that lower is better."""
+    """The medians over seeds, one row per data set and one column per entrant, signed so that lower is better."""
     require(runs, "dataset", entrant, value)
     sign = 1.0 if better == "lower" else -1.0
     level = pd.DataFrame({"dataset": runs["dataset"], entrant: runs[entrant]})
@@ -119,7 +119,7 @@ def _ranks(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _chi2(ranks: np.ndarray) -> np.ndarray:
-    """Friedman's statistic of ranks of shape (..., n, k), right with ties (Conover 1999, section 5.8)."""
+    """Friedman's statistic of ranks (..., n, k), in the form that allows for ties (Conover 1999, section 5.8)."""
     # chi2 = (k - 1) sum_j (R_j - n (k + 1) / 2)^2 / (sum_ij r_ij^2 - n k (k + 1)^2 / 4)
     n, k = ranks.shape[-2:]
     between = ((ranks.sum(axis=-2) - n * (k + 1) / 2) ** 2).sum(axis=-1)

@@ -1,4 +1,4 @@
-"""How long does an entrant need to reach a target, when some runs never do? From the rows of `first_hits`."""
+"""How long does an entrant need to reach a target, if some runs never do? Computed from the rows of `first_hits`."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,15 @@ from descent_lab.analysis.statistics.seeds import sorted_groups
 
 SKEWED = "if times are skewed and all runs succeed, a 95 % interval of their mean covers about 90 % (measured)"
 UNEVEN = "few runs of uneven budgets: a 95 % interval covers about 90 % (measured)"
-HALVED = {"estimate": "share", "low": "low", "high": "high"}
+CURVES = {"estimate": "share", "low": "low", "high": "high"}  # the curve that gives each limit of the median
 KEYS = ("dataset", "level", "optimizer")
 
 
 def survival(hits: pd.DataFrame, by: str | Sequence[str] = KEYS, confidence: float = 0.95) -> pd.DataFrame:
-    """Kaplan-Meier share of runs still short of the target: `*by, time, at_risk, reached, share, low, high`.
+    """The Kaplan-Meier share of runs that have not reached the target: `*by, time, at_risk, reached, share, low, high`.
 
-    One row per time at which a run of the group reached it, and one at time 0. Limits: Greenwood's variance
-    on the log(-log) scale (Kalbfleisch & Prentice 2002, section 1.4).
+    There is one row for time 0 and one for each time at which a run of the group reached the target. The limits use
+    Greenwood's variance on the log(-log) scale (Kalbfleisch & Prentice 2002, section 1.4).
     """
     keys = columns_of(by)
     require(hits, *keys, "time", "reached")
@@ -48,10 +48,10 @@ def _kaplan_meier(time: np.ndarray, reached: np.ndarray, confidence: float) -> d
 
 
 def time_to_target(hits: pd.DataFrame, by: str | Sequence[str] = KEYS, confidence: float = 0.95) -> pd.DataFrame:
-    """Median time to the target: `*by, n, reached, estimate, low, high, method, note`; inf where too few reach.
+    """The median time to the target: `*by, n, reached, estimate, low, high, method, note`; inf if too few reach it.
 
-    Where the Kaplan-Meier curve, and its lower and upper limits, first come down to one half
-    (Brookmeyer & Crowley 1982). A single run has no limits (NaN).
+    The estimate and its limits are the times at which the Kaplan-Meier curve and its lower and upper limits first fall
+    to one half (Brookmeyer & Crowley 1982). A single run has no limits (NaN).
     """
     keys = columns_of(by)
     require(hits, *keys, "time", "reached")
@@ -60,30 +60,30 @@ def time_to_target(hits: pd.DataFrame, by: str | Sequence[str] = KEYS, confidenc
     for key, index in sorted_groups(hits, keys):
         curve = _kaplan_meier(time[index], reached[index], confident(confidence))
         counts = {"n": len(index), "reached": int(reached[index].sum())}
-        note = {"method": "Kaplan-Meier", "note": _doubt(time[index], reached[index], confidence)}
-        rows.append(dict(zip(keys, key, strict=True)) | counts | _halved(curve) | note)
+        note = {"method": "Kaplan-Meier", "note": _note(time[index], reached[index], confidence)}
+        rows.append(dict(zip(keys, key, strict=True)) | counts | _time_at_one_half(curve) | note)
     return pd.DataFrame(rows)
 
 
-def _halved(curve: dict[str, np.ndarray]) -> dict[str, float]:
-    """When the share, and its limits, first come down to one half; rounding must not decide that."""
-    below = {name: curve[column] <= 0.5 + 1e-12 for name, column in HALVED.items()}
-    found = {name: float(curve["time"][down.argmax()]) if down.any() else np.inf for name, down in below.items()}
-    return found | ({"low": np.nan, "high": np.nan} if curve["at_risk"][0] == 1 else {})
+def _time_at_one_half(curve: dict[str, np.ndarray]) -> dict[str, float]:
+    """The times at which the share and its limits first fall to one half, allowing for rounding errors."""
+    below = {name: curve[column] <= 0.5 + 1e-12 for name, column in CURVES.items()}
+    times = {name: float(curve["time"][low.argmax()]) if low.any() else np.inf for name, low in below.items()}
+    return times | ({"low": np.nan, "high": np.nan} if curve["at_risk"][0] == 1 else {})
 
 
-def _doubt(time: np.ndarray, reached: np.ndarray, confidence: float) -> str:
-    """What to say of few runs, some of them cut off before others got there."""
+def _note(time: np.ndarray, reached: np.ndarray, confidence: float) -> str:
+    """A note where there are few runs, or some were ended before others reached the target; else empty."""
     if len(time) < 10 and reached.any() and (time[~reached] < time[reached].max()).any():
         return UNEVEN
     return shortfall(len(time), confidence)
 
 
 def expected_runtime(hits: pd.DataFrame, by: str | Sequence[str] = KEYS, confidence: float = 0.95) -> pd.DataFrame:
-    """Expected running time with restarts (COCO): `*by, n, reached, estimate, low, high, method, note`.
+    """The expected running time with restarts (COCO): `*by, n, reached, estimate, low, high, method, note`.
 
-    All that the runs spent, over the number that reached the target (Hansen et al. 2021); inf where none did.
-    The interval is Student's, for the ratio of two means, on the log scale; a single run has none (NaN).
+    The estimate is what all runs spent, divided by the number of runs that reached the target (Hansen et al. 2021); inf
+    if none did. The interval is Student's for the ratio of two means, on the log scale. A single run has none (NaN).
     """
     # ERT = sum spent / sum reached;  e = spent - ERT reached;  se(log ERT) = sd(e) / (sqrt(n) mean(spent))
     keys = columns_of(by)
@@ -109,17 +109,17 @@ def _expected(spent: np.ndarray, reached: np.ndarray, confidence: float) -> dict
 
 
 def runtime_ecdf(hits: pd.DataFrame, by: str | Sequence[str] = "optimizer") -> pd.DataFrame:
-    """Share of (run, target) pairs reached by each time: `*by, time, share`, from time 0 on.
+    """The share of (run, target) pairs that are reached by each time: `*by, time, share`, from time 0.
 
-    Pairs that are never reached stay in the denominator, so a curve ends below 1 (Hansen et al. 2021).
+    Pairs that are never reached count in the denominator, so that a curve may end below 1 (Hansen et al. 2021).
     """
     keys = columns_of(by)
     require(hits, *keys, "time", "reached")
     time, reached = hits["time"].to_numpy(dtype=float), hits["reached"].to_numpy(dtype=bool)
     parts = []
     for key, index in sorted_groups(hits, keys):
-        found = np.sort(time[index][reached[index]])
-        steps = np.unique(np.append(0.0, found))
-        columns = {"time": steps, "share": np.searchsorted(found, steps, side="right") / len(index)}
+        times = np.sort(time[index][reached[index]])
+        steps = np.unique(np.append(0.0, times))
+        columns = {"time": steps, "share": np.searchsorted(times, steps, side="right") / len(index)}
         parts.append(pd.DataFrame(dict(zip(keys, key, strict=True)) | columns))
     return pd.concat(parts, ignore_index=True)

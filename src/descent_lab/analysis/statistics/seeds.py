@@ -1,6 +1,7 @@
-"""What does one setting do across seeds? Median, mean and interquartile mean, each with an interval."""
+"""What does one setting reach, across seeds? Median, mean and interquartile mean, each with an interval."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from descent_lab.analysis.statistics.frames import columns_of, confident, levels
 from descent_lab.analysis.statistics.intervals import Interval
 
 Row = dict[str, object]
-RANGE_UP_TO = 6  # up to this many seeds a bootstrap of the interquartile mean covers less than their range
+RANGE_UP_TO = 6  # seeds: up to here the range covers an interquartile mean more often than a bootstrap does
 SKEWED = "if values are skewed or heavy-tailed, a 95 % interval of their mean covers about 90 % (measured)"
 
 
@@ -26,15 +27,15 @@ def summarise(
 ) -> pd.DataFrame:
     """One row per group of `by`: `*by, n, diverged, estimate, low, high, method, note`, sorted by `by`.
 
-    statistic: `median` (default), `iqm`, `geometric_mean` or `mean`. The first two take up to half and a
-    quarter of diverged runs; a mean with a diverged run is infinite and has no interval. `note` says in words
-    where an interval does not hold what its confidence promises, and is empty elsewhere.
+    statistic: `median` (default), `iqm` (interquartile mean), `geometric_mean` or `mean`. A median is finite with up to
+    half of the runs diverged, an interquartile mean with up to a quarter. A mean with a diverged run is infinite and
+    has no interval. `note` says where an interval covers less than its confidence, and is empty elsewhere.
 
-    strata: a column, say `dataset`, to aggregate over: its values are pooled with every run counting once,
-    and resampled within each stratum, so that the interval speaks of new seeds on these very data sets. Bring
-    the values to one scale before (such as a ratio to a reference); each stratum needs 2 runs or more.
+    strata: a column, such as `dataset`, to aggregate over. Its values are pooled, with every run counting once, and
+    resampled within each stratum, so that the interval is about new seeds on these same data sets. Bring the values to
+    one scale before (such as a ratio to a reference). Each stratum needs at least 2 runs.
 
-    The same rows in any order give the same bytes: samples are sorted, and each group draws from `seed` anew.
+    The same rows in any order give the same bits, because samples are sorted and each group starts again from `seed`.
     """
     keys = columns_of(by)
     require(frame, *keys, value, *([strata] if strata else []))
@@ -49,24 +50,24 @@ def summarise(
     return pd.DataFrame(rows)
 
 
-def sorted_groups(frame: pd.DataFrame, keys: list[str]) -> list[tuple[tuple, np.ndarray]]:
-    """(key, row positions) of each group, sorted by key."""
+def sorted_groups(frame: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[Any, ...], np.ndarray]]:
+    """The key and the positions of the rows of each group, sorted by key."""
     grouped = frame.groupby(keys, sort=True, observed=True, dropna=False).indices
     return [(key if isinstance(key, tuple) else (key,), np.asarray(index)) for key, index in grouped.items()]
 
 
 def _cell(x: np.ndarray, stratum: np.ndarray | None, statistic: str, confidence: float, seed: int) -> Row:
     if stratum is None:
-        found, method, note = SINGLE[statistic](np.sort(x), confidence, seed)
+        interval, method, note = SINGLE[statistic](np.sort(x), confidence, seed)
     else:
-        found, method, note = _pooled(x, stratum, statistic, confidence, seed)
+        interval, method, note = _pooled(x, stratum, statistic, confidence, seed)
     if statistic == "geometric_mean":
-        found = Interval(*(np.exp(limit) for limit in found))
-    return {"n": len(x), "diverged": int((~np.isfinite(x)).sum())} | _described(found, method, note)
+        interval = Interval(*(np.exp(limit) for limit in interval))
+    return {"n": len(x), "diverged": int((~np.isfinite(x)).sum())} | _columns(interval, method, note)
 
 
-def _described(found: Interval, method: str, note: str) -> Row:
-    return {name: float(limit) for name, limit in found._asdict().items()} | {"method": method, "note": note}
+def _columns(interval: Interval, method: str, note: str) -> Row:
+    return {name: float(limit) for name, limit in interval._asdict().items()} | {"method": method, "note": note}
 
 
 def _median(x: np.ndarray, confidence: float, _: int) -> tuple[Interval, str, str]:
@@ -76,20 +77,20 @@ def _median(x: np.ndarray, confidence: float, _: int) -> tuple[Interval, str, st
 def _iqm(x: np.ndarray, confidence: float, seed: int) -> tuple[Interval, str, str]:
     if len(x) > RANGE_UP_TO:
         return intervals.bootstrap_interval([x], intervals.iqm, confidence, seed), "bootstrap", ""
-    ends = Interval(intervals.iqm(x), x[0], x[-1]) if len(x) > 1 else _unbounded(x[0])
+    ends = Interval(intervals.iqm(x), x[0], x[-1]) if len(x) > 1 else _without_interval(x[0])
     return ends, "range", intervals.shortfall(len(x), confidence)
 
 
 def _mean(x: np.ndarray, confidence: float, seed: int) -> tuple[Interval, str, str]:
     if (reason := _no_mean(x)) is not None:
-        return _unbounded(intervals.mean(x)), "none", reason
-    found = intervals.studentised_interval(x, confidence, seed)
-    return found, "studentised bootstrap", SKEWED
+        return _without_interval(intervals.mean(x)), "none", reason
+    interval = intervals.studentised_interval(x, confidence, seed)
+    return interval, "studentised bootstrap", SKEWED
 
 
 def _geometric_mean(x: np.ndarray, confidence: float, _: int) -> tuple[Interval, str, str]:
     if (reason := _no_mean(x)) is not None:
-        return _unbounded(intervals.mean(x)), "none", reason
+        return _without_interval(intervals.mean(x)), "none", reason
     return intervals.t_interval(x, confidence), "t on logarithms", ""
 
 
@@ -103,11 +104,12 @@ POOLED = {"iqm": intervals.iqm, "geometric_mean": intervals.mean, "mean": interv
 MEANS = ("geometric_mean", "mean")
 
 
-def _unbounded(estimate: np.ndarray) -> Interval:
+def _without_interval(estimate: np.ndarray) -> Interval:
     return Interval(estimate, np.array(np.nan), np.array(np.nan))
 
 
 def _no_mean(x: np.ndarray) -> str | None:
+    """Why a mean of x has no interval; None where it has one."""
     if np.isinf(x).any():
         return f"{np.isinf(x).sum()} of {len(x)} diverged: no finite mean"
     return "1 seed: no interval" if len(x) == 1 else None
@@ -121,11 +123,11 @@ def _pooled(
     if short < 2:
         raise ValueError(f"{short} run in a stratum: at least 2 are needed for an interval")
     if statistic in MEANS and (reason := _no_mean(x)) is not None:
-        return _unbounded(POOLED[statistic](x)), "none", reason
+        return _without_interval(POOLED[statistic](x)), "none", reason
     if statistic == "median":
         method = "order statistics" if short < intervals.POOL_FROM else "stratified bootstrap"
         return intervals.pooled_median_interval(parts, confidence, seed), method, ""
-    found = intervals.bootstrap_interval(parts, POOLED[statistic], confidence, seed)
+    interval = intervals.bootstrap_interval(parts, POOLED[statistic], confidence, seed)
     if short < 5:
-        return found, "stratified bootstrap", f"{short} seeds in a stratum: the interval is too narrow"
-    return found, "stratified bootstrap", SKEWED if statistic == "mean" else ""
+        return interval, "stratified bootstrap", f"{short} seeds in a stratum: the interval is too narrow"
+    return interval, "stratified bootstrap", SKEWED if statistic == "mean" else ""

@@ -1,6 +1,6 @@
-"""Are paired differences centred on zero? Wilcoxon's signed-rank test, exact, also with ties and over strata.
+"""Are paired differences centred on zero? Wilcoxon's signed-rank test, exact also with ties and over strata.
 
-scipy.stats.wilcoxon is exact without ties only and knows no strata; the tests hold the two together.
+scipy.stats.wilcoxon is exact only without ties, and has no strata. The tests compare the two where both are exact.
 """
 
 from functools import lru_cache
@@ -8,30 +8,30 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-EXACT_UP_TO = 500
+EXACT_UP_TO = 500  # ranks: more of them are treated by the normal approximation
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a - b, zero where both are the same infinity: two diverged runs tie."""
+    """a - b, and 0 where both are the same infinity, because two diverged runs tie."""
     with np.errstate(invalid="ignore"):
         return np.where(a == b, 0.0, a - b)
 
 
 def signed_ranks(d: np.ndarray) -> np.ndarray:
-    """Ranks of |d|, with the sign of d, of the differences that are not zero (Wilcoxon 1945).
+    """The ranks of |d| with the sign of d, for the differences d, shape (n,), that are not zero (Wilcoxon 1945).
 
-    d of shape (n,); infinite differences share the highest rank; the result has as many elements as d has
-    non-zeros.
+    Infinite differences share the highest rank. The result has as many elements as d has non-zeros.
     """
     d = d[d != 0]
-    return np.sign(d) * stats.rankdata(np.abs(d))
+    ranks: np.ndarray = np.sign(d) * stats.rankdata(np.abs(d))
+    return ranks
 
 
 def signed_rank_p(ranks: np.ndarray) -> float:
-    """Two-sided p of signed ranks, shape (n,), given that each sign is as likely + as -.
+    """The two-sided p of signed ranks, shape (n,), under the hypothesis that both signs are equally likely.
 
-    Ranks may come from several strata, joined: then this is the stratified test. Exact up to 500 ranks, and
-    beyond that the normal limit.
+    The ranks of several strata may be joined; this is then the stratified test. The p is exact for up to 500 ranks, and
+    the normal approximation for more.
     """
     # T+ = sum of the positive ranks;  p = 2 min(P(T <= T+), P(T >= T+))
     if len(ranks) > EXACT_UP_TO:  # T+ - T- = sum of signed ranks has mean 0 and variance sum r^2
@@ -49,15 +49,15 @@ def smallest_p(n: int) -> float:
 
 
 def rank_biserial(ranks: np.ndarray) -> float:
-    """Matched-pairs rank-biserial correlation (Kerby 2014): (positive - negative) / all ranks, in [-1, 1]."""
+    """The matched-pairs rank-biserial correlation in [-1, 1] (Kerby 2014): (positive - negative) / all ranks."""
     return float(ranks.sum() / np.abs(ranks).sum()) if len(ranks) else 0.0
 
 
 @lru_cache(maxsize=256)
 def _null(half_ranks: tuple[int, ...]) -> np.ndarray:
-    """P(T <= t), t = 0, ..., sum of the half ranks: each rank is added with probability one half.
+    """P(T <= t) for t = 0, ..., sum of the half ranks, where T contains each rank with the probability one half.
 
-    The ranks come doubled, so that ties leave them whole.
+    half_ranks: the ranks in units of one half, so that tied ranks are integers.
     """
     pmf = np.ones(1)
     for rank in half_ranks:

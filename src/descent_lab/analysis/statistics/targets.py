@@ -1,4 +1,4 @@
-"""What counts as trained, and when did each run get there? Targets shared by all entrants, and first hits."""
+"""When did each run first reach a target? Targets that all entrants share, and the first hits of each run."""
 
 from collections.abc import Sequence
 
@@ -18,9 +18,9 @@ def reference_targets(
     entrant: str = "optimizer",
     better: str = "lower",
 ) -> pd.DataFrame:
-    """The median that the named reference entrants reach, per data set: `dataset, level, target`, level 1.
+    """The median that the reference reaches on each data set: `dataset, level, target`, with level 1.
 
-    With several references, the best of their medians. An entrant that is added later changes no target.
+    reference: an entrant, or several, of which the best median counts. Adding another entrant changes no target.
     """
     level = median_of(_named_runs(runs, reference, entrant), ["dataset", entrant], value, better)
     best = level.groupby("dataset")["median"].agg("min" if better == "lower" else "max")
@@ -38,15 +38,16 @@ def interpolated_targets(
     value: str = "final_train_loss",
     entrant: str = "optimizer",
 ) -> pd.DataFrame:
-    """Losses on the way from the start to the reference: `dataset, level, target`.
+    """Losses between the start and the end of the reference's training: `dataset, level, target`.
 
-    target = start^(1 - level) best^level: start is the median loss at step 0, best the `reference_targets`,
-    both of the reference's runs, level in (0, 1]. Losses must be positive.
+    target = start^(1 - level) best^level, where start is the median loss at step 0 and best the median that
+    `reference_targets` gives, both of the reference's runs, and level is one of the fractions in (0, 1]. Losses must be
+    positive.
     """
     goal = reference_targets(runs, reference, value, entrant).set_index("dataset")["target"]
     first = curves[(curves["metric"] == metric) & (curves["step"] == 0)]
-    begun = first.merge(_named_runs(runs, reference, entrant)[["run_id", "dataset"]], on="run_id")
-    start = begun.groupby("dataset")["value"].median().reindex(goal.index)
+    start_losses = first.merge(_named_runs(runs, reference, entrant)[["run_id", "dataset"]], on="run_id")
+    start = start_losses.groupby("dataset")["value"].median().reindex(goal.index)
     if start.isna().any() or (start <= 0).any() or (goal <= 0).any():
         raise ValueError(f"metric {metric!r}: interpolation needs positive losses, at step 0 and at the end")
     parts = [pd.DataFrame({"level": f, "target": start ** (1 - f) * goal**f}) for f in map(_fraction, fractions)]
@@ -63,15 +64,15 @@ def _named_runs(runs: pd.DataFrame, reference: str | Sequence[str], entrant: str
     require(runs, "run_id", "dataset", entrant)
     for name in columns_of(reference):
         one_of("reference", name, sorted(runs[entrant].unique()))
-    kept = runs[runs[entrant].isin(columns_of(reference))]
-    absent = set(runs["dataset"]) - set(kept["dataset"])
+    named = runs[runs[entrant].isin(columns_of(reference))]
+    absent = set(runs["dataset"]) - set(named["dataset"])
     if absent:
         raise ValueError(f"reference {reference!r} has no run on data set {min(map(str, absent))}")
-    return kept
+    return named
 
 
 def median_of(runs: pd.DataFrame, by: Sequence[str], value: str, better: str) -> pd.DataFrame:
-    """`*by, median`: the median of a value, with diverged runs as worst."""
+    """The median of a value in each group: `*by, median`; diverged runs have the worst value."""
     x = levels(require(runs, *by, value), value, better)
     rows = [(*key, float(median(x[index]))) for key, index in sorted_groups(runs, list(by))]
     return pd.DataFrame(rows, columns=[*by, "median"])
@@ -85,15 +86,17 @@ def first_hits(
     axis: str = "step",
     better: str = "lower",
 ) -> pd.DataFrame:
-    """When each run first reached each target: all columns of runs, `level, target, reached, time, spent`.
+    """When each run first reached each target: all columns of runs, and `level, target, reached, time, spent`.
 
     targets: `dataset, level, target`, the same for all entrants. Times are in units of `axis`, as in
     `summarise_curves`.
-    - reached: whether a recorded value is at the target or better. Nothing is interpolated: the true hit lies
-      in the gap before the record, the same gap for all that record alike.
-    - time: of the hit; where there is none, of censoring: the run's last record, or inf for a diverged run,
-      which would not have got there later either. A run that hits and diverges afterwards has hit.
-    - spent: what the run cost until the hit, or altogether: always finite.
+
+    - reached: whether a recorded value is as good as the target or better. Nothing is interpolated: the true time lies
+      between this record and the one before it, for all runs that record at the same steps.
+    - time: of the first such record. A run without one is censored: at its last record, or at inf if it diverged,
+      because it would not have reached the target later either. A run that reached it and diverged later counts as
+      having reached it.
+    - spent: what the run spent until then, or altogether; always finite.
     """
     require(runs, "run_id", "dataset", "status")
     require(targets, "dataset", "level", "target")
@@ -101,19 +104,19 @@ def first_hits(
     if absent := set(runs["dataset"]) - set(targets["dataset"]):
         raise ValueError(f"data set {min(map(str, absent))} has no target")
     records = on_axis(curves, runs, metric, axis)
-    wanted = runs.merge(targets[["dataset", "level", "target"]], on="dataset")
-    hit = _hits(records, wanted, better)
-    last = wanted["run_id"].map(records.groupby("run_id")["x"].last())
-    censored = last.mask(wanted["status"] == "diverged", np.inf)
-    return wanted.assign(reached=hit.notna(), time=hit.fillna(censored), spent=hit.fillna(last))
+    tries = runs.merge(targets[["dataset", "level", "target"]], on="dataset")
+    hit = _hits(records, tries, better)
+    last = tries["run_id"].map(records.groupby("run_id")["x"].last())
+    censored = last.mask(tries["status"] == "diverged", np.inf)
+    return tries.assign(reached=hit.notna(), time=hit.fillna(censored), spent=hit.fillna(last))
 
 
-def _hits(records: pd.DataFrame, wanted: pd.DataFrame, better: str) -> pd.Series:
-    """Position of the first record at or beyond the target, for each row of `wanted`; NaN without one."""
+def _hits(records: pd.DataFrame, tries: pd.DataFrame, better: str) -> pd.Series:
+    """The position of the first record that is as good as the target, for each row of `tries`; NaN without one."""
     sign = 1.0 if better == "lower" else -1.0
-    found = pd.Series(np.nan, index=wanted.index)
-    for _, rows in wanted.groupby(wanted.groupby("run_id").cumcount()):
+    positions = pd.Series(np.nan, index=tries.index)
+    for _, rows in tries.groupby(tries.groupby("run_id").cumcount()):
         target = records["run_id"].map(dict(zip(rows["run_id"], rows["target"], strict=True)))
-        there = records[sign * records["value"] <= sign * target].drop_duplicates("run_id")
-        found[rows.index] = rows["run_id"].map(there.set_index("run_id")["x"])
-    return found
+        first = records[sign * records["value"] <= sign * target].drop_duplicates("run_id")
+        positions[rows.index] = rows["run_id"].map(first.set_index("run_id")["x"])
+    return positions

@@ -1,7 +1,7 @@
-"""Which learning rate, chosen on which seeds, after how many trials, and how much does it matter?
+"""Which learning rate is best, on which seeds was it chosen, after how many trials, and how much does it matter?
 
-A cell is one setting: one lr of one optimizer on one data set. Cells are judged by their median over the
-tuning seeds, the chosen ones are reported on held-out seeds, and the two never share a seed.
+A cell is one setting: one lr of one optimizer on one data set. Cells are compared by their median over the tuning
+seeds, and the chosen cells are reported on held-out seeds. No seed is used for both.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,7 +23,7 @@ def tuning_cells(
     better: str = "lower",
     setting: str = "lr",
 ) -> pd.DataFrame:
-    """Every setting's median on the tuning seeds: `*by, <setting>, n, diverged, estimate, low, high, ..., mean`."""
+    """The median of each setting on the tuning seeds: `*by, <setting>, n, diverged, estimate, low, high, ..., mean`."""
     cell = [*columns_of(by), setting]
     means = centres(runs, value, tuning_seeds, by, better, setting).drop(columns="estimate")
     used = runs[runs["seed"].isin(list(tuning_seeds))]
@@ -38,7 +38,7 @@ def centres(
     better: str = "lower",
     setting: str = "lr",
 ) -> pd.DataFrame:
-    """What `best_setting` judges by, without intervals: `*by, <setting>, estimate` (the median) and `mean`."""
+    """What `best_setting` compares, without intervals: `*by, <setting>, estimate` (the median) and `mean`."""
     cell = [*columns_of(by), setting]
     require(runs, *cell, "seed", value)
     used = runs[runs["seed"].isin(list(tuning_seeds))]
@@ -51,16 +51,17 @@ def centres(
 def best_setting(
     cells: pd.DataFrame, by: Sequence[str] = CELLS, better: str = "lower", setting: str = "lr"
 ) -> pd.DataFrame:
-    """The best cell of each group: the rows of `tuning_cells` or `centres` that won.
+    """The best cell of each group, as a row of `tuning_cells` or `centres`.
 
-    Of equal medians (losses of 0 in most seeds) the better `mean`, where there is one; then the smallest setting.
+    Of cells with equal medians (such as losses of 0 on most seeds) the one with the better `mean` is best, if there is
+    this column, and then the one with the smallest setting.
     """
     keys = columns_of(by)
     require(cells, *keys, setting, "estimate")
     one_of("better", better, WORST)
-    judged = [name for name in ("estimate", "mean") if name in cells]
-    ascending = [True] * len(keys) + [better == "lower"] * len(judged) + [True]
-    return cells.sort_values([*keys, *judged, setting], ascending=ascending).drop_duplicates(keys, ignore_index=True)
+    criteria = [name for name in ("estimate", "mean") if name in cells]
+    ascending = [True] * len(keys) + [better == "lower"] * len(criteria) + [True]
+    return cells.sort_values([*keys, *criteria, setting], ascending=ascending).drop_duplicates(keys, ignore_index=True)
 
 
 def held_out(
@@ -71,7 +72,7 @@ def held_out(
     by: Sequence[str] = CELLS,
     setting: str = "lr",
 ) -> pd.DataFrame:
-    """The rows of runs to report: the chosen setting of each group, on held-out seeds only.
+    """The rows of runs to report: those with the chosen setting of their group, on held-out seeds only.
 
     Raises ValueError where the two sets of seeds overlap, and where a chosen setting has no held-out run.
     """
@@ -95,12 +96,13 @@ def best_of_k(
     better: str = "lower",
     replacement: bool = False,
 ) -> pd.DataFrame:
-    """What k random trials of a grid lead to: `*by, k, n_trials, expected, median`, k = 1, ..., n_trials.
+    """The result of k random trials of a grid: `*by, k, n_trials, expected, median`, for k = 1, ..., n_trials.
 
-    trials: one row per trial (a cell). Of k trials the one with the best `value` is kept, and its `report`
-    (`value` itself by default; better, its held-out score) is what counts. Exact, over all subsets of k
-    trials: without replacement (default: a grid search that stops early), or with it (Dodge et al. 2019).
-    A diverged trial makes `expected` infinite as long as it can be the best; `median` is then what to draw.
+    trials: one row per trial (a cell). Of k trials the one with the best `value` is chosen, and its `report` counts:
+    the column of `value` by default, or, more honestly, of its score on held-out seeds.
+    replacement: False draws k different trials, as in a grid search that stops early; True draws with replacement
+    (Dodge et al. 2019). The result is exact, over all possible draws.
+    A diverged trial makes `expected` infinite as long as it can be the best of k; draw the `median` then.
     """
     keys = columns_of(by)
     report = report or value
@@ -119,7 +121,7 @@ def best_of_k(
 
 
 def _share_best(n: int, replacement: bool) -> np.ndarray:
-    """P(the i-th best of n trials is the best of k), shape (k, i) = (n, n)."""
+    """P(the i-th best of n trials is the best of k drawn trials): shape (n, n), k by i."""
     # none of k trials is among the i best:  q_k(i) = (1 - i / n)^k, or C(n - i, k) / C(n, k)
     # the i-th best is the best of k:        P = q_k(i - 1) - q_k(i)
     i, k = np.arange(n + 1)[None, :], np.arange(1, n + 1)[:, None]
@@ -128,18 +130,21 @@ def _share_best(n: int, replacement: bool) -> np.ndarray:
     else:  # C(n - i, k) / C(n, k) = prod_{j < k} (n - i - j) / (n - j)
         j = k - 1
         none = np.cumprod(np.maximum(n - i - j, 0) / (n - j), axis=0)
-    return none[:, :-1] - none[:, 1:]
+    share: np.ndarray = none[:, :-1] - none[:, 1:]
+    return share
 
 
 def _expected(share: np.ndarray, outcome: np.ndarray) -> np.ndarray:
     possible = share > 1e-15
-    return np.where(possible, share * np.where(possible, outcome, 0.0), 0.0).sum(axis=1)
+    expected: np.ndarray = np.where(possible, share * np.where(possible, outcome, 0.0), 0.0).sum(axis=1)
+    return expected
 
 
 def _weighted_median(share: np.ndarray, outcome: np.ndarray) -> np.ndarray:
     order = np.argsort(outcome, kind="stable")
     reached = np.cumsum(share[:, order], axis=1) >= 0.5 - 1e-12
-    return outcome[order][reached.argmax(axis=1)]
+    medians: np.ndarray = outcome[order][reached.argmax(axis=1)]
+    return medians
 
 
 def sensitivity(
@@ -151,9 +156,12 @@ def sensitivity(
 ) -> pd.DataFrame:
     """How much the setting matters: `*by, n_grid, best, share, lowest, highest, decades`.
 
-    share: fraction of the grid whose median is within `factor` of the best (loss <= factor * best, or
-    score >= best / factor). lowest to highest: the unbroken range around the best where that holds, and its
-    width in decades; nothing outside the grid is claimed. Values may not be negative; of a best of 0 every factor is 0.
+    - share: the fraction of the grid whose median is within `factor` of the best: loss <= factor * best, or
+      score >= best / factor.
+    - lowest, highest: the ends of the unbroken range of settings around the best for which that holds, within the grid.
+    - decades: the width of that range in powers of ten.
+
+    Values must not be negative. If the best is 0, only other zeros are within any factor of it.
     """
     keys = columns_of(by)
     require(cells, *keys, setting, "estimate")
@@ -172,7 +180,7 @@ def sensitivity(
 
 
 def _range(grid: np.ndarray, x: np.ndarray, factor: float, better: str) -> dict[str, float]:
-    """x: signed so that lower is better; all diverged leaves nothing within the factor."""
+    """The columns of `sensitivity` but the key. x: signed so that lower is better; inf where a setting diverged."""
     best = int(np.argmin(x))
     near = np.isfinite(x) & (x <= (x[best] * factor if better == "lower" else x[best] / factor))
     row: dict[str, float] = {"n_grid": len(grid), "best": grid[best], "share": float(near.mean())}
