@@ -19,11 +19,11 @@ import numpy as np
 
 from benchmarks.measuring import RESULTS, Report, Row, parser
 from benchmarks.problems import configured
-from descent_lab.child_processes import Leash
+from descent_lab.child_processes import ChildProcesses
 from descent_lab.paths import ROOT
 from descent_lab.sweeps.engines.processes import Processes
 from descent_lab.sweeps.engines.serial import Serial
-from descent_lab.sweeps.worker import Stack, Trained, train_stack
+from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
 from descent_lab.tracking.server import Stores
 from descent_lab.tracking.uploader import Uploader
 from descent_lab.tracking.writer_process import WriterProcess
@@ -170,14 +170,14 @@ def tracking(report: Report, n: int) -> None:
 def _through_courier(n: int, outcome: Outcome, curves: dict[str, np.ndarray], assisted: bool) -> float:
     outcome.curves = curves | {CLOCK: outcome.curves[CLOCK]}
     outcome.timing = "shared"
-    with place() as environment, Leash() as leash:
+    with place() as environment, ChildProcesses() as children:
         os.environ["DESCENT_OUTBOX"] = environment["DESCENT_OUTBOX"]
         uri = f"tracking.uri={environment['MLFLOW_TRACKING_URI']}"
         configs = [configured("backend=numpy", f"seed={seed}", uri) for seed in range(n)]
         stores = Stores()
         store = stores.of(configs[0])
         store.finished(configs)  # a sweep looks first
-        writer = WriterProcess(leash, store) if assisted else None
+        writer = WriterProcess(children, store) if assisted else None
         if writer:
             writer.ready()
         begin = perf_counter()
@@ -228,7 +228,7 @@ def computing(engine: Any, parts: Sequence[Sequence[Any]]) -> float:
     stacks = [Stack(list(part), 0, 0) for part in parts]
     engine_seconds = 0.0
     for stack, trained in engine.run(train_stack, stacks):
-        assert isinstance(trained, Trained), trained
+        assert isinstance(trained, TrainedStack), trained
         engine_seconds += len(stack.configs) * trained.outcomes[0].ledger["step"]
     return engine_seconds / engine.n_workers
 

@@ -5,6 +5,7 @@ Hydra loads this file for every application in the environment, so imports stay 
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
 
 
 class Choices(SearchPathPlugin):
@@ -17,7 +18,9 @@ class Choices(SearchPathPlugin):
             return
         from descent_lab import plugins
         from descent_lab.cli.defaults import fill_sources
+        from descent_lab.paths import CACHE
 
+        OmegaConf.register_new_resolver("descent_lab.cache", lambda name: str(CACHE / name), replace=True)
         fill_sources()
         for folder in plugins.conf_folders():
             search_path.append("plug-in", f"file://{folder}")

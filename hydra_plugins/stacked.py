@@ -1,6 +1,6 @@
-"""Hydra's sweepers and launcher; the work is in src/session.py, src/search.py and src/sweep.py.
+"""Hydra's sweeper and launcher of descent-lab; the work is in descent_lab/cli/session.py and descent_lab/sweeps.
 
-Imports stay light: Hydra loads this file at every start.
+Hydra loads this file at every start, so its imports stay light.
 """
 
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -17,24 +18,22 @@ from omegaconf import DictConfig
 class StackedLauncher(Launcher):
     """Receives all jobs at once and trains those that share a program as one stack."""
 
-    code = 0  # exit code of the worst launch so far
-
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.loader, self.config = hydra_context.config_loader, config
+        self.context, self.task, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from descent_lab.cli.session import multi
+        from descent_lab.cli.run import shown
+        from descent_lab.cli.session import run_jobs
 
-        jobs: Any = [list(overrides) for overrides in job_overrides]
-        returns, code = multi(jobs, self.loader, self.config)
-        self.code = max(self.code, code)
-        return returns
+        with shown():
+            return run_jobs(job_overrides, initial_job_idx, self.context, self.config, self.task)
 
 
 class StackedSweeper(BasicSweeper):
     """Every combination, as Hydra's own sweeper; or, with `tuned`, each one's best setting found and then judged.
 
-    Jobs are not composed on trial, as Hydra's does: the launcher composes each, and refuses the bad ones alone.
+    Jobs are not composed on trial, as Hydra's does: the launcher composes each, and refuses the bad ones alone. A job
+    that fails stops no other, whatever the launcher.
     """
 
     def __init__(
@@ -42,29 +41,56 @@ class StackedSweeper(BasicSweeper):
         max_batch_size: int | None,
         params: dict[str, str] | None,
         tuned: list[str] | None,
-        tuning_seeds: str,
-        held_out_seeds: str,
+        tuning_seeds: Any,
+        held_out_seeds: Any,
         trials: int | None,
         batch: int,
     ):
         super().__init__(max_batch_size, params)
         self.tuned, self.seeds, self.trials, self.batch = tuned, (tuning_seeds, held_out_seeds), trials, batch
 
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Left to the launcher."""
-
     def sweep(self, arguments: list[str]) -> Any:
-        returns = super().sweep(arguments) if self.tuned is None else self._tune(arguments)
-        code = getattr(self.launcher, "code", 0)
-        if code:
-            raise SystemExit(code)
-        return returns
-
-    def _tune(self, arguments: list[str]) -> Any:
-        from descent_lab.cli.session import tuned_sweep
+        from descent_lab.errors import ConfigError
 
         assert self.hydra_context is not None
-        assert self.launcher is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        for override in overrides:
+            if override.is_sweep_override() and override.is_discrete_sweep() and not _values(override):
+                raise ConfigError(f"{override.input_line}: is a sweep over no values")
+        return self._every(overrides) if self.tuned is None else self._tuned(overrides)
+
+    def _every(self, overrides: list[Override]) -> Any:
+        from descent_lab.cli.run import shown
+        from descent_lab.cli.session import print_failures
+
+        assert self.launcher is not None
+        stacked = isinstance(self.launcher, StackedLauncher)
+        batches = self.split_arguments(overrides, self.max_batch_size)
+        together = [] if stacked else self._sweep_name(overrides)
+        returns: list[Sequence[JobReturn]] = []
+        for batch in batches:
+            jobs = [[*job, *together] for job in batch]
+            returns.append(self.launcher.launch(jobs, initial_job_idx=sum(map(len, returns))))
+        if not stacked:
+            with shown():
+                print_failures([job for batch in returns for job in batch])
+        return returns
+
+    def _sweep_name(self, overrides: list[Override]) -> list[str]:
+        """An override that joins jobs of their own processes to one sweep, unless there is one."""
+        from descent_lab.tracking.provenance import sweep_name
+
+        assert self.config is not None
+        named = any(override.key_or_group == "tracking.sweep" for override in overrides)
+        return [] if named or self.config.tracking.sweep else [f"tracking.sweep='{sweep_name()}'"]
+
+    def _tuned(self, overrides: list[Override]) -> Any:
+        from descent_lab.cli.session import tuned_sweep
+
+        assert self.launcher is not None
         return tuned_sweep(overrides, self.tuned or [], self.seeds, self.trials, self.batch, self.launcher)
+
+
+def _values(override: Override) -> list[str]:
+    return list(override.sweep_string_iterator())

@@ -21,7 +21,7 @@ import pytest
 
 from descent_lab.paths import ROOT
 from descent_lab.sweeps.config import Config
-from descent_lab.sweeps.plan import run_all
+from descent_lab.sweeps.execute import run_all
 from descent_lab.tracking import outbox
 
 FILES = {"config.yaml", "curves.npz", "predictions.npz", "theta.npz"}

@@ -11,7 +11,7 @@ import pytest
 from harness import composed, make_config, trained
 
 import descent_lab as dl
-from descent_lab.sweeps.plan import run_all
+from descent_lab.sweeps.execute import run_all
 
 TIMES = {"time/step_seconds", "step_seconds"}
 

@@ -4,7 +4,8 @@ import pytest
 from harness import choices, choosing, make_config, values_of
 
 from descent_lab.errors import ConfigError
-from descent_lab.sweeps.config import flat, parse, refuse_optimizer
+from descent_lab.sweeps.config import parse, refuse_optimizer
+from descent_lab.sweeps.identity import flat
 
 REFUSED = {  # override: the beginning of the one line that refuses it
     "lr=-1": "lr=-1: must be greater than 0",

@@ -23,7 +23,8 @@ from descent_lab.cli import deliver
 from descent_lab.errors import ConfigError
 from descent_lab.paths import ROOT
 from descent_lab.sweeps import progress
-from descent_lab.sweeps.plan import Summary, run_all
+from descent_lab.sweeps.execute import run_all
+from descent_lab.sweeps.summary import Summary
 from descent_lab.tracking import outbox
 from descent_lab.tracking.server import Store, Stores
 from descent_lab.tracking.uploader import deliver_abandoned

@@ -8,7 +8,7 @@ from harness import make_config
 
 from descent_lab.cli.predict import main
 from descent_lab.data.builtin.polynomials import POLYNOMIALS
-from descent_lab.sweeps.plan import run_all
+from descent_lab.sweeps.execute import run_all
 from descent_lab.sweeps.restore import restore
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy

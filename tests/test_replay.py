@@ -5,7 +5,7 @@ import pytest
 
 from descent_lab.cli.replay import compare, main, replay
 from descent_lab.errors import ConfigError
-from descent_lab.sweeps.plan import run_all
+from descent_lab.sweeps.execute import run_all
 from tests.harness import make_config
 from tests.stores import stored
 

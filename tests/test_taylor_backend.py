@@ -11,7 +11,7 @@ from harness import choices, make_config, make_run, trained
 from descent_lab.derivatives.reverse import reverse_mode
 from descent_lab.derivatives.taylor import forward_mode
 from descent_lab.optim.second_order import Newton
-from descent_lab.sweeps.plan import run_all
+from descent_lab.sweeps.execute import run_all
 
 ORDER_2 = ["backend=taylor", "backend.order=2"]
 NEWTON = ["optimizer=newton", "dataset=product", "model.hidden=[3]", "init=normal", "epochs=12", "record.every=1"]

@@ -9,8 +9,9 @@ import pytest
 import yaml
 from harness import choices, make_config
 
-from descent_lab.sweeps.config import GROUPS, flat, parse
-from descent_lab.sweeps.plan import run_all
+from descent_lab.sweeps.config import GROUPS, parse
+from descent_lab.sweeps.execute import run_all
+from descent_lab.sweeps.identity import flat
 from descent_lab.tracking import outbox
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy

@@ -26,6 +26,10 @@ class ModelError(DescentError):
     """A trained model that is not there or does not fit."""
 
 
+class RunError(DescentError):
+    """A run that was started and failed."""
+
+
 class Failure(Exception):
     """Why a run or a stack has no result. It is a value that engines hand on, and is not raised.
 

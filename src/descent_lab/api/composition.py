@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from descent_lab.cli.complaints import explained
 from descent_lab.cli.compose import Base, Composer
 from descent_lab.components import suggestion
 from descent_lab.errors import ConfigError
@@ -76,6 +77,11 @@ def configurations(overrides: Sequence[Sequence[str]]) -> Iterator[Config | Conf
             yield error
 
 
+def written_values(overrides: Sequence[str]) -> Mapping[str, Any]:
+    """The values of a run, nested; references between them are not resolved."""
+    return _base(tuple(overrides)).written
+
+
 @cache
 def _loader() -> ConfigLoaderImpl:
     return ConfigLoaderImpl(create_config_search_path(f"file://{CONF}"))
@@ -97,8 +103,10 @@ def _is_group(name: str) -> bool:
 
 @contextmanager
 def _one_line() -> Iterator[None]:
-    """Hydra's complaints, which may take many lines, as a ConfigError of one."""
+    """Errors of Hydra and OmegaConf, which may take many lines, as a ConfigError of one."""
     try:
         yield
+    except ConfigError:
+        raise
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(" ".join(line.strip() for line in str(error).splitlines() if line.strip())) from None
+        raise ConfigError(explained(error)[0]) from None

@@ -14,7 +14,7 @@ from descent_lab.errors import ConfigError, Failure
 from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.engines.serial import Serial
 from descent_lab.sweeps.plan import stacks_of
-from descent_lab.sweeps.worker import Stack, Trained, train_stack
+from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
 from descent_lab.tracking.outbox import describe
 from descent_lab.tracking.reader.frames import curves_frame, rows_frame, run_row, with_length
 from descent_lab.training.bar import Bar
@@ -100,7 +100,7 @@ def _train(configs: Sequence[Config], progress: bool | None) -> tuple[dict[str, 
     n_runs = sum(len(stack.configs) for stack in stacks)
     with Bar(sum(stack.total_steps for stack in stacks), n_runs, progress, DELAY) as bar:
 
-        def here(stack: Stack) -> Trained:
+        def here(stack: Stack) -> TrainedStack:
             return train_stack(stack, lambda recorder, _: bar.steps(recorder.steps[-1] * len(stack.configs)), False)
 
         engine = configs[0].engine

@@ -2,13 +2,16 @@
 
 import gc
 import io
+import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import hydra
 
 from descent_lab import plugins
-from descent_lab.errors import ConfigError
+from descent_lab.cli import exit_code
 from descent_lab.paths import CONF
 
 if TYPE_CHECKING:
@@ -16,36 +19,90 @@ if TYPE_CHECKING:
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-def task(composed: "DictConfig") -> None:
-    """One run. (A sweep goes through the launcher in hydra_plugins.)"""
+def task(composed: "DictConfig") -> float:
+    """One run; returns its final training loss, infinite where it diverged. Raises RunError if it failed.
+
+    A sweep of the default launcher goes through hydra_plugins instead; other launchers call this once a job.
+    """
     from hydra.core.hydra_config import HydraConfig
 
-    from descent_lab.cli.session import single  # imported here so that --help stays quick
+    from descent_lab.cli.session import run_one  # imported here, so that --help stays quick
 
-    sys.stderr = sys.__stderr__
-    sys.exit(single(composed, HydraConfig.get()))  # type: ignore[arg-type]  # a DictConfig behind its schema
+    with shown():
+        return run_one(composed, HydraConfig.get())  # type: ignore[arg-type]  # a DictConfig behind its schema
 
 
-def main(arguments: list[str]) -> int:
-    """What `python -m src.run <arguments>` does; returns or exits with the exit code."""
-    sys.argv[1:] = arguments
+def main(arguments: Sequence[str]) -> int:
+    """What `python -m src.run <arguments>` does; the exit code. What is refused is said in one line."""
+    sys.argv[1:] = map(_with_seeds_quoted, arguments)
     gc.set_threshold(50_000)  # libraries and MLflow's rows are many objects and little garbage: a quarter of the start
-    sys.setswitchinterval(0.0005)  # training waits that long for the thread that tracks, at every record
-    sys.stderr = complaints = io.StringIO()  # Hydra's own complaints take many lines: they are shown as one
-    try:
-        plugins.allow_from(arguments)
-        task()
-    except ConfigError as error:
-        print(error, file=sys.__stderr__)
-        sys.exit(2)
-    except KeyboardInterrupt:  # before training began, or again while finished runs were being delivered
-        print("interrupted: finished runs are kept; the same command goes on with the rest", file=sys.__stderr__)
-        sys.exit(130)
-    finally:
-        sys.stderr = sys.__stderr__
-        if complaints.getvalue():
-            from descent_lab.cli.session import one_line
+    sys.setswitchinterval(0.0005)  # seconds; training waits that long for the thread that tracks, at every record
+    exit_code.noted()  # forget what an earlier command of this process noted
+    with hidden() as complaints:
+        try:
+            plugins.allow_from(arguments)
+            with _raising():
+                task()
+            code = exit_code.noted()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0 if end.code is None else exit_code.REFUSED
+            complaints.write(f"\n{end.code}" if isinstance(end.code, str) else "")
+        except KeyboardInterrupt:  # before training began, or again while finished runs were being delivered
+            complaints.write("interrupted: finished runs are kept; the same command goes on with the rest")
+            code = exit_code.INTERRUPTED
+        except Exception as error:
+            from descent_lab.cli.complaints import explained
 
-            print(one_line(complaints.getvalue()), file=sys.stderr)
-        gc.freeze()  # or the interpreter looks through everything once more before it ends
-    return 0
+            complaints.seek(0)
+            complaints.truncate()
+            line, code = explained(error, arguments)
+            complaints.write(line)
+    if complaints.getvalue():
+        from descent_lab.cli.complaints import one_line
+
+        print(one_line(complaints.getvalue()), file=sys.stderr)
+    gc.freeze()  # or the interpreter looks through everything once more before it ends
+    return code
+
+
+def _with_seeds_quoted(word: str) -> str:
+    """hydra.sweeper.held_out_seeds=range(5) as text: Hydra takes it for a sweep over its own configuration."""
+    key, _, value = word.partition("=")
+    if key in ("hydra.sweeper.tuning_seeds", "hydra.sweeper.held_out_seeds") and value[:1] not in ("'", '"', "["):
+        return f"{key}='{value}'"
+    return word
+
+
+@contextmanager
+def hidden() -> Iterator[io.StringIO]:
+    """Collect what Hydra writes to stderr, often many lines, to be said in one."""
+    stderr, sys.stderr = sys.stderr, io.StringIO()
+    try:
+        yield sys.stderr
+    finally:
+        sys.stderr = stderr
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """Let stderr be seen meanwhile, although Hydra's part of it is hidden."""
+    collected, sys.stderr = sys.stderr, sys.__stderr__
+    try:
+        yield
+    finally:
+        sys.stderr = collected
+
+
+@contextmanager
+def _raising() -> Iterator[None]:
+    """Have Hydra raise what it would otherwise print over many lines."""
+    name = "HYDRA_FULL_ERROR"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

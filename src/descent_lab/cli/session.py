@@ -1,100 +1,118 @@
-"""From Hydra's hands to the sweep's and back: composed overrides in, exit code and job returns out."""
+"""From Hydra's hands to the sweep's and back: composed overrides in, objectives and job returns out."""
 
 import math
+import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn, JobRuntime, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from descent_lab.cli import exit_code
+from descent_lab.cli.complaints import explained
 from descent_lab.cli.compose import Composed, Composer, plain
-from descent_lab.errors import ConfigError
+from descent_lab.components import suggestion
+from descent_lab.errors import ConfigError, RunError
 from descent_lab.sweeps.config import Config, parse, refuse_optimizer
-from descent_lab.sweeps.plan import Entry, Failed, Summary, run_all
+from descent_lab.sweeps.execute import run_all
+from descent_lab.sweeps.summary import Failed, Summary
 from descent_lab.sweeps.tuning import Budget, Interval, tune
 
+Swept = list[Any] | Interval  # the values of one key in a sweep
 
-def single(composed: DictConfig, hydra: DictConfig) -> int:
-    """One run from one composed configuration; its exit code."""
-    try:
-        config = parse(*_plain_with_hydra(composed, hydra))
-        refuse_optimizer(config, hydra.overrides.task)
-        summary = run_all([config], progress=False)
-    except (ConfigError, OmegaConfBaseException) as error:
-        print(one_line(str(error)), file=sys.stderr)
-        return 2
-    if summary.failed:
-        print(summary.failed[0].reason, file=sys.stderr)
-        return summary.code
+
+def run_one(composed: DictConfig, hydra: DictConfig) -> float:
+    """Train and track one run, and print what became of it; the objective for sweepers that search.
+
+    Raises ConfigError (or OmegaConf's own) for bad input, RunError if the run fails, SystemExit if it is interrupted.
+    """
+    config = parse(*_with_choices(composed, hydra))
+    refuse_optimizer(config, hydra.overrides.task)
+    summary = run_all([config], progress=False)
+    for failed in summary.failed:
+        raise ConfigError(failed.reason) if failed.refused else RunError(failed.reason)
     if config.identity in summary.objective:
         print(f"{config.name}: final train/loss {summary.objective[config.identity]:.6g}")
     print(summary)
-    return summary.code
+    if summary.interrupted:
+        raise SystemExit(summary.code)
+    exit_code.note(summary.code)
+    return _objective(config, summary)
 
 
-def multi(jobs: Sequence[Sequence[str]], loader: ConfigLoader, master: DictConfig) -> tuple[list[JobReturn], int]:
-    """All jobs of a sweep, and its exit code. Raises SystemExit if no run can be made at all."""
-    sys.stderr = sys.__stderr__  # run.py holds it back while Hydra may complain
-    try:
-        entries = _entries(jobs, _composer(loader, master))
-        summary = run_all(entries, progress=True)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
+def run_jobs(
+    jobs: Sequence[Sequence[str]], first: int, context: HydraContext, master: DictConfig, task: TaskFunction
+) -> list[JobReturn]:
+    """Train and track all jobs of a sweep, stacked, and print what became of them; one return a job.
+
+    Hydra's callbacks hear of every job: first that each begins, then, when all are done, that each has ended.
+    """
+    configs = _configs(jobs, Composer(_loading(context.config_loader, master), _groups(context.config_loader)))
+    watched = [_Watched(context, master, job, first + i, task) for i, job in enumerate(jobs)] if _heard(context) else []
+    for job in watched:
+        job.start()
+    summary = run_all(configs, progress=True)
     print(summary)
     if summary.interrupted:
         raise SystemExit(summary.code)
-    return [_returned(job, entry, summary) for job, entry in zip(jobs, entries, strict=True)], summary.code
+    exit_code.note(summary.code)
+    returns = [_returned(job, config, summary) for job, config in zip(jobs, configs, strict=True)]
+    for job, returned in zip(watched, returns, strict=False):
+        job.end(returned)
+    return returns
 
 
 def tuned_sweep(
     overrides: Sequence[Override],
     tuned: Sequence[str],
-    seeds: tuple[str, str],
+    seeds: tuple[Any, Any],
     trials: int | None,
     batch: int,
     launcher: Launcher,
 ) -> list[Sequence[JobReturn]]:
-    """Tune on some seeds and evaluate on others (src/search.py): prints the winners, returns the jobs."""
+    """Tune on some seeds and evaluate on others (sweeps/tuning.py): prints the winners, returns the jobs."""
     axes = {override.get_key_element(): axis(override) for override in overrides}
-    compared: dict[str, list[Any]] = {}
-    searched: dict[str, list[Any] | Interval] = {}
-    for key, values in axes.items():
-        if key in tuned or isinstance(values, Interval):
-            searched[key] = values
-        else:
-            compared[key] = values
-
+    _refuse_untunable(tuned, axes)
+    searched = {key: values for key, values in axes.items() if key in tuned or isinstance(values, Interval)}
+    compared = {key: values for key, values in axes.items() if isinstance(values, list) and key not in tuned}
     rounds: list[Sequence[JobReturn]] = []
 
     def launch(jobs: list[list[str]]) -> list[float]:
-        rounds.append(launcher.launch(jobs, initial_job_idx=0))
-        return [job.return_value for job in rounds[-1]]
+        rounds.append(launcher.launch(jobs, initial_job_idx=sum(map(len, rounds))))
+        return [job.return_value if job.status == JobStatus.COMPLETED else math.inf for job in rounds[-1]]
 
     try:
         if "seed" in axes:
-            raise ValueError("seed: is given by hydra.sweeper.tuning_seeds and held_out_seeds; leave it out")
+            raise ConfigError("seed: is given by hydra.sweeper.tuning_seeds and held_out_seeds; leave it out")
         if not searched:
-            raise ValueError(f"hydra.sweeper.tuned={list(tuned)}: give the values to choose from, such as lr=0.1,0.01")
-        winners = tune(compared, searched, Budget(_integers(seeds[0]), _integers(seeds[1]), trials, batch), launch)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
+            raise ConfigError(f"hydra.sweeper.tuned={list(tuned)}: give the values to choose from, such as lr=0.1,0.01")
+        tuning_seeds, held_out_seeds = (
+            seeds_of(f"hydra.sweeper.{name}", given)
+            for name, given in zip(("tuning_seeds", "held_out_seeds"), seeds, strict=True)
+        )
+        winners = tune(compared, searched, Budget(tuning_seeds, held_out_seeds, trials, batch), launch)
+    except ModuleNotFoundError as error:
+        if error.name != "optuna":
+            raise
+        raise ConfigError("hydra.sweeper.trials: optuna is not installed; pip install 'descent-lab[tune]'") from None
     shared = {f"{key}={values[0]}" for key, values in compared.items() if len(values) == 1}
     for entrant, chosen in winners.items():
-        said = (f"{key}={value}" for key, value in chosen.items()) if chosen else ["(every setting diverged or failed)"]
-        print("best:", *(part for part in entrant if part not in shared), *said)
+        setting = [f"{key}={value}" for key, value in chosen.items()] or ["(every setting diverged or failed)"]
+        print("best:", *(part for part in entrant if part not in shared), *setting)
     return rounds
 
 
-def axis(override: Override) -> list[Any] | Interval:
-    """The values that an override sweeps over."""
+def axis(override: Override) -> Swept:
+    """The values that an override sweeps over, as text; or the interval that it names."""
     if override.is_sweep_override() and not override.is_discrete_sweep():
         swept: Any = override.value()
         return Interval(float(swept.start), float(swept.end), "log" in swept.tags)
@@ -103,21 +121,39 @@ def axis(override: Override) -> list[Any] | Interval:
     return [override.get_value_element_as_str()]
 
 
-def _integers(text: str) -> list[int]:
-    override = OverridesParser.create().parse_override(f"seed={text}")
-    return [int(value) for value in axis(override)]  # type: ignore[union-attr]
+def seeds_of(key: str, given: Any) -> list[int]:
+    """Seeds from what a sweeper's option holds: an integer, a list, or text such as 0,1,2 or range(5)."""
+    try:
+        if isinstance(given, int):
+            return [given]
+        if isinstance(given, Sequence) and not isinstance(given, str):
+            return [int(seed) for seed in given]
+        values = axis(OverridesParser.create().parse_override(f"seed={given}"))
+        return [int(str(seed)) for seed in values] if isinstance(values, list) else []
+    except (ValueError, TypeError, HydraException):
+        raise ConfigError(f"{key}={given}: must be seeds, such as range(5), 7 or [0,1,2]") from None
 
 
-def _plain_with_hydra(composed: DictConfig, hydra: DictConfig) -> Composed:
-    """Hydra keeps its own node out of what it gives to a task."""
+def _refuse_untunable(tuned: Sequence[str], axes: dict[str, Swept]) -> None:
+    """Raise ConfigError for a key that is to be tuned and has no values to choose from."""
+    for key in tuned:
+        if key not in axes:
+            raise ConfigError(
+                f"hydra.sweeper.tuned={list(tuned)}: the command gives no values of {key}"
+                f"{suggestion(key, list(axes))}; give them, such as {key}=0.1,0.01"
+            )
+
+
+def _with_choices(composed: DictConfig, hydra: DictConfig) -> Composed:
+    """The values of a composed run with the choices made; Hydra keeps these out of what it gives to a task."""
     return plain(DictConfig({**composed, "hydra": {"runtime": {"choices": hydra.runtime.choices}}}))
 
 
-def _composer(loader: ConfigLoader, master: DictConfig) -> Composer:
-    return Composer(lambda overrides: loader.load_sweep_config(master, overrides), _groups(loader))
+def _loading(loader: ConfigLoader, master: DictConfig) -> Callable[[list[str]], DictConfig]:
+    return lambda overrides: loader.load_sweep_config(master, overrides)
 
 
-def _groups(loader: ConfigLoader) -> Any:
+def _groups(loader: ConfigLoader) -> Callable[[str], bool]:
     known: dict[str, bool] = {}
 
     def is_group(name: str) -> bool:
@@ -128,31 +164,84 @@ def _groups(loader: ConfigLoader) -> Any:
     return is_group
 
 
-def _entries(jobs: Sequence[Sequence[str]], compose: Composer) -> list[Entry]:
-    entries = [_entry(overrides, compose) for overrides in jobs]
-    configs = [entry for entry in entries if isinstance(entry, Config)]
+def _configs(jobs: Sequence[Sequence[str]], compose: Composer) -> list[Config | Failed]:
+    """The configuration of each job, or why it is refused."""
+    configs = [_config(overrides, compose) for overrides in jobs]
+    valid = [config for config in configs if isinstance(config, Config)]
     asked = {o for overrides in jobs for o in overrides if o.startswith("optimizer=")}
-    if len(asked) == 1 and configs and all(config.optimizer is None for config in configs):
-        refuse_optimizer(configs[0], asked)  # not a sweep over backends or optimizers, where it would be left out
-    return entries
+    if len(asked) == 1 and valid and all(config.optimizer is None for config in valid):
+        refuse_optimizer(valid[0], asked)  # a sweep over backends or optimizers leaves the optimizer out where need be
+    return configs
 
 
-def _entry(overrides: Sequence[str], compose: Composer) -> Entry:
+def _config(overrides: Sequence[str], compose: Composer) -> Config | Failed:
     try:
         return parse(*compose(overrides))
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        return Failed(" ".join(overrides), one_line(str(error)))
+        return Failed(" ".join(overrides), explained(error)[0], refused=True)
 
 
-def _returned(job: Sequence[str], entry: Entry, summary: Summary) -> JobReturn:
-    """What a sweeper that searches needs: the final training loss, infinite where the run diverged at the start."""
-    done = JobReturn(overrides=list(job), status=JobStatus.COMPLETED)
-    done.return_value = summary.objective.get(entry.identity, math.inf) if isinstance(entry, Config) else math.inf
-    return done
+def _objective(config: Config, summary: Summary) -> float:
+    """What a sweeper that searches minimises: the final training loss, infinite where the run diverged."""
+    return summary.objective.get(config.identity, math.inf)
 
 
-def one_line(text: str) -> str:
-    """Hydra's complaint, which may take many lines, as one."""
-    lines = [line.strip() for line in text.splitlines()]
-    told = [line for line in lines if line and not line.startswith("Set the environment variable")]
-    return told[-1] if any(line.startswith("Traceback") for line in told) else " ".join(told)
+def _returned(job: Sequence[str], config: Config | Failed, summary: Summary) -> JobReturn:
+    """What Hydra is told of a job: its objective, or an exception as the value of one that failed."""
+    failures = {id(failed.config): failed for failed in summary.failed}
+    failed = config if isinstance(config, Failed) else failures.get(id(config))
+    returned = JobReturn(overrides=list(job), task_name=JobRuntime.instance().get("name"), working_dir=os.getcwd())
+    if failed:
+        returned.status = JobStatus.FAILED
+        returned.return_value = ConfigError(failed.reason) if failed.refused else RunError(failed.reason)
+    elif isinstance(config, Config):
+        returned.status, returned.return_value = JobStatus.COMPLETED, _objective(config, summary)
+    return returned
+
+
+def _heard(context: HydraContext) -> bool:
+    """Whether anybody listens: composing each job for callbacks takes 100 ms."""
+    return bool(context.callbacks.callbacks)
+
+
+class _Watched:
+    """A job whose beginning and end Hydra's callbacks hear of, with the configuration that Hydra would compose."""
+
+    def __init__(self, context: HydraContext, master: DictConfig, job: Sequence[str], number: int, task: TaskFunction):
+        self.context, self.task = context, task
+        self.config: DictConfig | None = None
+        try:
+            self.config = context.config_loader.load_sweep_config(master, list(job))
+        except (HydraException, OmegaConfBaseException):  # it is refused, and never begins
+            return
+        with open_dict(self.config):
+            self.config.hydra.job.id, self.config.hydra.job.num = str(number), number
+
+    def start(self) -> None:
+        if self.config is not None:
+            self._tell(self.context.callbacks.on_job_start, task_function=self.task)
+
+    def end(self, returned: JobReturn) -> None:
+        if self.config is not None:
+            returned.cfg = OmegaConf.masked_copy(self.config, [str(key) for key in self.config if key != "hydra"])
+            returned.hydra_cfg = OmegaConf.masked_copy(self.config, ["hydra"])
+            self._tell(self.context.callbacks.on_job_end, job_return=returned)
+
+    def _tell(self, callback: Callable[..., None], **about: Any) -> None:
+        before = HydraConfig.instance().cfg
+        HydraConfig.instance().set_config(cast(DictConfig, self.config))
+        try:
+            callback(config=self.config, **about)
+        finally:
+            HydraConfig.instance().cfg = before
+
+
+def print_failures(returns: Sequence[JobReturn]) -> None:
+    """For jobs that another launcher ran: say which failed and why, one line a job, and note the exit code."""
+    failed = [job for job in returns if job.status == JobStatus.FAILED]
+    causes = [explained(job._return_value) for job in failed]
+    for job, (reason, _) in zip(failed, causes, strict=True):
+        print(f"failed: {' '.join(job.overrides or ())}: {reason}", file=sys.stderr)
+    if failed:
+        all_refused = len(failed) == len(returns) and all(code == exit_code.REFUSED for _, code in causes)
+        exit_code.note(exit_code.REFUSED if all_refused else exit_code.FAILED)

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from descent_lab.cli.compose import Composer
 from descent_lab.paths import CONF, PUBLISHED
 from descent_lab.sweeps.config import Config, parse
-from descent_lab.sweeps.plan import run_all
+from descent_lab.sweeps.execute import run_all
 from descent_lab.tracking.reader import Results, load
 
 

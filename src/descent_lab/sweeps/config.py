@@ -16,7 +16,7 @@ from descent_lab.nn.initialisers import Initialiser
 from descent_lab.optim.base import Optimizer
 from descent_lab.optim.schedules import Schedule
 from descent_lab.problems.supervised import Model, Problem, build
-from descent_lab.sweeps.identity import described, digest
+from descent_lab.sweeps.identity import described, digest, flat
 from descent_lab.tracking.record import TrackedRun, Tracking
 from descent_lab.training.trainer import Dtype, Record, Run, Stop
 from descent_lab.validation import refuse_unknown, typed
@@ -222,14 +222,6 @@ def _refuse_gaps(values: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     for name, value in flat(values).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{name}={value}: must be a finite number")
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every leaf by its dotted name."""
-    leaves: dict[str, Any] = {}
-    for name, value in values.items():
-        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return leaves
 
 
 def _component(group: str, values: Mapping[str, Any]) -> Any:

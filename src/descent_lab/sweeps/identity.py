@@ -27,6 +27,14 @@ def described(part: Any) -> Any:
     return {"_target_": target_of(part)} | options if isinstance(part, Component) else options
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every leaf by its dotted name."""
+    leaves: dict[str, Any] = {}
+    for name, value in values.items():
+        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return leaves
+
+
 def _identified(part: Any) -> Any:
     """As `described`, but with the class's kind in place of its path, and without options outside the identity."""
     if not is_dataclass(part):

@@ -1,4 +1,4 @@
-"""What a worker does: builds and trains one stack. It writes nothing: the launching process does."""
+"""The work of a worker: it builds and trains one stack. It writes nothing; the launching process does."""
 
 import time
 from collections.abc import Callable
@@ -31,20 +31,21 @@ class Stack:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What came of each run of a stack, with when it began (seconds since 1970) and its wall seconds for each run."""
+class TrainedStack:
+    """The outcome of each run of a stack, the time at which it began (seconds since 1970), and wall seconds a run."""
 
     outcomes: list[Outcome | Failure]
     started: float
     wall: float
 
 
-def train_stack(stack: Stack, on_record: OnRecord | None = None, keep: bool = True) -> Trained:
-    """Build the runs of a stack and train them. `on_record` is given the recorder and when the stack began.
+def train_stack(stack: Stack, on_record: OnRecord | None = None, keep: bool = True) -> TrainedStack:
+    """Build the runs of a stack and train them.
 
-    keep: keep what JAX compiles on disk, for later processes.
+    on_record: called after every record with the recorder and the time (seconds since 1970) at which the stack began.
+    keep: whether what JAX compiles is kept on disk, for later processes.
 
-    A run that cannot be built fails alone. Where training the stack fails, each of its runs is tried by itself.
+    A run that cannot be built fails alone. Where training the stack fails, each of its runs is trained by itself.
     """
     begin, started = perf_counter(), time.time()
     plugins.allow(stack.allowed)
@@ -53,11 +54,11 @@ def train_stack(stack: Stack, on_record: OnRecord | None = None, keep: bool = Tr
     results = _train(stack.configs, lambda recorder: on_record(recorder, started) if on_record else None)
     if len(stack.configs) > 1 and any(isinstance(result, Failure) for result in results):
         results = [_again(config, result) for config, result in zip(stack.configs, results, strict=True)]
-    return Trained(results, started, (perf_counter() - begin) / len(stack.configs))
+    return TrainedStack(results, started, (perf_counter() - begin) / len(stack.configs))
 
 
 def _train(configs: list[Config], on_record: Callable[[Recorder], None]) -> list[Outcome | Failure]:
-    """What came of each configuration, trained as one stack."""
+    """The outcome of each configuration, trained as one stack."""
     begin = perf_counter()
     built = [attempt(lambda config: config.run(config.problem()), config) for config in configs]
     runs = [run for run in built if isinstance(run, Run)]

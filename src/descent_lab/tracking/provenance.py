@@ -11,12 +11,17 @@ from descent_lab.paths import ROOT
 
 
 def tags(sweep: str | None) -> dict[str, str]:
-    """The tags that all runs of a sweep share. A sweep without a name is named after the time and 4 random digits."""
+    """The tags that all runs of a sweep share."""
     return {
-        "sweep": sweep or f"{datetime.now():%Y-%m-%d %H:%M:%S} {uuid4().hex[:4]}",
+        "sweep": sweep or sweep_name(),
         **commit(),
         "versions": versions(),
     }
+
+
+def sweep_name() -> str:
+    """The name of a sweep that was given none: the time and 4 random digits."""
+    return f"{datetime.now():%Y-%m-%d %H:%M:%S} {uuid4().hex[:4]}"
 
 
 @cache

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from descent_lab.child_processes import Leash
+from descent_lab.child_processes import ChildProcesses
 from descent_lab.tracking import outbox
 from descent_lab.tracking.outbox import Session
 from descent_lab.tracking.server import Store, Stores
@@ -25,8 +25,8 @@ class ProcessLost(Exception):
 class WriterProcess:
     """Writes runs in a process of its own, which opens the store while the launching process goes on."""
 
-    def __init__(self, leash: Leash, store: Store) -> None:
-        self.pool = leash.pool()
+    def __init__(self, children: ChildProcesses, store: Store) -> None:
+        self.pool = children.pool()
         self.session = self.pool.submit(_open, store.uri, store.experiment)
 
     def ready(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from descent_lab.child_processes import Leash
+from descent_lab.child_processes import ChildProcesses
 from descent_lab.sweeps.engines.base import RETRIES, Engine, Task, Work, attempt, one_thread_each, result_of
 
 
@@ -29,8 +29,8 @@ class Processes(Engine):
 
     def run(self, task: Task, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
         waiting = deque((work, RETRIES) for work in works)
-        with one_thread_each(), Leash() as leash:
-            idle: list[Executor] = [leash.pool() for _ in range(min(self.n_workers, len(works)))]
+        with one_thread_each(), ChildProcesses() as children:
+            idle: list[Executor] = [children.pool() for _ in range(min(self.n_workers, len(works)))]
             busy: dict[Future, tuple[Executor, Work, int]] = {}
             while waiting or busy:
                 while waiting and idle:
@@ -39,7 +39,7 @@ class Processes(Engine):
                 ended = [(future, *busy.pop(future)) for future in wait(busy, return_when=FIRST_COMPLETED).done]
                 for future, pool, work, retries in ended:
                     lost = isinstance(future.exception(), BrokenProcessPool)
-                    idle.append(leash.pool() if lost else pool)
+                    idle.append(children.pool() if lost else pool)
                     if lost and retries:
                         waiting.append((work, retries - 1))
                     else:

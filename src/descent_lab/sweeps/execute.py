@@ -1,0 +1,125 @@
+"""Trains and tracks the runs of a sweep: skips finished ones, hands stacks to the engine, counts outcomes."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from descent_lab.child_processes import ChildProcesses
+from descent_lab.errors import Failure
+from descent_lab.faults import told
+from descent_lab.sweeps import plan
+from descent_lab.sweeps.config import Config
+from descent_lab.sweeps.engines.serial import Serial
+from descent_lab.sweeps.live import train_watched
+from descent_lab.sweeps.summary import Failed, Summary
+from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
+from descent_lab.tracking.outbox import undelivered_runs
+from descent_lab.tracking.provenance import tags
+from descent_lab.tracking.record import RunKey
+from descent_lab.tracking.server import Store, Stores
+from descent_lab.tracking.uploader import Uploader, deliver_abandoned
+from descent_lab.tracking.writer_process import WriterProcess
+from descent_lab.training.bar import Bar
+from descent_lab.training.trainer import Outcome
+
+log = logging.getLogger(__name__)
+
+WRITER_PROCESS_FROM = 100  # the number of runs from which a second writing process saves more time than it takes
+FinalLosses = dict[RunKey, float | None]  # final train/loss of finished runs; None where the run diverged
+
+
+def run_all(configs: Sequence[Config | Failed], progress: bool) -> Summary:
+    """Train and track every configuration that is not finished yet; count the ones that were refused before as failed.
+
+    progress: show a progress bar on a terminal. Raises ConfigError if a tracking store cannot be opened.
+    """
+    summary = Summary(failed=[config for config in configs if isinstance(config, Failed)])
+    groups, refused = plan.by_program([config for config in configs if isinstance(config, Config)])
+    summary.failed += refused
+    valid = [config for group in groups for config in group.configs]
+    if not valid:
+        return summary
+    stores = Stores()
+    finished = _finished(valid, stores, summary)
+    pending = [plan.unfinished(group, finished.keys()) for group in groups]
+    summary.skipped = len(valid) - sum(len(group.configs) for group in pending)
+    losses = {config.identity: finished.get(config.tracked.key) for config in valid}
+    summary.objective |= {identity: loss for identity, loss in losses.items() if loss is not None}
+    stacks = [stack for group in pending if group.configs for stack in plan.cut(group, valid[0].engine)]
+    log.info("%d runs skipped, %d stacks to train", summary.skipped, len(stacks))
+    if valid[0].dry_run:
+        print(plan.described(stacks, len(valid), summary.skipped))
+    elif stacks:
+        _train(stacks, stores, summary, progress)
+    return summary
+
+
+def _finished(configs: Sequence[Config], stores: Stores, summary: Summary) -> FinalLosses:
+    """The runs that stores, or the outbox for runs that stay there, hold finished.
+
+    Before that, except for `dry_run`, runs that earlier processes left in the outbox are delivered to these stores.
+    """
+    by_store: dict[Store, list[Config]] = {}
+    for config in configs:
+        if not config.tracking.offline:
+            by_store.setdefault(stores.of(config.tracked), []).append(config)
+    if not configs[0].dry_run:
+        summary.delivered, _ = deliver_abandoned(stores, {store.uri for store in by_store})
+    finished: FinalLosses = {}
+    if any(config.tracking.offline for config in configs):
+        finished |= {run.key: run.summary.get("final/train_loss") for run in undelivered_runs()}
+    for store, members in by_store.items():
+        if not configs[0].dry_run:
+            store.delete_orphans()
+        unforced = [config.tracked for config in members if not config.force]
+        for identity, loss in (store.finished(unforced) if unforced else {}).items():
+            finished[RunKey(store.uri, store.experiment, identity)] = loss
+    return finished
+
+
+def _train(stacks: Sequence[Stack], stores: Stores, summary: Summary, progress: bool) -> None:
+    """Hand the stacks to the engine, and every outcome to the uploader as it comes."""
+    engine, tracking = stacks[0].configs[0].engine, stacks[0].configs[0].tracking
+    n_steps, n_runs = sum(stack.total_steps for stack in stacks), sum(len(stack.configs) for stack in stacks)
+    with ChildProcesses() as children:
+        uploader = Uploader(stores, tags(tracking.sweep), _writer_process(children, stacks, stores))
+        try:
+            with Bar(n_steps, n_runs, None if progress else False) as bar:
+                here = isinstance(engine, Serial)
+                task = partial(train_watched, bar=bar, uploader=uploader) if here else train_stack
+                for stack, trained in engine.run(task, stacks):
+                    log.info("trained: %d runs, such as %s", len(stack.configs), stack.configs[0].name)
+                    for config, outcome in _outcomes(stack, trained, summary):
+                        uploader.take(config.tracked, outcome, trained.started, trained.wall)
+                    bar.stack_done(stack.total_steps, len(stack.configs))
+        except KeyboardInterrupt:
+            summary.interrupted = True
+        finally:
+            uploader.close()
+            summary.undelivered = uploader.undelivered
+
+
+def _writer_process(children: ChildProcesses, stacks: Sequence[Stack], stores: Stores) -> WriterProcess | None:
+    """A second process that writes to the store, where it saves more time than it takes and disturbs no clock."""
+    from joblib import cpu_count  # knows the limits of containers
+
+    configs = [config for stack in stacks for config in stack.configs]
+    written = [config for config in configs if not config.tracking.offline]
+    disturbed = any(config.timing == "isolated" for config in configs)
+    if len(written) < WRITER_PROCESS_FROM or disturbed or cpu_count() == 1:
+        return None
+    return WriterProcess(children, stores.of(written[0].tracked))
+
+
+def _outcomes(stack: Stack, trained: TrainedStack | Failure, summary: Summary) -> Iterator[tuple[Config, Outcome]]:
+    """The outcome of each run of a stack, counted in the summary. A run that failed stops no other."""
+    results = [trained] * len(stack.configs) if isinstance(trained, Failure) else trained.outcomes
+    for config, result in zip(stack.configs, results, strict=True):
+        if isinstance(result, Failure):
+            summary.failed.append(Failed(config.name, told(result, config.debug), config))
+            continue
+        summary.finished += result.status == "finished"
+        summary.diverged += result.status == "diverged"
+        if result.status == "finished":
+            summary.objective[config.identity] = float(result.curves["train/loss"][-1])
+        yield config, result

@@ -1,0 +1,51 @@
+"""What became of the runs of a sweep, and what is said of it."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run that could not be made or trained, and why, in one line."""
+
+    name: str
+    reason: str
+    config: object = None  # the configuration, if the run has a valid one
+    refused: bool = False  # whether it was refused before it was started, as bad input
+
+
+@dataclass
+class Summary:
+    """What became of the runs of a sweep."""
+
+    finished: int = 0
+    diverged: int = 0
+    skipped: int = 0
+    delivered: int = 0  # that an earlier start had left in the outbox
+    undelivered: int = 0  # runs that stay in the outbox
+    interrupted: bool = False
+    failed: list[Failed] = field(default_factory=list)
+    objective: dict[str, float] = field(default_factory=dict)  # final train/loss by identity of the finished runs
+
+    @property
+    def code(self) -> int:
+        """Exit code: 0 if every run is where it belongs; 1 some failed; 2 all were refused; 3 some wait in the outbox;
+        130 interrupted."""
+        if self.interrupted:
+            return 130
+        if self.failed:
+            none_valid = not (self.finished or self.diverged or self.skipped)
+            return 2 if none_valid and all(failure.refused for failure in self.failed) else 1
+        return 3 if self.undelivered else 0
+
+    def __str__(self) -> str:
+        lines = [f"failed: {failure.name}: {failure.reason}" for failure in self.failed]
+        if self.delivered:
+            lines.append(f"{self.delivered} runs that an earlier start had left in the outbox were delivered")
+        if self.interrupted:
+            lines.append("interrupted: finished runs are kept; the same command goes on with the rest")
+        if self.undelivered:
+            lines.append(
+                f"{self.undelivered} runs wait in the outbox: python -m src.deliver, or the next start, delivers them"
+            )
+        counts = f"{self.finished} finished, {self.diverged} diverged, {len(self.failed)} failed"
+        return "\n".join([*lines, f"{counts}, {self.skipped} skipped (finished before, or the same as another)"])

@@ -1,0 +1,155 @@
+"""Hydra's own ways: its launchers, callbacks, logging and folders, and exit codes for every kind of bad input."""
+
+import logging
+import math
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import recording_callback
+from harness import Answer
+from stores import stored
+
+from descent_lab.cli import run
+from descent_lab.paths import ROOT
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
+CALLBACK = "+hydra.callbacks.recorder._target_=recording_callback.Recorder"
+
+
+@pytest.fixture
+def command(capfd, monkeypatch, tmp_path):
+    """`python -m src.run <arguments>` in this process, from an empty folder that the command must leave empty."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["src.run"])
+    recording_callback.HEARD.clear()
+
+    def call(*arguments: str) -> Answer:
+        capfd.readouterr()
+        code = run.main(arguments)
+        assert list(folder.iterdir()) == []
+        return Answer(code, *capfd.readouterr())
+
+    yield call
+    logging.getLogger("descent_lab.sweeps").setLevel(logging.NOTSET)  # a test makes it talk
+
+
+@pytest.mark.parametrize("launcher", ["stacked", "basic"])
+def test_every_launcher_runs_every_job(command, store, launcher):
+    answer = command("-m", "epochs=2", "lr=0.1,-1,0.2,0.3", f"hydra/launcher={launcher}")
+    assert answer.code == 1 and "Traceback" not in answer.err
+    runs = stored(store)
+    assert len(runs) == 3 and all(run.whole for run in runs)
+    assert len({run.tags["sweep"] for run in runs}) == 1
+    said = answer.out + answer.err
+    assert (
+        sum(line.startswith("failed:") and "lr=-1: must be greater than 0" in line for line in said.splitlines()) == 1
+    )
+
+
+@pytest.mark.parametrize("launcher", ["stacked", "basic"])
+def test_callbacks_hear_of_every_job_and_of_its_end(command, launcher):
+    command("-m", "epochs=1", "lr=0.1,-1,1e9", "dataset=line", "model=linear", f"hydra/launcher={launcher}", CALLBACK)
+    first, *jobs, last = recording_callback.HEARD
+    assert (first, last) == (("multirun_start",), ("multirun_end",))
+    assert sorted(job[1] for job in jobs if job[0] == "job_start") == [-1, 0.1, 1e9]
+    ends = {job[1]: job[2:] for job in jobs if job[0] == "job_end"}
+    assert ends[0.1][0] == "COMPLETED" and 0 < ends[0.1][1] < math.inf
+    assert ends[1e9][0] == "COMPLETED"
+    assert ends[-1][0] == "FAILED" and "lr=-1: must be greater than 0" in str(ends[-1][1])
+
+
+def test_callbacks_hear_of_a_single_run(command):
+    assert command("epochs=1", CALLBACK).code == 0
+    assert [heard[0] for heard in recording_callback.HEARD] == ["run_start", "job_start", "job_end", "run_end"]
+
+
+REFUSED = {  # a command: what its one line must say
+    "optimizer=adm": r"optimizer=adm: .*must be one of .*adamw.*; did you mean adam\?",
+    "+experiment=nosuch": "experiment=nosuch: .*must be one of .*compare",
+    "nosuch=1": "nosuch: no such field",
+    "epoch=3": r"epoch: no such field; did you mean epochs\?",
+    "optimizer=adam optimizer.bta1=0.5": r"optimizer.bta1: no such field; did you mean optimizer.beta1\?",
+    "lr=0.1,0.2": "lr=0.1,0.2: several values; -m sweeps over them",
+    "lr=[": "no viable alternative",
+    "lr=-1": "lr=-1: must be greater than 0",
+    "batching.size=500": "batching.size=500: must be between 1 and the 200 training samples",
+    "dataset=csv": "dataset.path: must be given",
+    "dataset=csv dataset.path=x.csv dataset.target=y": "dataset=csv: x.csv: No such file",
+    "--config-dir=/nosuch": "/nosuch' not found",
+    "--config-name=nosuch": "Cannot find primary config 'nosuch'",
+    "--nonsense": "unrecognized arguments: --nonsense",
+    "hydra/launcher=basc": r"hydra/launcher=basc: .*; did you mean basic\?",
+    "-m seed=range(0)": r"seed=range\(0\): is a sweep over no values",
+    "-m hydra.sweeper.tuned=[lr,optimizer.wieght_decay] lr=0.1,0.2": "no values of optimizer.wieght_decay",
+    "-m hydra.sweeper.tuned=[lr] lr=0.1,0.2 hydra.sweeper.tuning_seeds=abc": "tuning_seeds=abc: must be seeds",
+    "-m hydra.sweeper.tuned=[lr] epochs=1": "no values of lr",
+    "plugins.allow=[a-b]": "plugins.allow=a-b: must be names of top-level packages",
+    "optimizer._target_=subprocess.Popen": "package subprocess is neither",
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
+def test_bad_input_of_every_kind_exits_with_2_and_one_line(command, arguments, store):
+    answer = command(*arguments.split())
+    assert answer.code == 2
+    assert len(answer.err.splitlines()) == 1 and re.search(REFUSED[arguments], answer.err), answer.err
+    assert answer.out == "" and not store.exists()
+
+
+def test_a_sweep_of_which_all_is_refused_exits_with_2(command):
+    answer = command("-m", "lr=-1,-2")
+    assert answer.code == 2 and answer.out.count("must be greater than 0") == 2
+
+
+def test_held_out_seeds_need_no_quotes(command, store):
+    given = ["hydra.sweeper.tuned=[lr]", "lr=0.1,0.01", "epochs=1", "hydra.sweeper.tuning_seeds=[0,1]"]
+    assert command("-m", *given, "hydra.sweeper.held_out_seeds=range(7,9)").code == 0
+    assert len(stored(store)) == 6
+
+
+def test_verbose_tells_what_is_done(command):
+    quiet = command("epochs=0")
+    assert quiet.err == ""
+    told = command("epochs=0", "seed=1", "hydra.verbose=[descent_lab.sweeps]")
+    assert told.code == 0 and "[descent_lab.sweeps.execute]" in told.err and "1 stacks" in told.err
+
+
+def test_an_error_in_somebodys_code_names_their_line_and_keeps_the_traceback(command, tmp_path, monkeypatch):
+    (tmp_path / "their_rule.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from descent_lab.optim import SGD\n\n\n"
+        "@dataclass(frozen=True, kw_only=True)\n"
+        "class Faulty(SGD):\n"
+        "    def update(self, g, state, theta, lr):\n"
+        "        return g @ theta[..., :2], state\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    given = ["optimizer._target_=their_rule.Faulty", "plugins.allow=[their_rule]", "epochs=2"]
+    for backend in ("numpy", "jax"):
+        answer = command(*given, f"backend={backend}")
+        assert len(answer.err.splitlines()) == 1, answer.err
+        line = answer.err.strip()
+        assert answer.code == 1 and f"({tmp_path / 'their_rule.py'}:8)" in line, line
+        path = line.rpartition("traceback: ")[2]
+        with open(path) as file:
+            assert "their_rule.py" in file.read()
+    shown = command(*given, "debug=true")
+    assert "Traceback" in shown.err and shown.code == 1
+
+
+def test_a_sweep_works_from_a_folder_that_cannot_be_written(store, tmp_path):
+    """As another user, since root may write everywhere; with nothing but reading rights on the current folder."""
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(0o555)
+    words = [sys.executable, "-m", "src.run", "-m", "epochs=0", "lr=0.1,0.2"]
+    done = subprocess.run(
+        words, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(folder.iterdir()) == [] and len(stored(store)) == 2
