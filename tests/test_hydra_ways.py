@@ -134,7 +134,7 @@ def test_an_error_in_somebodys_code_names_their_line_and_keeps_the_traceback(com
         answer = command(*given, f"backend={backend}")
         assert len(answer.err.splitlines()) == 1, answer.err
         line = answer.err.strip()
-        assert answer.code == 1 and f"({tmp_path / 'their_rule.py'}:8)" in line, line
+        assert answer.code == 1 and "(their_rule.py:8)" in line, line
         path = line.rpartition("traceback: ")[2]
         with open(path) as file:
             assert "their_rule.py" in file.read()

@@ -34,7 +34,7 @@ class Fault:
         """Describe an exception that was caught."""
         message = (str(error).strip().splitlines() or [""])[0][:LONGEST]
         frame = place(error)
-        where = f" ({frame.filename}:{frame.lineno})" if frame else ""
+        where = f" ({Path(frame.filename).name}:{frame.lineno})" if frame else ""
         said = f"{type(error).__name__}: {message}" if message else type(error).__name__
         return cls(f"{said}{where}", "".join(format_exception(error)))
 
