@@ -22,7 +22,7 @@ from stores import assert_whole, in_outbox, stored
 from descent_lab.cli import deliver
 from descent_lab.errors import ConfigError
 from descent_lab.paths import ROOT
-from descent_lab.sweeps import progress
+from descent_lab.sweeps import live
 from descent_lab.sweeps.execute import run_all
 from descent_lab.sweeps.summary import Summary
 from descent_lab.tracking import outbox
@@ -349,7 +349,7 @@ def test_a_disk_that_fills_up_keeps_what_was_finished(store, monkeypatch):
 @pytest.fixture
 def watched(monkeypatch):
     """Every record is shown live."""
-    monkeypatch.setattr(progress, "LIVE_SECONDS", 0.0)
+    monkeypatch.setattr(live, "LIVE_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("watched")
