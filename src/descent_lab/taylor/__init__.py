@@ -1,8 +1,8 @@
 """Truncated multivariate Taylor (differential) algebra: numbers that carry their partial derivatives.
 
-A number holds its value and all its first (order 1) or first and second (order 2) partial derivatives.
-Evaluating a formula once, forwards, yields the formula's derivatives, exact to rounding; nothing is recorded
-and there is no reverse pass. Berz, Modern Map Methods in Particle Beam Physics, 1999, ch. 2.
+A number holds its value and all its first (order 1) or all its first and second (order 2) partial derivatives. When a
+formula is evaluated with such numbers, the result holds the derivatives of the formula, exact up to rounding. Nothing
+is recorded, and there is no reverse pass. Berz, Modern Map Methods in Particle Beam Physics, 1999, ch. 2.
 
 >>> x, y = variables({"x": 1.0, "y": 2.0}, order=2)
 >>> x * y**2
@@ -18,8 +18,8 @@ and there is no reverse pass. Berz, Modern Map Methods in Particle Beam Physics,
 Traceback (most recent call last):
 ValueError: derivative {'x': 3} has order 3: this number carries orders 0 to 2
 
-A network's parameters are seeded together: direction k is d/d theta_k, for every run (row) at once. The
-formula may be written for any array namespace.
+The parameters of a network are seeded together: direction k is d/d theta_k, for all runs (rows) at once. The formula
+may be written for any array namespace.
 
 >>> import numpy as np
 >>> theta = seed(np.array([[0.5, -1.0, 2.0]]), order=1)  # shape (n_runs, n_params)
@@ -30,8 +30,8 @@ formula may be written for any array namespace.
 >>> loss.value, loss.gradient  # z^2 and 2 z (x1, x2, 1) at z = -0.5
 (array([0.25]), array([[-1., -3., -1.]]))
 
-Numbers of different symbols unify by name; numbers of different orders raise ValueError. The derivative of
-maximum(x, 0) at 0 is 0. Derivatives are kept for a window of directions only, outside which they are zero.
+Numbers with different symbols combine by name; numbers of different orders raise ValueError. The derivative of
+maximum(x, 0) at 0 is 0. Derivatives are stored only for a window of directions; outside of it they are zero.
 """
 
 from descent_lab.taylor.functions import (

@@ -1,20 +1,24 @@
-"""Arithmetic, elementary functions and selection, entry by entry, of numbers and plain arrays alike."""
+"""Elementwise functions of Taylor numbers and of plain arrays: elementary functions, arithmetic and selection."""
 # ruff: noqa: A001 - names are those of NumPy; derivatives share one signature
 
+from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 import numpy as np
 
-from descent_lab.taylor.chain import combine, compose, select, value_of
+from descent_lab.taylor.chain import Operand, combine, compose, select, value_of
 from descent_lab.taylor.expansion import Expansion
 
-# Elementary functions: f(u), f'(u) from u and f, f''(u) from u, f and f'.
+# Elementary functions, each given by f(u), f'(u) as a function of u and f, and f''(u) as a function of u, f and f'.
+
+Function = Callable[..., Any]
 
 
-def _elementary(f, f1, f2=None):
-    """The function f of plain arrays as one of numbers too; without f2 its second derivative is zero."""
+def _elementary(f: Function, f1: Function, f2: Function | None = None) -> Function:
+    """The function f of plain arrays, extended to Taylor numbers. f2 None: the second derivative is zero."""
 
-    def function(x):
+    def function(x: Operand) -> Any:
         if not isinstance(x, Expansion):
             return f(x)
         u, value = x.value, f(x.value)
@@ -26,8 +30,8 @@ def _elementary(f, f1, f2=None):
     return function
 
 
-def _sigmoid(x):
-    return 0.5 + 0.5 * np.tanh(0.5 * x)  # nothing overflows
+def _sigmoid(x: Any) -> Any:
+    return 0.5 + 0.5 * np.tanh(0.5 * x)  # tanh cannot overflow
 
 
 exp = _elementary(np.exp, lambda u, f: f, lambda u, f, f1: f)
@@ -48,12 +52,12 @@ abs = _elementary(np.abs, lambda u, f: np.sign(u))  # slope 0 at 0
 negative = _elementary(np.negative, lambda u, f: -1)
 
 
-def plain_too(function):
-    """Plain arrays go to NumPy's function of the same name, where no argument is a Taylor number."""
+def plain_too(function: Function) -> Function:
+    """A decorator: where no argument is a Taylor number, NumPy's function of the same name is called."""
     plain = getattr(np, function.__name__)
 
     @wraps(function)
-    def either(x, *args, **kwargs):
+    def either(x: Operand, *args: Any, **kwargs: Any) -> Any:
         if isinstance(x, Expansion) or any(isinstance(a, Expansion) for a in args):
             return function(x, *args, **kwargs)
         return plain(x, *args, **kwargs)
@@ -65,23 +69,23 @@ def plain_too(function):
 
 
 @plain_too
-def add(u, v):
+def add(u: Operand, v: Operand) -> Any:
     return combine(u, v, value_of(u) + value_of(v), 1, 1)
 
 
 @plain_too
-def subtract(u, v):
+def subtract(u: Operand, v: Operand) -> Any:
     return combine(u, v, value_of(u) - value_of(v), 1, -1)
 
 
 @plain_too
-def multiply(u, v):
+def multiply(u: Operand, v: Operand) -> Any:
     a, b = value_of(u), value_of(v)
     return combine(u, v, a * b, b, a, lambda: (None, 1, None))
 
 
 @plain_too
-def divide(u, v):
+def divide(u: Operand, v: Operand) -> Any:
     a, b = value_of(u), value_of(v)
     q, r = a / b, 1 / b
     # q = u / v:   q_u = 1 / v,   q_v = -q / v,   q_uu = 0,   q_uv = -1 / v^2,   q_vv = 2 q / v^2
@@ -91,8 +95,8 @@ def divide(u, v):
 
 
 @plain_too
-def power(u, p):
-    """u ** p. A constant p may be any number or array; a Taylor exponent needs a base u > 0."""
+def power(u: Operand, p: Operand) -> Any:
+    """u ** p. A constant p may be any number or array; for an exponent that is a Taylor number u must be positive."""
     if isinstance(p, Expansion):
         # u^p = e^(p log u), with the value computed directly
         f = exp(multiply(p, log(u)))
@@ -102,13 +106,13 @@ def power(u, p):
     return compose(u, a**p, _monomial(p, a, p - 1), lambda: _monomial(p * (p - 1), a, p - 2))
 
 
-def _monomial(c, a, p):
-    """c a^p; where c = 0 it is 0, also at a = 0."""
+def _monomial(c: Any, a: Any, p: Any) -> Any:
+    """c a^p; it is 0 where c = 0, also at a = 0."""
     return c * a ** np.where(c == 0, 0, p) if np.ndim(c) else c * a ** (p if c else 0)
 
 
 @plain_too
-def logaddexp(u, v):
+def logaddexp(u: Operand, v: Operand) -> Any:
     a, b = value_of(u), value_of(v)
     s, r = _sigmoid(a - b), _sigmoid(b - a)
     # f = log(e^u + e^v):   f_u = s(u - v),   f_v = s(v - u),   f_uu = f_vv = -f_uv = f_u f_v
@@ -118,8 +122,8 @@ def logaddexp(u, v):
 # Selection
 
 
-def where(condition, u, v):
-    """u where the (plain) condition holds, else v."""
+def where(condition: Any, u: Operand, v: Operand) -> Any:
+    """u where the condition, a plain array, holds, and v elsewhere."""
     condition = value_of(condition)
     if isinstance(u, Expansion) or isinstance(v, Expansion):
         return select(condition, u, v)
@@ -127,49 +131,49 @@ def where(condition, u, v):
 
 
 @plain_too
-def maximum(u, v):
-    """The larger of u and v. At a tie a constant wins (relu'(0) = 0), between two numbers the second."""
+def maximum(u: Operand, v: Operand) -> Any:
+    """The larger of u and v. At a tie a constant counts (so that relu'(0) = 0), and of two numbers the second."""
     if not isinstance(u, Expansion):
         return maximum(v, u)
     return where((u.value > value_of(v)) | np.isnan(u.value), u, v)
 
 
 @plain_too
-def minimum(u, v):
-    """The smaller of u and v. At a tie a constant wins, between two numbers the second."""
+def minimum(u: Operand, v: Operand) -> Any:
+    """The smaller of u and v. At a tie a constant counts, and of two numbers the second."""
     return negative(maximum(negative(u), negative(v)))
 
 
 @plain_too
-def clip(x, low, high):
+def clip(x: Operand, low: Operand, high: Operand) -> Any:
     return minimum(maximum(x, low), high)
 
 
-def sign(x):
-    """Sign of the value, a plain array: its derivative is zero."""
+def sign(x: Operand) -> Any:
+    """The sign of the value, a plain array: its derivative is zero."""
     return np.sign(value_of(x))
 
 
-def isfinite(x):
-    """Where the value is finite, a plain boolean array."""
+def isfinite(x: Operand) -> Any:
+    """Whether each entry of the value is finite, a plain boolean array."""
     return np.isfinite(value_of(x))
 
 
-def isnan(x):
-    """Where the value is NaN, a plain boolean array."""
+def isnan(x: Operand) -> Any:
+    """Whether each entry of the value is NaN, a plain boolean array."""
     return np.isnan(value_of(x))
 
 
-def argmax(x, axis=None, keepdims=False):
-    """Position of the largest value, a plain array."""
+def argmax(x: Operand, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The index of the largest value, a plain array."""
     return np.argmax(value_of(x), axis=axis, keepdims=keepdims)
 
 
-def zeros_like(x, dtype=None):
+def zeros_like(x: Operand, dtype: Any = None) -> Any:
     """Zeros of the shape and dtype of x, a plain array."""
     return np.zeros_like(value_of(x), dtype=dtype)
 
 
-def ones_like(x, dtype=None):
+def ones_like(x: Operand, dtype: Any = None) -> Any:
     """Ones of the shape and dtype of x, a plain array."""
     return np.ones_like(value_of(x), dtype=dtype)

@@ -1,28 +1,34 @@
-"""The chain rule to second order, and the windows it works in.
+"""The chain rule to second order, and the windows of directions in which it works.
 
-All else in the algebra is a call to one of four: `compose` f(u), `combine` f(u, v), `select`, `matmul`.
+Every other function of the algebra calls one of four: `compose` for f(u), `combine` for f(u, v), `select`, `matmul`.
 Griewank & Walther, Evaluating Derivatives, 2nd ed. 2008, ch. 13; Berz, Modern Map Methods, 1999, ch. 2.
 """
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
 from operator import add
+from typing import Any
 
 import numpy as np
 
 from descent_lab.taylor.expansion import Expansion, Space
 
-SMALL = 4096  # tangents of fewer derivatives are multiplied out sooner than put in their places
+SMALL = 4096  # derivatives: multiplying fewer of them is quicker than placing the entries of B (`_placed`)
+
+Operand = Any  # a Taylor number, an array or a Python number
+Block = tuple[Any, ...]  # the first direction on each axis of directions, and then the array
+Second = Callable[[], Any]  # gives second derivatives, which are computed only when they are needed
 
 
-def value_of(x):
-    """The value of a number; anything else as it is, or as an array."""
+def value_of(x: Operand) -> Any:
+    """The value of a Taylor number; Python numbers and arrays as they are; anything else as an array."""
     if isinstance(x, Expansion):
         return x.value
     return x if isinstance(x, int | float) or hasattr(x, "__array_namespace__") else np.asarray(x)
 
 
-def compose(u, value, f1, f2=None):
-    """f(u) of one number from f's value, f1 = f'(u) and f2, a function that returns f''(u), or None for 0."""
+def compose(u: Expansion, value: Any, f1: Any, f2: Second | None = None) -> Any:
+    """f(u) of one number, from the value of f, f1 = f'(u) and f2, a function that gives f''(u); None stands for 0."""
     # d f(u) = f' du;   d2 f(u) = f' d2u + f'' du du^T
     tangent = _scaled(f1, u.tangent, 1)
     if u.order == 1 or f2 is None or (second := f2()) is None:
@@ -34,10 +40,10 @@ def compose(u, value, f1, f2=None):
     return u.new(value, u.lo, tangent, curvature)
 
 
-def combine(u, v, value, fu, fv, second=None):
+def combine(u: Operand, v: Operand, value: Any, fu: Any, fv: Any, second: Second | None = None) -> Any:
     """f(u, v) of two numbers, or of a number and a constant.
 
-    fu, fv: first partial derivatives; second: a function that returns (fuu, fuv, fvv). None stands for 0.
+    fu, fv: the first partial derivatives. second: a function that gives (fuu, fuv, fvv). None stands for 0.
     """
     if not isinstance(v, Expansion):
         return compose(u, value, fu, second and (lambda: second()[0]))
@@ -56,7 +62,8 @@ def combine(u, v, value, fu, fv, second=None):
     return u.new(value, lo, tangent, _summed(blocks, value, lo, hi) if blocks else None)
 
 
-def _products(u, v, fuu, fuv, fvv):
+def _products(u: Expansion, v: Expansion, fuu: Any, fuv: Any, fvv: Any) -> Iterator[Block]:
+    """The blocks fuu du du^T, fvv dv dv^T and fuv (du dv^T + dv du^T)."""
     for x, f in ((u, fuu), (v, fvv)):
         if f is not None:
             yield x.lo, x.lo, _outer(_scaled(f, x.tangent, 1), x.tangent)
@@ -65,8 +72,8 @@ def _products(u, v, fuu, fuv, fvv):
     yield v.lo, u.lo, cross.mT
 
 
-def select(condition, u, v):
-    """u where the condition holds, v elsewhere, derivatives included; u or v may be a constant."""
+def select(condition: Any, u: Operand, v: Operand) -> Any:
+    """u where the condition holds and v elsewhere, with their derivatives; u or v may be a constant."""
     value = np.where(condition, value_of(u), value_of(v))
     (u, v), numbers = unified_among([u, v])
     lo, hi = union(numbers)
@@ -77,8 +84,8 @@ def select(condition, u, v):
     return numbers[0].new(value, lo, tangent, curvature)
 
 
-def matmul(u, v):
-    """Matrix product of two numbers, or of a number and an array, both of 2 axes or more; others broadcast."""
+def matmul(u: Operand, v: Operand) -> Any:
+    """The matrix product of two numbers, or of a number and an array, over the last 2 axes; others broadcast."""
     value = value_of(u) @ value_of(v)
     # d(UV) = dU V + U dV;   d2(UV) = d2U V + U d2V + dU dV + (dU dV)^T
     if not isinstance(u, Expansion):
@@ -99,15 +106,16 @@ def matmul(u, v):
     return u.new(value, lo, tangent, _summed(seconds, value, lo, hi) if seconds else None)
 
 
-def _independent(u):
-    """Whether each row of u holds independent variables, all different: weights as they were seeded."""
+def _independent(u: Expansion) -> bool:
+    """Whether each row of u holds different independent variables, as weights do that are parts of a seed."""
     if u.directions is None or u.tangent.size < SMALL:
         return False
-    return (np.diff(np.sort(u.directions, axis=-1)) > 0).all()
+    return bool((np.diff(np.sort(u.directions, axis=-1)) > 0).all())
 
 
-def _placed(u, b, value, lo, hi):
-    """dU B over the window [lo, hi), where dU has one derivative per entry: B's rows, put in their places."""
+def _placed(u: Expansion, b: Any, value: Any, lo: int, hi: int) -> Any:
+    """dU B over the window [lo, hi), for independent entries of U: the rows of B, each placed at a direction."""
+    assert u.directions is not None
     # dU_pqk = 1 where k is the direction of U_pq, so (dU B)_prk = B_qr there
     total = np.zeros_like(value, shape=(*value.shape, hi - lo))
     at = np.broadcast_to(u.directions, (*value.shape[:-1], u.shape[-1])) - lo
@@ -115,7 +123,8 @@ def _placed(u, b, value, lo, hi):
     return total
 
 
-def _matrix_seconds(u, v):
+def _matrix_seconds(u: Expansion, v: Expansion) -> Iterator[Block]:
+    """The blocks of the second derivatives of U V."""
     if u.curvature is not None:
         yield u.lo, u.lo, _right(u.curvature, v.value, 2)
     if v.curvature is not None:
@@ -126,24 +135,24 @@ def _matrix_seconds(u, v):
     yield v.lo, u.lo, cross.mT
 
 
-def _left(a, t, trailing):
+def _left(a: Any, t: Any, trailing: int) -> Any:
     """A dV for A (..., p, q) and tangents (..., q, r, k): one product of A with a (q, r k) matrix."""
     inner = t.shape[t.ndim - trailing - 1 :]  # (r, k) or (r, k, k)
     product = a @ t.reshape(*t.shape[: -len(inner)], -1 if t.size else 0)
     return product.reshape(*product.shape[:-1], *inner)
 
 
-def _right(t, b, trailing):
+def _right(t: Any, b: Any, trailing: int) -> Any:
     """dU B for tangents (..., p, q, k) and B (..., q, r): for each p, B^T with a (q, k) matrix."""
     inner = t.shape[t.ndim - trailing :]  # (k,) or (k, k)
     product = b.mT[..., None, :, :] @ t.reshape(*t.shape[:-trailing], int(np.prod(inner)))
     return product.reshape(*product.shape[:-1], *inner)
 
 
-def unified(numbers):
-    """Numbers in one space: that of all their symbols, in order of appearance.
+def unified(numbers: Sequence[Expansion]) -> list[Expansion]:
+    """The numbers in one space, that of all their symbols in order of appearance.
 
-    Raises ValueError where the orders differ, or where the spaces do and directions have no names.
+    Raises ValueError where their orders differ, and where their spaces differ and directions have no names.
     """
     spaces = [x.space for x in numbers]
     if all(space is spaces[0] or space == spaces[0] for space in spaces):
@@ -152,22 +161,23 @@ def unified(numbers):
     if len(orders) > 1:
         raise ValueError(f"orders {orders[0]} and {orders[1]} do not combine: make both numbers with one order")
     if any(space.symbols is None for space in spaces):
-        found = " and ".join(space.describe() for space in spaces)
-        raise ValueError(f"numbers with {found} do not combine: make them together, or name all directions")
-    symbols = tuple(dict.fromkeys(s for space in spaces for s in space.symbols))
+        described = " and ".join(space.describe() for space in spaces)
+        raise ValueError(f"numbers with {described} do not combine: make them together, or name all directions")
+    symbols = tuple(dict.fromkeys(s for space in spaces for s in space.symbols or ()))
     space = Space(orders[0], len(symbols), symbols)
     return [_embedded(x, space) for x in numbers]
 
 
-def unified_among(items):
-    """Items with their numbers unified, plain arrays left as they are; and the numbers alone."""
+def unified_among(items: Iterable[Operand]) -> tuple[list[Operand], list[Expansion]]:
+    """The items with their Taylor numbers unified and plain arrays left as they are; and the Taylor numbers alone."""
     numbers = unified([x for x in items if isinstance(x, Expansion)])
     following = iter(numbers)
     return [next(following) if isinstance(x, Expansion) else x for x in items], numbers
 
 
-def _embedded(x, space):
-    at = np.array([space.position(s) for s in x.symbols], int)
+def _embedded(x: Expansion, space: Space) -> Expansion:
+    """The number in a larger space that has all its symbols."""
+    at = np.array([space.position(s) for s in x.symbols or ()], int)
     tangent = np.zeros((*x.shape, space.size), x.dtype)
     tangent[..., at] = x.gradient
     if x.curvature is None:
@@ -177,48 +187,48 @@ def _embedded(x, space):
     return type(x)(space, x.value, 0, tangent, curvature)
 
 
-def union(numbers):
+def union(numbers: Sequence[Expansion]) -> tuple[int, int]:
     """The smallest window [lo, hi) that covers those of all numbers."""
     return min(x.window.start for x in numbers), max(x.window.stop for x in numbers)
 
 
-def tangent_over(x, lo, hi):
-    """Tangent of x in the window [lo, hi), shape (*S, hi - lo); of a constant 0."""
+def tangent_over(x: Operand, lo: int, hi: int) -> Any:
+    """The tangent of x in the window [lo, hi), shape (*S, hi - lo); 0 for a constant."""
     if not isinstance(x, Expansion):
         return 0
     return _summed([(x.lo, x.tangent)], x.value, lo, hi)
 
 
-def curvature_over(x, lo, hi):
-    """Curvature of x in the window [lo, hi), shape (*S, hi - lo, hi - lo); where it is zero, 0."""
+def curvature_over(x: Operand, lo: int, hi: int) -> Any:
+    """The curvature of x in the window [lo, hi), shape (*S, hi - lo, hi - lo); the number 0 where it is zero."""
     if not isinstance(x, Expansion) or x.curvature is None:
         return 0
     return _summed([(x.lo, x.lo, x.curvature)], x.value, lo, hi)
 
 
-def column(f, trailing):
-    """f with `trailing` axes of length 1 at its end, to multiply tangents; a plain number stays one."""
+def column(f: Any, trailing: int) -> Any:
+    """f with `trailing` more axes of length 1, so that it multiplies derivatives; a Python number is unchanged."""
     return f if isinstance(f, int | float) else f[(..., *(None,) * trailing)]
 
 
-def _scaled(f, t, trailing):
+def _scaled(f: Any, t: Any, trailing: int) -> Any:
     return t if isinstance(f, int) and f == 1 else column(f, trailing) * t
 
 
-def _outer(a, b):
+def _outer(a: Any, b: Any) -> Any:
     return a[..., :, None] * b[..., None, :]
 
 
-def _summed(blocks, value, lo, hi):
-    """Sum of blocks (start of each direction axis, ..., array) as an array over the window [lo, hi)."""
+def _summed(blocks: Sequence[Block], value: Any, lo: int, hi: int) -> Any:
+    """The sum of blocks as an array over the window [lo, hi)."""
     k = hi - lo
     if all(t.shape[-len(starts) :] == (k,) * len(starts) for *starts, t in blocks):
         return reduce(add, (t for *_, t in blocks))
     return _added(np.zeros_like(value, shape=value.shape + (k,) * (len(blocks[0]) - 1)), blocks, lo)
 
 
-def _added(total, blocks, lo):
-    """Add blocks into their windows of total, which starts at direction lo; returns total."""
+def _added(total: Any, blocks: Sequence[Block], lo: int) -> Any:
+    """Add blocks to their windows of `total`, which starts at direction lo, and return it."""
     for *starts, t in blocks:
         sizes = t.shape[-len(starts) :]
         total[(..., *(slice(a - lo, a - lo + n) for a, n in zip(starts, sizes, strict=True)))] += t

@@ -1,8 +1,10 @@
-"""The array namespace of Taylor numbers: NumPy's names, for numbers and plain arrays alike.
+"""The array namespace of Taylor numbers. Its functions have NumPy's names and also take plain arrays.
 
-Mathematics written for any namespace (`xp = x.__array_namespace__()`) runs on it. Names not defined here
-(`pi`, `float64`, `asarray`, `arange`, ...) are NumPy's own. Floating-point warnings are those of NumPy.
+Formulas written for any namespace (`xp = x.__array_namespace__()`) work with it. Names that are not defined here (`pi`,
+`float64`, `asarray`, `arange`, ...) are NumPy's own. Floating-point warnings are those of NumPy.
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -10,5 +12,5 @@ from descent_lab.taylor.arithmetic import *  # noqa: F403
 from descent_lab.taylor.shapes import *  # noqa: F403
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     return getattr(np, name)
