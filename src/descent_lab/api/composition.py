@@ -78,8 +78,14 @@ def configurations(overrides: Sequence[Sequence[str]]) -> Iterator[Config | Conf
 
 
 def written_values(overrides: Sequence[str]) -> Mapping[str, Any]:
-    """The values of a run, nested; references between them are not resolved."""
-    return _base(tuple(overrides)).written
+    """The values of a run, nested; references between them are not resolved. Raises ConfigError in one line."""
+    with _one_line():
+        return _base(tuple(overrides)).written
+
+
+def group_choices(group: str) -> list[str]:
+    """The names of a group's choices, those of plug-ins among them."""
+    return list(_loader().get_group_options(group))
 
 
 @cache
