@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
+from descent_lab.cli.entry import reported
+from descent_lab.errors import DescentError
+
 if TYPE_CHECKING:
     from descent_lab.problems.predictor import Predictor
 
@@ -28,20 +31,17 @@ OWN = ("run", "x", "file", "output", "which", "uri", "experiment")
 THETAS = ("best", "init", "final")
 
 
-class UsageError(ValueError):
+class UsageError(DescentError):
     """A command that cannot be understood, in one line."""
 
 
+@reported
 def main(arguments: Sequence[str]) -> int:
     """Exit code 0, or 2 for anything refused, with one line that says why."""
     if not arguments or set(arguments) & {"-h", "--help"}:
         print(HELP, end="")
         return 0
-    try:
-        _answer(arguments)
-    except (ValueError, OSError) as error:  # ConfigError, DataError, ModelError, StoreError, UsageError
-        print(error, file=sys.stderr)
-        return 2
+    _answer(arguments)
     return 0
 
 
@@ -136,5 +136,9 @@ def _target(output: str | None) -> Iterator[TextIO]:
     if output is None:
         yield sys.stdout
         return
-    with open(output, "w", encoding="utf-8", newline="") as file:
+    try:
+        file = open(output, "w", encoding="utf-8", newline="")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise UsageError(f"output={output}: cannot be written ({error.strerror})") from None
+    with file:
         yield file

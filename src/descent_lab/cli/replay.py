@@ -5,14 +5,14 @@ another version or another stack sums in another order) or `different`, with the
 changed in between.
 """
 
-import argparse
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from descent_lab.errors import ConfigError, Failure, StoreError
+from descent_lab.cli.entry import Parser, reported
+from descent_lab.errors import ConfigError, Failure
 from descent_lab.faults import told
 from descent_lab.sweeps.config import Config, parse
 from descent_lab.sweeps.worker import Stack, train_stack
@@ -91,17 +91,14 @@ def _changes(run: Any, device: str) -> list[str]:
     return [f"{name}: {run.get(name)} -> {value}" for name, value in now.items() if run.get(name) != value]
 
 
-def main(arguments: list[str]) -> int:
+@reported
+def main(arguments: Sequence[str]) -> int:
     """Print the verdict; exit code 0 unless the curves differ."""
-    parser = argparse.ArgumentParser("python -m src.replay", description=__doc__)
+    parser = Parser("python -m src.replay", description=__doc__)
     parser.add_argument("run", help="run=<id>, the id of a run in MLflow")
     parser.add_argument("--uri", help="tracking store; default: where src.run writes")
     given = parser.parse_args(arguments)
-    try:
-        verdict, changes = replay(given.run.removeprefix("run="), given.uri)
-    except (ConfigError, StoreError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    verdict, changes = replay(given.run.removeprefix("run="), given.uri)
     where = "" if verdict.step is None else f", first in {verdict.metric} at step {verdict.step}"
     print(f"{verdict.word}: largest relative difference {verdict.largest:.3g}{where}")
     print(

@@ -1,0 +1,43 @@
+"""What all commands share: options refused in one line, errors told in one line, packages that the user allows."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import NoReturn
+
+from descent_lab import plugins
+from descent_lab.cli import exit_code
+
+Main = Callable[[Sequence[str]], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses options in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(exit_code.REFUSED, f"{message}; --help lists what there is\n")
+
+
+def reported(command: Main) -> Main:
+    """A command that says in one line what went wrong: bad input exits with 2, an error in somebody's code with 1.
+
+    Words such as plugins.allow=[my_package] are taken out of what the command is given.
+    """
+
+    @wraps(command)
+    def main(arguments: Sequence[str] = ()) -> int:
+        try:
+            plugins.allow_from(arguments)
+            return command([word for word in arguments if not word.lstrip("+").startswith(f"{plugins.KEY}=")])
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return exit_code.INTERRUPTED
+        except Exception as error:
+            from descent_lab.cli.complaints import explained
+
+            line, code = explained(error, arguments)
+            print(line, file=sys.stderr)
+            return code
+
+    return main
