@@ -1,8 +1,8 @@
-"""What this machine allows, and how much of it a step uses: python -m benchmarks.limits [--quick]
+"""How quick a step could be on this machine, and how quick it is: python -m benchmarks.limits [--quick]
 
-Flops, transcendental calls, bytes and random draws of a step are counted by hand; the machine's rate for each is
-measured by a small kernel of the same compiler (draws: by NumPy) on one thread. The limit is the time that a step's
-parts would take at those rates one after the other, which is how one core runs them.
+The flops, transcendental calls, bytes and random draws of a step are counted by hand. The rate of the machine for each
+is measured by a small program of the same compiler (for draws: by NumPy) on one thread. The limit is the time that the
+parts of a step would take at these rates, one after the other, as one core computes them.
 """
 
 import os
@@ -20,22 +20,22 @@ from benchmarks.problems import DIGITS, S1, S3, Work, ours
 from descent_lab.loops.compiled import WIDE
 from descent_lab.sweeps.engines.base import one_thread_each
 
-STATES = {"SGD": 0, "Adam": 2}  # arrays like theta that a rule reads and writes
+STATES = {"SGD": 0, "Adam": 2}  # number of arrays like theta that an optimizer reads and writes
 
 
 @dataclass(frozen=True)
 class Count:
-    """What a step of one run has to do."""
+    """The work of a step of one run."""
 
     flops: float  # of matrix products
     calls: float  # of tanh, exp, log
-    roots: float  # numbers divided, and divided by a root: those of Adam
-    bytes: float  # read and written, each intermediate once: what fused elementwise kernels cannot avoid
+    roots: float  # quotients with a square root in the divisor, as in Adam
+    bytes: float  # read and written by fused elementwise kernels: each intermediate result once
     draws: float  # normal numbers that the host draws
 
 
 def count(work: Work) -> Count:
-    """Counted from the network's shape; n samples of a batch."""
+    """The work of a step, counted from the shape of the network and the number n of samples of a batch."""
     run = work.run()
     sizes, n = run.problem.objective.network.sizes, run.problem.batches.size
     itemsize, climbs = np.dtype(run.dtype).itemsize, run.backend.order == 0
@@ -58,7 +58,7 @@ def count(work: Work) -> Count:
 
 
 def rate(step: Callable[[Any], Any], x: Any, amount: float, loops: int) -> float:
-    """Amount a second of step repeated in a compiled loop: the best of five."""
+    """The amount per second that a step handles when it is repeated in a compiled loop: the best of five."""
     import jax
 
     repeat = jax.jit(lambda x: jax.lax.fori_loop(0, loops, lambda _, x: step(x), x)).lower(x).compile(WIDE)
@@ -72,7 +72,10 @@ def rate(step: Callable[[Any], Any], x: Any, amount: float, loops: int) -> float
 
 
 def peaks(dtype: str, loops: int) -> dict[str, float]:
-    """Flops of a matrix product that fits the cache, tanh and exp, and bytes through the second-level cache."""
+    """The rates of the machine: flops of a matrix product in the cache, tanh, exp, roots, bytes and draws per second.
+
+    Bytes are those through the second-level cache.
+    """
     import jax.numpy as jnp
 
     rng = np.random.default_rng(0)
@@ -89,14 +92,14 @@ def peaks(dtype: str, loops: int) -> dict[str, float]:
 
 
 def _drawing(rng: np.random.Generator, dtype: str) -> float:
-    """Seconds to draw a number and to have it in that precision."""
+    """The seconds to draw a normal number and to convert it to that precision."""
     begin = Clock.now()
     rng.standard_normal(100_000).astype(dtype)
     return (Clock.now() - begin) / 100_000
 
 
 def small_products(work: Work, loops: int) -> float:
-    """Flops a second of products of the largest layer's shape, as the steps make them."""
+    """Flops per second of matrix products of the shape of the largest layer."""
     import jax.numpy as jnp
 
     run = work.run()
@@ -108,7 +111,7 @@ def small_products(work: Work, loops: int) -> float:
 
 
 def shares(work: Work, rounds: int, loops: int) -> list[str]:
-    """A line of the table."""
+    """The line of a workload in the table."""
     needed, dtype = count(work), work.run().dtype
     peak = peaks(dtype, loops)
     lap = ours(work)
@@ -144,6 +147,6 @@ def main() -> None:
 if __name__ == "__main__":
     if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-        with one_thread_each():  # from the start: other threads would spin while they wait, and be counted
+        with one_thread_each():  # at the start of the process, as other threads would be counted while they wait
             os.execv(sys.executable, [sys.executable, "-m", "benchmarks.limits", *sys.argv[1:]])
     main()

@@ -1,4 +1,4 @@
-"""What the benchmarks share: contests in turns, checks before clocks, and tables that begin with the ratio."""
+"""What the benchmarks share: contests in turns, checks of the results before timing, and tables of ratios."""
 
 import json
 import os
@@ -22,10 +22,10 @@ LIBRARIES = ("numpy", "jax", "scikit-learn", "mlflow", "hydra-core", "torch", "o
 
 
 class Lap(NamedTuple):
-    """One turn of a contestant."""
+    """The result of one turn of a contestant."""
 
     seconds: float  # a step, unless the row says otherwise
-    theta: np.ndarray | None = None  # where it ended, to be checked
+    theta: np.ndarray | None = None  # at the end, so that it can be checked
 
 
 Contestant = Callable[[], Lap]
@@ -33,12 +33,12 @@ Contestant = Callable[[], Lap]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: how many times faster than what."""
+    """One line of a table: how many times faster the harness is than another contestant."""
 
     work: str
     ours: str
     against: str
-    ratio: float  # their seconds over ours, median over rounds
+    ratio: float  # their seconds divided by ours: the median over rounds
     at_least: float | None  # what the ratio should be
     ours_us: float
     theirs_us: float
@@ -47,41 +47,45 @@ class Row:
 
     @property
     def reached(self) -> str:
+        """yes or no, or empty where nothing was asked for."""
         return "" if self.at_least is None else "yes" if self.ratio >= self.at_least else "no"
 
     def cells(self) -> list[str]:
         """The line as text, the ratio first."""
-        wanted = f"{self.at_least:g}" if self.at_least else ""
+        at_least = f"{self.at_least:g}" if self.at_least else ""
         ours, theirs = f"{self.ours_us:.4g}", f"{self.theirs_us:.4g}"
-        first = [f"{self.ratio:.3g}", wanted, self.reached, self.work]
+        first = [f"{self.ratio:.3g}", at_least, self.reached, self.work]
         return [*first, self.ours, ours, self.against, theirs, self.spread, self.note]
 
 
 class Clock:
-    """Wall seconds; or the processor's, which for one thread are the same on an idle machine and bear a busy one."""
+    """The clock of all benchmarks: wall seconds, or seconds of the processor.
+
+    For one thread the two are equal on an idle machine, and those of the processor stay the same on a busy one.
+    """
 
     now: Callable[[], float] = staticmethod(perf_counter)
 
     @classmethod
     def of_processor(cls) -> None:
-        """From now on, for the scripts and for this harness's ledger alike."""
+        """Use seconds of the processor from now on, also in the ledger of the harness."""
         cls.now = staticmethod(process_time)
         training.perf_counter = process_time
 
     @classmethod
     def threads(cls) -> int:
-        """How many threads its seconds allow: the processor's clock counts all threads together."""
+        """How many threads may be used: one with the processor's clock, as it adds up the seconds of all threads."""
         return 1 if cls.now is process_time else os.cpu_count() or 1
 
 
 class Disagreement(Exception):
-    """Contestants that did not do the same work."""
+    """Contestants did not do the same work."""
 
 
 def contest(contestants: Mapping[str, Contestant], rounds: int, check: Callable[[Mapping[str, Lap]], None]) -> dict:
-    """Seconds of every contestant in every round, in turns so that noise hits all; the first turns warm up.
+    """The seconds of every contestant in every round. They take turns, so that noise affects all of them.
 
-    `check` raises Disagreement on the laps of the first turn: no clock is read before.
+    A first turn of each warms up and is not timed. check: raises Disagreement if their results differ.
     """
     check({name: contestant() for name, contestant in contestants.items()})
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
@@ -95,33 +99,36 @@ def contest(contestants: Mapping[str, Contestant], rounds: int, check: Callable[
 def rows(
     work: str, ours: str, seconds: Mapping[str, list[float]], at_least: Mapping[str, float], note: str = ""
 ) -> list:
-    """The contestant `ours` against each other one: the median of the rounds' ratios, as noise that lasts hits both."""
+    """A row for the contestant `ours` against each other one, with the median of the ratios of each round.
+
+    Ratios are taken within a round, because noise that lasts affects both contestants of a round.
+    """
     mine = seconds[ours]
-    found = []
+    table = []
     for name, theirs in seconds.items():
         if name != ours:
             times = ratios(mine, theirs)
             spread = f"{times[0]:.3g} to {times[-1]:.3g}"
             us = 1e6 * median(mine), 1e6 * median(theirs)
-            found.append(Row(work, ours, name, median(times), at_least.get(name), *us, spread, note))
-    return found
+            table.append(Row(work, ours, name, median(times), at_least.get(name), *us, spread, note))
+    return table
 
 
 def ratios(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    """Theirs over mine, round by round, in order of size."""
+    """Their seconds divided by mine in each round, sorted."""
     return sorted(b / a for a, b in zip(mine, theirs, strict=True))
 
 
 def machine(load: Sequence[float]) -> dict[str, object]:
-    """What the figures were measured on; nothing in it changes between two runs but the load."""
-    found: dict[str, object] = {"processor": _processor(), "cores": len(os.sched_getaffinity(0))}
-    found["python"] = platform.python_version()
+    """The machine and the versions that were measured. Of these only the load changes between two benchmarks."""
+    facts: dict[str, object] = {"processor": _processor(), "cores": len(os.sched_getaffinity(0))}
+    facts["python"] = platform.python_version()
     for library in LIBRARIES:
         try:
-            found[library] = version(library)
+            facts[library] = version(library)
         except PackageNotFoundError:
-            found[library] = "not installed"
-    return found | {"load before and after": " and ".join(f"{value:.1f}" for value in load)}
+            facts[library] = "not installed"
+    return facts | {"load before and after": " and ".join(f"{value:.1f}" for value in load)}
 
 
 def _processor() -> str:
@@ -133,12 +140,12 @@ def _processor() -> str:
 
 
 def load() -> float:
-    """Processes that want to run, averaged over the last minute."""
+    """The number of processes that want to run, averaged over the last minute."""
     return os.getloadavg()[0]
 
 
 class Report:
-    """A benchmark's tables, ratios first: printed as they come, written at the end."""
+    """The tables of a benchmark, which are printed as they come and written to files at the end."""
 
     def __init__(self, name: str, title: str):
         self.name, self.title, self.before = name, title, load()
@@ -149,8 +156,8 @@ class Report:
         self.sections.append((heading, columns, lines, about))
         print(f"\n{heading}\n" + "\n".join(_markdown(columns, lines)) + (f"\n\n{about}" if about else ""), flush=True)
 
-    def ratios(self, heading: str, found: Sequence[Row], about: str = "") -> None:
-        """Rows as a table, kept as data too."""
+    def ratios(self, heading: str, rows: Sequence[Row], about: str = "") -> None:
+        """Add rows as a table, and as data."""
         columns = [
             "times faster",
             "at least",
@@ -163,15 +170,16 @@ class Report:
             "ratio by round",
             "note",
         ]
-        lines = [r.cells() for r in found]
+        lines = [row.cells() for row in rows]
         self.table(heading, columns, lines, about)
-        self.keep(heading, [asdict(r) | {"reached": r.reached} for r in found])
+        self.keep(heading, [asdict(row) | {"reached": row.reached} for row in rows])
 
     def keep(self, heading: str, value: object) -> None:
+        """Add data to the JSON file."""
         self.data[heading] = value
 
     def write(self, folder: Path | None = RESULTS) -> None:
-        """<name>.md and <name>.json; None: nowhere."""
+        """Write <name>.md and <name>.json into a folder; None: only print what was measured on."""
         about = machine((self.before, load()))
         print("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
         if folder is None:
@@ -190,7 +198,7 @@ def _markdown(columns: list[str], lines: list[list[str]]) -> list[str]:
 
 
 def parser(about: str | None, quick: str, rounds: int) -> ArgumentParser:
-    """The options that all benchmarks have."""
+    """A parser of the options that all benchmarks have. quick: what --quick does, for the help."""
     options = ArgumentParser(description=about)
     options.add_argument("--quick", action="store_true", help=f"{quick}; writes nothing")
     options.add_argument("--rounds", type=int, default=rounds)
@@ -198,5 +206,5 @@ def parser(about: str | None, quick: str, rounds: int) -> ArgumentParser:
 
 
 def refuse(error: Disagreement) -> None:
-    """End the script: what was about to be timed is not the same work."""
+    """End the script, because the contestants do not do the same work."""
     sys.exit(f"not the same work: {error}")

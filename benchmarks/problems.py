@@ -1,4 +1,4 @@
-"""The workloads, composed from conf/ as the command line would, and handed to peers as plain arrays."""
+"""The workloads of the benchmarks, composed from conf/ as on the command line, and given to peers as plain arrays."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,14 +35,14 @@ def configured(*overrides: str) -> Config:
 
 
 def made(*overrides: str) -> Run:
-    """Its run, with streams not drawn from yet."""
+    """The run of these overrides; nothing has been drawn from its random streams."""
     config = configured(*overrides)
     return config.run(config.problem())
 
 
 @dataclass(frozen=True)
 class Work:
-    """A problem and how long it is trained; metrics at the first and last step only, as peers keep none."""
+    """A problem and the length of its training. Only the first and last step are recorded, as peers record nothing."""
 
     name: str
     overrides: tuple[str, ...]
@@ -52,7 +52,7 @@ class Work:
         return made(*self.overrides, f"epochs={self.epochs}", "record.points=2", *more)
 
     def but(self, *more: str, name: str = "", epochs: int = 0) -> "Work":
-        """The same but for these overrides."""
+        """The same workload with further overrides."""
         return Work(name or self.name, (*self.overrides, *more), epochs or self.epochs)
 
 
@@ -78,8 +78,8 @@ DIGITS = Work(
 )
 
 
-class Given(NamedTuple):
-    """A run as plain arrays of its dtype: all that a script needs to do the same."""
+class PlainRun(NamedTuple):
+    """A run as plain arrays of its dtype: all that a script needs to do the same work."""
 
     x: np.ndarray  # (n, n_features)
     y: np.ndarray  # (n, n_outputs)
@@ -100,29 +100,30 @@ class Given(NamedTuple):
         return self.run.problem.objective.task == "multiclass"
 
 
-def given(run: Run) -> Given:
-    """What a run starts from. Its streams are used up by that."""
+def plain_run(run: Run) -> PlainRun:
+    """The arrays from which a run starts. The run itself must not be trained after that, as its streams are used."""
     problem, dtype = run.problem, np.dtype(run.dtype)
-    cut = problem.batches
-    order = orders(problem.streams.order, cut.n, run.epochs) if cut.shuffle else None
+    batches = problem.batches
+    order = orders(problem.streams.order, batches.n, run.epochs) if batches.shuffle else None
     weights = [
         (layer.W.astype(dtype), None if layer.b is None else layer.b[:, 0].astype(dtype))
         for layer in problem.objective.network.layers(problem.theta)
     ]
     x, y = problem.data.x_train.astype(dtype), problem.data.y_train.astype(dtype)
-    return Given(x, y, weights, cut.size, order, run.epochs, run.lr, problem.streams.search, run)
+    return PlainRun(x, y, weights, batches.size, order, run.epochs, run.lr, problem.streams.search, run)
 
 
 def flat(weights: Any) -> np.ndarray:
-    """Weights and biases of each layer as theta: layer by layer, W in C order, then b."""
+    """The weights and biases of each layer as theta: layer by layer, W in C order, then b."""
     pieces = [np.ravel(piece) for layer in weights for piece in layer if piece is not None]
     return np.concatenate(pieces).astype(np.float64)
 
 
 def ours(work: Work, *more: str, n_runs: int = 1, threads: int = 1) -> Contestant:
-    """Step seconds by the ledger, a step of one run; with them what the host draws, where a step needs draws.
+    """A contestant that trains the workload with this harness. Its seconds are those of one step of one run.
 
-    Several runs are one stack, or a stack for each thread, as `engine=processes` shares them out.
+    They come from the ledger, and include the random numbers that the host draws for steps. Several runs are trained
+    as one stack, or as one stack for each thread, as with `engine=processes`.
     """
 
     def lap() -> Lap:
@@ -136,17 +137,20 @@ def ours(work: Work, *more: str, n_runs: int = 1, threads: int = 1) -> Contestan
 
 
 def stepping(run: Run, outcomes: list[Outcome]) -> float:
-    """Seconds that the steps of a stack took, draws with them: the first window of those is drawn in set-up."""
+    """The seconds of all steps of a stack, with set-up where steps need draws, because the first are drawn there."""
     ledger = outcomes[0].ledger
     draws = run.program.batches.shuffle or run.backend.order == 0
     return len(outcomes) * (ledger["step"] + (ledger["setup"] if draws else 0.0))
 
 
-def peer(work: Work, script: Callable[[Given], Callable[[], Any]], *more: str) -> Contestant:
-    """A script's turn: script(given) makes ready, and what it returns trains and returns the weights."""
+def peer(work: Work, script: Callable[[PlainRun], Callable[[], Any]], *more: str) -> Contestant:
+    """A contestant that runs a script. script(plain_run) prepares, and the function that it returns trains.
+
+    That function returns the weights. Only its call is timed.
+    """
 
     def lap() -> Lap:
-        problem = given(work.run(*more))
+        problem = plain_run(work.run(*more))
         training = script(problem)
         begin = Clock.now()
         weights = training()
@@ -156,7 +160,7 @@ def peer(work: Work, script: Callable[[Given], Callable[[], Any]], *more: str) -
 
 
 def same_loss(work: Work, tolerance: float, *more: str) -> Callable[[Mapping[str, Lap]], None]:
-    """A check that all laps end at the same loss on the whole training set, lower than where they began."""
+    """A check that all laps end at the same loss on the whole training set, and that it is lower than at the start."""
     run = work.run(*more)
     data, objective, theta_0 = run.problem.data, run.problem.objective, run.problem.theta
 

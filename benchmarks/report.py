@@ -1,6 +1,7 @@
-"""A report of many runs: python -m benchmarks.report [--quick] [--runs 1000]
+"""The time to build a report of many runs: python -m benchmarks.report [--quick] [--runs 1000]
 
-4 data sets x 5 optimizers x 5 lr x seeds, 100 recorded points each, in a SQLite store; the report timed as a process.
+The runs are 4 data sets x 5 optimizers x 5 lr x seeds with 100 recorded points each, in a SQLite store. The report is
+timed as a whole process.
 """
 
 import os
@@ -26,13 +27,13 @@ SWEEP = (
 )
 READING = "from descent_lab.tracking.reader import load; import sys; load(sys.argv[1])"
 ABOUT = (
-    "Medians of whole processes; least and most: without attaching. MiB: of the largest process. Asked: 1,000 runs in "
+    "Medians of whole processes; least and most are without attaching. MiB: of the largest process. Aim: 1,000 runs in "
     "10 s with a page under 5 MB, 10,000 runs in 90 s and 4 GB, both with reading."
 )
 
 
 def build(environment: dict[str, str], output: Path, *more: str) -> tuple[float, float]:
-    """Wall seconds of reports.build as a process, and the MiB that the largest of its processes took."""
+    """Wall seconds of reports.build as a process, and the MiB of the largest of its processes."""
     begin = perf_counter()
     command = [sys.executable, "-m", "reports.build", f"output={output}", *more]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
@@ -43,7 +44,7 @@ def build(environment: dict[str, str], output: Path, *more: str) -> tuple[float,
 
 
 def reading(environment: dict[str, str]) -> float:
-    """Wall seconds of a process that does nothing but read the store."""
+    """Wall seconds of a process that only reads the store."""
     begin = perf_counter()
     uri = environment["MLFLOW_TRACKING_URI"]
     subprocess.run([sys.executable, "-c", READING, uri], cwd=ROOT, env=environment, check=True)
@@ -53,16 +54,16 @@ def reading(environment: dict[str, str]) -> float:
 def main() -> None:
     options = parser(__doc__, "a hundred runs", 5)
     options.add_argument("--runs", type=int, nargs="+", default=[1000])
-    given = options.parse_args()
+    arguments = options.parse_args()
     report = Report("report", "Building a report")
     lines = []
-    for n_runs in [CELLS] if given.quick else given.runs:
+    for n_runs in [CELLS] if arguments.quick else arguments.runs:
         with place() as environment:
             seconds("src.run", ["-m", *SWEEP, f"seed=range({max(1, n_runs // CELLS)})"], environment)
             output = Path(environment["DESCENT_OUTBOX"]).parent / "report"
             laps = [
                 (reading(environment), *build(environment, output, "attach=false"), *build(environment, output))
-                for _ in range(1 if given.quick else given.rounds)
+                for _ in range(1 if arguments.quick else arguments.rounds)
             ]
             page = (output / "index.html").stat().st_size / 1e6
         alone, plain, _, attached, memory = (median(column) for column in zip(*laps, strict=True))
@@ -72,7 +73,7 @@ def main() -> None:
     columns = ["runs", "seconds", "and attached to MLflow", "reading alone", "least", "most", "MiB", "page MB"]
     report.table("reports.build", columns, lines, ABOUT)
     report.keep("reports.build", [dict(zip(columns, line, strict=True)) for line in lines])
-    report.write(None if given.quick else RESULTS)
+    report.write(None if arguments.quick else RESULTS)
 
 
 if __name__ == "__main__":

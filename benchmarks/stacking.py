@@ -1,7 +1,7 @@
-"""How runs of a stack are best laid out on a CPU: python -m benchmarks.stacking [--quick]
+"""The quickest way to train the runs of a stack on a CPU: python -m benchmarks.stacking [--quick]
 
-One after the other in a loop (lax.map), all vectorised together (vmap), in chunks, and in two threads that each train
-half of the stack. What src/backends/compiled.py chooses rests on this.
+The runs are trained one after the other in a loop (lax.map), all together in vectors (vmap), in chunks, and in two
+threads that each train half of the stack. The choice in descent_lab/loops/compiled.py follows from the result.
 """
 
 from collections.abc import Callable
@@ -26,11 +26,11 @@ WORKS = (S1.but(JAX), SMALL, S2.but(JAX), DIGITS.but(JAX), S3.but("dtype=float32
 
 
 class Caught(Exception):
-    """Carries a task out of train."""
+    """Carries a task out of `train`."""
 
 
 def task(runs: list[Run]) -> Task:
-    """What train gives to the backend of these runs."""
+    """The task that `train` gives to the backend of these runs."""
 
     def catch(backend: Any, task: Task) -> None:
         raise Caught(task)
@@ -44,7 +44,7 @@ def task(runs: list[Run]) -> Task:
 
 
 def trainer(runs: list[Run], together: int | None) -> Callable[[], np.ndarray]:
-    """Compiled training of a stack, so many runs vectorised together; None: as the backend chooses."""
+    """The compiled training of a stack. together: runs that are vectorised together; None: as the backend chooses."""
     made = task(runs)
     with patch.object(CompiledMachine, "_together", lambda self, n: together) if together else nullcontext():
         machine = runs[0].backend.machine(made)
@@ -55,25 +55,25 @@ def trainer(runs: list[Run], together: int | None) -> Callable[[], np.ndarray]:
 
 
 def entrants(work: Work, n_runs: int) -> dict[str, Callable[[], np.ndarray]]:
-    """Ways to train n_runs runs, none compiled for another."""
+    """Ways to train n_runs runs, each with a program of its own."""
     from descent_lab.loops import compiled as backend
 
     def runs(first: int, last: int) -> list[Run]:
         return [work.run(f"seed={seed}") for seed in range(first, last)]
 
-    found: dict[str, Callable[[], np.ndarray]] = {}
+    ways: dict[str, Callable[[], np.ndarray]] = {}
     for together in (1, 4, n_runs, None):
-        backend._compiled.clear()  # the key of a program does not say how it was laid out
-        found[f"{together} at a time" if together else "as chosen"] = trainer(runs(0, n_runs), together)
+        backend._compiled.clear()  # the key of a compiled program does not contain `together`
+        ways[f"{together} at a time" if together else "as chosen"] = trainer(runs(0, n_runs), together)
     backend._compiled.clear()
     halves = [trainer(runs(0, n_runs // 2), 1), trainer(runs(n_runs // 2, n_runs), 1)]
     pool = ThreadPoolExecutor(2)
-    found["two threads, 1 at a time"] = lambda: np.concatenate(list(pool.map(lambda half: half(), halves)))
-    return found
+    ways["two threads, 1 at a time"] = lambda: np.concatenate(list(pool.map(lambda half: half(), halves)))
+    return ways
 
 
 def measured(work: Work, n_runs: int, rounds: int) -> dict[str, float]:
-    """Microseconds of a step of one run, median, in turns; all must end where the serial loop does."""
+    """Microseconds of a step of one run: medians, measured in turns. How far results differ is printed before."""
     ways = entrants(work, n_runs)
     ends = {name: way() for name, way in ways.items()}
     serial = ends["1 at a time"]
@@ -93,15 +93,15 @@ def measured(work: Work, n_runs: int, rounds: int) -> dict[str, float]:
 def main() -> None:
     options = parser(__doc__, "two runs of few steps", 5).parse_args()
     report, n_runs = Report("stacking", "How runs are stacked on a CPU"), 2 if options.quick else 16
-    lines, kept = [], {}
+    lines, all_times = [], {}
     for work in WORKS[:1] if options.quick else WORKS:
         short = work.but(epochs=5 if options.quick else max(1, work.epochs // 5))
-        found = kept[work.name] = measured(short, n_runs, 1 if options.quick else options.rounds)
-        serial = found["1 at a time"]
-        lines += [[f"{serial / us:.2f}", work.name, name, f"{us:.3g}"] for name, us in found.items()]
+        times = all_times[work.name] = measured(short, n_runs, 1 if options.quick else options.rounds)
+        serial = times["1 at a time"]
+        lines += [[f"{serial / us:.2f}", work.name, name, f"{us:.3g}"] for name, us in times.items()]
     columns = ["times faster than 1 at a time", "work", f"{n_runs} runs", "us a step of one run"]
     report.table("ways to train a stack", columns, lines)
-    report.keep("ways to train a stack", kept)
+    report.keep("ways to train a stack", all_times)
     report.write(None if options.quick else RESULTS)
 
 

@@ -1,4 +1,4 @@
-"""A sweep as one program, against its runs one by one: python -m benchmarks.sweep [--quick]
+"""A sweep as one program, compared with its runs one by one: python -m benchmarks.sweep [--quick]
 
 256 runs (16 lr x 16 seeds) of `gaussian`, 200 epochs, jax, into an empty SQLite store, timed as whole processes.
 """
@@ -32,19 +32,19 @@ from descent_lab.training.trainer import Outcome, train
 LRS = [round(float(lr), 6) for lr in np.geomspace(1e-4, 0.1, 16)]
 RUN = ("backend=jax", "dataset=gaussian", "epochs=200")
 N_RUNS = 256
-COLD = {"JAX_ENABLE_COMPILATION_CACHE": "false"}  # nothing is compiled ahead, nothing kept
+COLD = {"JAX_ENABLE_COMPILATION_CACHE": "false"}  # no compiled program is read from disk or written
 CLOCK = "time/step_seconds"
 SECONDS = ["seconds", "what"]
 
 
 def grid(n_lrs: int, n_seeds: int) -> list[str]:
-    """Overrides of a sweep."""
+    """The overrides of a sweep over the first n_lrs learning rates and over seeds."""
     return [*RUN, "lr=" + ",".join(str(lr) for lr in LRS[:n_lrs]), f"seed=range({n_seeds})"]
 
 
 @contextmanager
 def place(**more: str) -> Iterator[dict[str, str]]:
-    """The environment of a process with a store, an outbox and a compilation cache of its own, all empty."""
+    """The environment of a process with its own store, outbox and compilation cache, all empty."""
     with tempfile.TemporaryDirectory() as folder:
         own = {
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
@@ -65,7 +65,11 @@ def seconds(module: str, arguments: Sequence[str], environment: dict[str, str]) 
 
 
 def stacked(n_lrs: int, n_seeds: int) -> dict[str, float]:
-    """The sweep as it is, into an empty store: with nothing compiled before; the same again; with its program kept."""
+    """Seconds of the sweep as one process.
+
+    cold: into an empty store, with nothing compiled. again: the same, with all runs finished. warm: into an empty
+    store, with the compiled program on disk.
+    """
     arguments = ["-m", *grid(n_lrs, n_seeds)]
     with place() as environment:
         cold, again = (seconds("src.run", arguments, environment) for _ in range(2))
@@ -74,8 +78,11 @@ def stacked(n_lrs: int, n_seeds: int) -> dict[str, float]:
 
 
 def one_by_one(few: int, more: int, **environment: str) -> float:
-    """Seconds of 256 runs by Hydra's basic launcher in one process: measured for `more`, the rest at the marginal cost
-    between `few` and `more`."""
+    """Seconds of 256 runs by Hydra's basic launcher in one process, extrapolated.
+
+    `few` and `more` runs are timed. Each of the remaining runs is assumed to take the difference between the two,
+    divided by the number of runs between them.
+    """
     with place(**environment) as own:
         short = seconds("benchmarks.basic", ["-m", *grid(1, few)], own)
     with place(**environment) as own:
@@ -84,7 +91,7 @@ def one_by_one(few: int, more: int, **environment: str) -> float:
 
 
 def separately(n: int, **more: str) -> float:
-    """Seconds of 256 processes, one run each, from n of them."""
+    """Seconds of 256 processes with one run each, extrapolated from the median of n of them."""
     with place(**more) as environment:
         alone = [(*RUN, f"lr={lr}") for lr in LRS[: n + 1]]
         seconds("src.run", alone[-1], environment)  # creates the store, fills the caches
@@ -92,7 +99,7 @@ def separately(n: int, **more: str) -> float:
 
 
 def whole(report: Report, rounds: int) -> None:
-    """Whole processes, in turns, as the machine's speed drifts."""
+    """Whole processes, in turns, because the speed of the machine drifts."""
     laps = [
         stacked(16, 16)
         | {"basic": one_by_one(4, 16, **COLD), "basic kept": one_by_one(4, 16)}
@@ -100,13 +107,13 @@ def whole(report: Report, rounds: int) -> None:
         for _ in range(rounds)
     ]
     cold, warm = ("cold", "nothing compiled before"), ("warm", "program kept")
-    found = [
-        _row(laps, *cold, "basic", "basic launcher, each run compiled anew", 8),
-        _row(laps, *warm, "basic kept", "basic launcher, this harness's caches helping it", None),
+    table = [
+        _row(laps, *cold, "basic", "basic launcher, each run compiled again", 8),
+        _row(laps, *warm, "basic kept", "basic launcher, with the caches of this harness", None),
         _row(laps, *cold, "apart", "256 processes, each compiling", 40),
         _row(laps, *warm, "apart kept", "256 processes, programs kept", 40),
     ]
-    report.ratios("256 runs, whole process", found, "Times are of the whole sweep. " + (one_by_one.__doc__ or ""))
+    report.ratios("256 runs, whole process", table, "Times are of the whole sweep. " + (one_by_one.__doc__ or ""))
     again = median(lap["again"] for lap in laps)
     report.table("the same again", SECONDS, [[f"{again:.2f}", "the same sweep again, all finished (at most 5)"]])
     report.keep("the same again", laps)
@@ -120,18 +127,18 @@ def _row(laps: list[dict[str, float]], mine: str, ours: str, theirs: str, agains
 
 
 def split(report: Report, n_lrs: int = 16, n_seeds: int = 16) -> None:
-    """Where the seconds of a sweep go."""
-    lines, kept = [], {}
+    """How the seconds of a sweep are spent."""
+    lines, spent = [], {}
     with place() as environment, tempfile.TemporaryDirectory() as folder:
         for name in ("cold", "warm"):
-            into = f"{folder}/{name}.json"
+            path = f"{folder}/{name}.json"
             store = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/{name}.db"}
-            total = seconds("benchmarks.watch", [into, "-m", *grid(n_lrs, n_seeds)], environment | store)
-            parts = json.loads(Path(into).read_text())
-            kept[name] = parts | {"whole process": total}
-            lines += [[f"{value:.2f}", part, name] for part, value in kept[name].items()]
+            total = seconds("benchmarks.watch", [path, "-m", *grid(n_lrs, n_seeds)], environment | store)
+            parts = json.loads(Path(path).read_text())
+            spent[name] = parts | {"whole process": total}
+            lines += [[f"{value:.2f}", part, name] for part, value in spent[name].items()]
     report.table("where the seconds go", [*SECONDS, "compilation cache"], lines, "Tracking runs beside training.")
-    report.keep("where the seconds go", kept)
+    report.keep("where the seconds go", spent)
 
 
 def composing(report: Report, n: int) -> None:
@@ -148,42 +155,42 @@ def composing(report: Report, n: int) -> None:
 
 
 def tracking(report: Report, n: int) -> None:
-    """Milliseconds to track a run, beside the least that MLflow's own calls take."""
+    """Milliseconds to track a run, compared with the shortest sequence of MLflow's own calls."""
     config = configured("backend=numpy", "epochs=49", "record.every=1")
     (outcome,) = train([config.run(config.problem())])
     curves = {name: values for name, values in outcome.curves.items() if name not in ("train/grad_norm", CLOCK)}
-    found = {
-        "a run": _through_courier(n, outcome, curves, assisted=False),
-        "a run, by two processes, as in a sweep of many": _through_courier(n, outcome, curves, assisted=True),
+    milliseconds = {
+        "a run": _by_uploader(n, outcome, curves, two_processes=False),
+        "a run, by two processes, as in a sweep of many": _by_uploader(n, outcome, curves, two_processes=True),
         "MLflow alone": _by_hand(n, curves),
     }
-    lines = [[f"{value:.1f}", name] for name, value in found.items()]
+    lines = [[f"{value:.1f}", name] for name, value in milliseconds.items()]
     about = (
         "4 metrics of 50 points (and the clock), all params, tags, summary and ledger, and the artifacts, in SQLite; "
         "at most 60. MLflow alone: create_run, one log_batch with those points, one log_artifact of a small file, and "
         "set_terminated, in a store with the same write-ahead log."
     )
     report.table("tracking", ["ms a run", "what"], lines, about)
-    report.keep("tracking", found)
+    report.keep("tracking", milliseconds)
 
 
-def _through_courier(n: int, outcome: Outcome, curves: dict[str, np.ndarray], assisted: bool) -> float:
+def _by_uploader(n: int, outcome: Outcome, curves: dict[str, np.ndarray], two_processes: bool) -> float:
     outcome.curves = curves | {CLOCK: outcome.curves[CLOCK]}
     outcome.timing = "shared"
     with place() as environment, ChildProcesses() as children:
         os.environ["DESCENT_OUTBOX"] = environment["DESCENT_OUTBOX"]
         uri = f"tracking.uri={environment['MLFLOW_TRACKING_URI']}"
-        configs = [configured("backend=numpy", f"seed={seed}", uri) for seed in range(n)]
+        runs = [configured("backend=numpy", f"seed={seed}", uri).tracked for seed in range(n)]
         stores = Stores()
-        store = stores.of(configs[0])
-        store.finished(configs)  # a sweep looks first
-        writer = WriterProcess(children, store) if assisted else None
+        store = stores.of(runs[0])
+        store.finished(runs)  # as a sweep does first
+        writer = WriterProcess(children, store) if two_processes else None
         if writer:
             writer.ready()
         begin = perf_counter()
         uploader = Uploader(stores, {"sweep": "benchmark"}, writer)
-        for config in configs:
-            uploader.take(config, outcome, 1e9, 1.0)
+        for run in runs:
+            uploader.take(run, outcome, 1e9, 1.0)
         uploader.close()
         return 1e3 * (perf_counter() - begin) / n
 
@@ -208,15 +215,15 @@ def _by_hand(n: int, curves: dict[str, np.ndarray]) -> float:
 
 
 def throughput(report: Report, rounds: int, n_runs: int = N_RUNS, epochs: int = 200) -> None:
-    """Steps a second of engine=processes beside serial: the compute alone, by the ledgers."""
+    """Step seconds of engine=processes compared with serial, by the ledgers."""
     overrides = (*RUN, f"epochs={epochs}", "record.points=2")
     configs = [configured(*overrides, f"seed={seed}") for seed in range(n_runs)]
-    found: dict[str, list[float]] = {"serial": [], "processes": []}
+    times: dict[str, list[float]] = {"serial": [], "processes": []}
     workers = Processes(workers=None)
     for _ in range(rounds):
-        found["serial"].append(computing(Serial(), [configs]))
-        found["processes"].append(computing(workers, np.array_split(np.array(configs), 2 * workers.n_workers)))
-    serial, spread = median(found["serial"]), median(found["processes"])
+        times["serial"].append(computing(Serial(), [configs]))
+        times["processes"].append(computing(workers, np.array_split(np.array(configs), 2 * workers.n_workers)))
+    serial, spread = median(times["serial"]), median(times["processes"])
     rows = [
         Row(f"{n_runs} runs, step seconds", "processes", "serial", serial / spread, 1.6, 1e6 * spread, 1e6 * serial)
     ]
@@ -224,7 +231,7 @@ def throughput(report: Report, rounds: int, n_runs: int = N_RUNS, epochs: int = 
 
 
 def computing(engine: Any, parts: Sequence[Sequence[Any]]) -> float:
-    """Seconds of steps alone until an engine has done all parts, its workers busy with nothing else."""
+    """The step seconds of all parts divided by the number of workers: how long busy workers take for them."""
     stacks = [Stack(list(part), 0, 0) for part in parts]
     engine_seconds = 0.0
     for stack, trained in engine.run(train_stack, stacks):

@@ -1,4 +1,4 @@
-"""Runs src.run in this process and notes where its seconds go: python -m benchmarks.watch <into.json> <arguments>"""
+"""Runs src.run in this process and notes how its seconds are spent: python -m benchmarks.watch <path> <arguments>"""
 
 import json
 import runpy
@@ -14,7 +14,7 @@ SPENT: Counter[str] = Counter()
 
 
 def timed(part: str, f: Callable[..., Any]) -> Callable[..., Any]:
-    """f, its seconds added to that part."""
+    """f, which adds the seconds of each call to that part."""
 
     @wraps(f)
     def call(*arguments: Any, **options: Any) -> Any:
@@ -28,7 +28,7 @@ def timed(part: str, f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def ledgered(train: Callable[..., Any]) -> Callable[..., Any]:
-    """train, the parts of its ledger noted."""
+    """train, which adds the seconds of its ledger to their parts."""
 
     @wraps(train)
     def call(runs: Any, *arguments: Any) -> Any:
@@ -47,29 +47,28 @@ def ledgered(train: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def main() -> None:
-    into, sys.argv[1:] = sys.argv[1], sys.argv[2:]
+    path, sys.argv[1:] = sys.argv[1], sys.argv[2:]
     begin = perf_counter()
     import jax  # noqa: F401
     import mlflow  # noqa: F401
 
     from descent_lab.cli import session
-    from descent_lab.sweeps import plan as sweep
-    from descent_lab.sweeps import worker
-    from descent_lab.tracking import server as tracking
-    from descent_lab.tracking import uploader as delivery
+    from descent_lab.sweeps import execute, plan, worker
+    from descent_lab.tracking.server import Store
+    from descent_lab.tracking.uploader import Uploader
 
     SPENT["imports"] = perf_counter() - begin
-    session._entries = timed("compose and validate", session._entries)
-    sweep._by_program = timed("build problems and group", sweep._by_program)
-    sweep._finished = timed("open the store and look for finished runs", sweep._finished)
+    session._configs = timed("compose and validate", session._configs)
+    plan.by_program = timed("build problems and group", plan.by_program)
+    execute._finished = timed("open the store and look for finished runs", execute._finished)
     worker.train = ledgered(worker.train)
-    delivery.Uploader.close = timed("tracking after training", delivery.Uploader.close)  # type: ignore[method-assign]
-    delivery.Uploader.take = timed("outbox", delivery.Uploader.take)  # type: ignore[method-assign]
-    tracking.Store.deliver = timed("tracking by this process, beside the rest", tracking.Store.deliver)  # type: ignore[method-assign]
+    Uploader.close = timed("tracking after training", Uploader.close)  # type: ignore[method-assign]
+    Uploader.take = timed("outbox", Uploader.take)  # type: ignore[method-assign]
+    Store.deliver = timed("tracking by this process, beside the rest", Store.deliver)  # type: ignore[method-assign]
     try:
         runpy.run_module("src.run", run_name="__main__", alter_sys=True)
     finally:
-        Path(into).write_text(json.dumps(SPENT))
+        Path(path).write_text(json.dumps(SPENT))
 
 
 if __name__ == "__main__":

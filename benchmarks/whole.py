@@ -1,7 +1,7 @@
 """Whole runs and growth: python -m benchmarks.whole [--quick]
 
-S1 in its published form, start-up against imports, a sweep's compute against a loop of eager runs, and what ten times
-the work costs.
+S1 compared with its published form, start-up compared with imports, the steps of a sweep compared with a loop of eager
+runs, and the cost of ten times the work.
 """
 
 import json
@@ -27,13 +27,13 @@ WALL = "Times are of whole runs, in microseconds."
 
 
 def published(report: Report, rounds: int, iterations: int) -> None:
-    """100 iterations of S1 as a whole, against its own form: a loop over samples, differentiated uncompiled."""
+    """100 iterations of S1 with compilation, compared with its published form: an uncompiled loop over samples."""
     from benchmarks.peers.scripts import per_sample
 
     few = S1.but("backend=jax", epochs=iterations)
     work = S1.but("backend=jax", epochs=100)
-    found = contest({"jax": ours(few), "script": peer(few, per_sample)}, 1, same_loss(few, 1e-8))
-    script = 100 * median(found["script"])  # iterations cost the same, each
+    seconds_of = contest({"jax": ours(few), "script": peer(few, per_sample)}, 1, same_loss(few, 1e-8))
+    script = 100 * median(seconds_of["script"])  # every iteration takes the same time
     lines = []
     for name, keep in (("nothing compiled before", False), ("program kept", True)):
         with place() as environment:
@@ -52,7 +52,7 @@ def published(report: Report, rounds: int, iterations: int) -> None:
 
 
 def _alone(work: Work, environment: dict[str, str]) -> float:
-    """Seconds of training in a fresh process, compilation included and imports not."""
+    """Seconds of training in a new process, with compilation and without imports."""
     lines = [
         "import jax; from time import perf_counter",
         "from benchmarks.problems import made; from descent_lab.training.trainer import train",
@@ -67,7 +67,7 @@ def _alone(work: Work, environment: dict[str, str]) -> float:
 
 
 def start_up(report: Report, rounds: int) -> None:
-    """`python -m src.run` of S1, all caches warm, beside a process that imports the same modules and ends."""
+    """`python -m src.run` of S1 with warm caches, compared with a process that only imports the same modules."""
     lines = []
     for backend in ("jax", "numpy"):
         arguments = [f"backend={backend}", "force=true"]
@@ -93,7 +93,7 @@ def start_up(report: Report, rounds: int) -> None:
 
 
 def sweep_compute(report: Report, rounds: int, n_runs: int, sample: int) -> None:
-    """256 runs of S1, their steps alone, beside a loop of eager runs of which a few are timed."""
+    """The steps of 256 runs of S1, compared with a loop of eager runs, of which a few are timed."""
     if find_spec("torch") is None:
         return
     from benchmarks.peers.eager import descent
@@ -115,16 +115,16 @@ def sweep_compute(report: Report, rounds: int, n_runs: int, sample: int) -> None
         "torch eager": eager,
         "checked alone": ours(work, "backend=jax"),
     }
-    found = contest(entrants, rounds, same_loss(work, 1e-8))
+    seconds_of = contest(entrants, rounds, same_loss(work, 1e-8))
     rows = [
         Row(
             f"{n_runs} runs of S1, compute",
             engine,
             "torch eager",
-            median(ratios(found[engine], found["torch eager"])),
+            median(ratios(seconds_of[engine], seconds_of["torch eager"])),
             at_least,
-            1e6 * median(found[engine]),
-            1e6 * median(found["torch eager"]),
+            1e6 * median(seconds_of[engine]),
+            1e6 * median(seconds_of["torch eager"]),
         )
         for engine, at_least in (("processes", 12), ("serial", None))
     ]
@@ -134,7 +134,7 @@ def sweep_compute(report: Report, rounds: int, n_runs: int, sample: int) -> None
 
 
 def growth(report: Report, rounds: int) -> None:
-    """Ten times the work, in time; and ten times the steps, in memory."""
+    """The time of ten times the work, and the memory of ten times the steps."""
     base = S1.but("backend=jax", epochs=500)
     grown: dict[str, tuple[Callable[[], Lap], float]] = {
         "samples x 10": (ours(base.but("dataset.n_samples=2500")), 1),
@@ -143,13 +143,13 @@ def growth(report: Report, rounds: int) -> None:
         "steps x 10": (ours(base.but(epochs=5000)), 10),
     }
     contestants = {"base": ours(base)} | {name: contestant for name, (contestant, _) in grown.items()}
-    found = contest(contestants, rounds, lambda laps: None)
+    seconds_of = contest(contestants, rounds, lambda laps: None)
     lines = [
         [
-            f"{times * median(ratios(found['base'], found[name])):.2f}",
+            f"{times * median(ratios(seconds_of['base'], seconds_of[name])):.2f}",
             "100" if "width" in name else "10",
             name,
-            f"{1e6 * median(found[name]):.1f}",
+            f"{1e6 * median(seconds_of[name]):.1f}",
         ]
         for name, (_, times) in grown.items()
     ]
@@ -173,7 +173,7 @@ def _memory(epochs: int) -> float:
 
 
 def compiling(report: Report) -> None:
-    """Compile seconds by the ledger, in a first process and in a second."""
+    """Compile seconds by the ledger, in a first process, and in a second one that finds the program on disk."""
     line = (
         "from benchmarks.problems import made; from descent_lab.training.trainer import train; "
         "import json, sys; ledger = train([made(*json.loads(sys.argv[1]))])[0].ledger; "

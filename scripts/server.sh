@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A tracking server for a team: `mlflow server` on PostgreSQL, everything in one folder. Ctrl-C stops both.
+# A tracking server for a team: `mlflow server` on PostgreSQL, with all data in one folder. Ctrl-C stops both.
 #
+# These environment variables are its options, with their defaults:
 #   SERVER_PORT=5000  SERVER_HOST=127.0.0.1  SERVER_DATA=.cache/server  SERVER_WORKERS=4  PYTHON=.venv/bin/python
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +13,7 @@ refuse() {
     exit 2
 }
 
-PATH=$PATH:$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1) # where Debian keeps initdb and pg_ctl
+PATH=$PATH:$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1) # Debian installs initdb and pg_ctl there
 for tool in initdb pg_ctl; do
     command -v "$tool" >/dev/null || refuse "$tool not found; apt-get install postgresql"
 done
@@ -32,7 +33,7 @@ if [ "$(id -u)" = 0 ]; then # PostgreSQL refuses to run as root
 fi
 database() { (cd / && "${as_postgres[@]}" "$@" 9>&-); }
 
-socket=$(mktemp -d /tmp/descent-lab.XXXXXX) # short: the path of a socket may take 107 characters
+socket=$(mktemp -d /tmp/descent-lab.XXXXXX) # a short path, as the path of a socket must not exceed 107 characters
 server=
 stop() {
     [ -z "$server" ] || { kill -- "-$server" && wait "$server"; } 2>/dev/null || true
@@ -45,15 +46,15 @@ trap 'exit 143' TERM
 
 if [ ! -e "$data/postgres/PG_VERSION" ]; then
     database initdb --pgdata "$data/postgres" --username mlflow --auth trust --encoding UTF8 >"$data/initdb.log"
-elif database pg_ctl --pgdata "$data/postgres" status >/dev/null; then # left by a server that was killed
+elif database pg_ctl --pgdata "$data/postgres" status >/dev/null; then # PostgreSQL still runs, because the server was killed
     database pg_ctl --pgdata "$data/postgres" --mode fast --silent stop
 fi
 touch "$data/postgres.log"
-[ "$(id -u)" != 0 ] || chown postgres "$data/postgres.log" "$socket" # a folder of its own, closed to all others
+[ "$(id -u)" != 0 ] || chown postgres "$data/postgres.log" "$socket" # only this user may open the folder
 database pg_ctl --pgdata "$data/postgres" --log "$data/postgres.log" --silent --wait \
     --options "-k $socket -c listen_addresses=''" start
 
-export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false # of MLflow: it is not used, and takes ten processes
+export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false # the harness does not use it, and it takes ten processes
 setsid "$python" -m mlflow server --host "${SERVER_HOST:-127.0.0.1}" --port "${SERVER_PORT:-5000}" \
     --workers "${SERVER_WORKERS:-4}" --backend-store-uri "postgresql+psycopg://mlflow@/postgres?host=$socket" \
     --serve-artifacts --artifacts-destination "$data/artifacts" 9>&- &

@@ -5,7 +5,7 @@ import pytest
 from benchmarks import limits, measuring, stacking, sweep
 from benchmarks.measuring import Disagreement, Lap, Report
 from benchmarks.peers import by_hand
-from benchmarks.problems import DIGITS, S1, flat, given, ours, peer, same_loss
+from benchmarks.problems import DIGITS, S1, flat, ours, peer, plain_run, same_loss
 from descent_lab.training.trainer import train
 
 
@@ -49,7 +49,7 @@ def test_scripts_by_hand_do_the_same_work(work):
 
 def test_contest_refuses_other_work():
     work = S1.but("backend=numpy", epochs=3)
-    start = flat(given(work.run()).weights)
+    start = flat(plain_run(work.run()).weights)
     entrants = {"numpy": ours(work), "idle": lambda: Lap(1.0, start)}
     with pytest.raises(Disagreement, match="differ by more than"):
         measuring.contest(entrants, 1, same_loss(work, 1e-9))

@@ -1,27 +1,27 @@
-"""Backpropagation in NumPy for one network: as a tutorial writes it, and without what takes time beside the calls."""
+"""Backpropagation in NumPy for one network: as in a tutorial, and tuned until little but NumPy's calls remains."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from benchmarks.problems import Given
+from benchmarks.problems import PlainRun
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 
 
-def _batches(given: Given) -> Iterator[slice]:
-    """The samples of every step, in data order."""
-    for _ in range(given.epochs):
-        for first in range(0, len(given.x), given.size):
-            yield slice(first, first + given.size)
+def _batches(plain: PlainRun) -> Iterator[slice]:
+    """The rows of the batch of every step, in data order."""
+    for _ in range(plain.epochs):
+        for first in range(0, len(plain.x), plain.size):
+            yield slice(first, first + plain.size)
 
 
-def tutorial(given: Given) -> Callable[[], Any]:
-    """S4: a list of layers, samples first, a new array for every result."""
-    weights = [(W.copy(), None if b is None else np.asarray(b).copy()) for W, b in given.weights]
-    sigmoid = given.run.problem.objective.network.activation == "sigmoid"
-    adam = type(given.run.optimizer).__name__ == "Adam"
+def tutorial(plain: PlainRun) -> Callable[[], Any]:
+    """The tutorial's form: a list of layers, samples as the first axis, and a new array for every result."""
+    weights = [(W.copy(), None if b is None else np.asarray(b).copy()) for W, b in plain.weights]
+    sigmoid = plain.run.problem.objective.network.activation == "sigmoid"
+    adam = type(plain.run.optimizer).__name__ == "Adam"
     moments = [[(np.zeros_like(part), np.zeros_like(part)) for part in layer if part is not None] for layer in weights]
 
     def gradients(x: np.ndarray, y: np.ndarray) -> list[list[np.ndarray]]:
@@ -31,58 +31,60 @@ def tutorial(given: Given) -> Callable[[], Any]:
                 z = 1 / (1 + np.exp(-z)) if sigmoid else np.maximum(0, z)
             inputs.append(z)
             z = z @ W if b is None else z @ W + b
-        if given.multiclass:
+        if plain.multiclass:
             e = np.exp(z - z.max(axis=1, keepdims=True))
             delta = (e / e.sum(axis=1, keepdims=True) - y) / len(x)
         else:
             delta = 2 * (z - y) / y.size
-        found = []
+        slopes = []
         for k in reversed(range(len(weights))):
             (W, b), h = weights[k], inputs[k]
-            found.append([h.T @ delta] if b is None else [h.T @ delta, delta.sum(axis=0)])
+            slopes.append([h.T @ delta] if b is None else [h.T @ delta, delta.sum(axis=0)])
             if k:
                 delta = delta @ W.T * (h * (1 - h) if sigmoid else h > 0)
-        return found[::-1]
+        return slopes[::-1]
 
     def step(t: int, g: np.ndarray, m: np.ndarray, v: np.ndarray) -> np.ndarray:
         if not adam:
-            return -given.lr * g
+            return -plain.lr * g
         m[:] = BETA1 * m + (1 - BETA1) * g
         v[:] = BETA2 * v + (1 - BETA2) * g * g
-        return -given.lr * (m / (1 - BETA1**t)) / (np.sqrt(v / (1 - BETA2**t)) + EPS)
+        return -plain.lr * (m / (1 - BETA1**t)) / (np.sqrt(v / (1 - BETA2**t)) + EPS)
 
     def train() -> Any:
-        for t, rows in enumerate(_batches(given), 1):
-            for k, found in enumerate(gradients(given.x[rows], given.y[rows])):
+        for t, rows in enumerate(_batches(plain), 1):
+            for k, slopes in enumerate(gradients(plain.x[rows], plain.y[rows])):
                 parts = [part for part in weights[k] if part is not None]
-                for part, g, (m, v) in zip(parts, found, moments[k], strict=True):
+                for part, g, (m, v) in zip(parts, slopes, moments[k], strict=True):
                     part += step(t, g, m, v)
         return weights
 
     return train
 
 
-def tuned(given: Given) -> Callable[[], Any]:
-    """Samples last, every result written where the last step's was, parameters in one vector, no loss: little but
-    NumPy's own calls. For one run, networks with biases, and the activation and loss that it has."""
-    shapes = [part.shape for layer in given.weights for part in layer if part is not None]
-    theta = np.concatenate([np.ravel(part) for layer in given.weights for part in layer if part is not None])
+def tuned(plain: PlainRun) -> Callable[[], Any]:
+    """The tuned form: samples are the last axis, results overwrite those of the step before, parameters are one vector.
+
+    No loss is computed. It trains one run, with biases, and with the activation and the loss that the run has.
+    """
+    shapes = [part.shape for layer in plain.weights for part in layer if part is not None]
+    theta = np.concatenate([np.ravel(part) for layer in plain.weights for part in layer if part is not None])
     g, update, m, v = (np.zeros_like(theta) for _ in range(4))
     layers, slopes = _views(theta, shapes), _views(g, shapes)
-    sigmoid = given.run.problem.objective.network.activation == "sigmoid"
-    adam = type(given.run.optimizer).__name__ == "Adam"
-    x, y = np.ascontiguousarray(given.x.T), np.ascontiguousarray(given.y.T)
+    sigmoid = plain.run.problem.objective.network.activation == "sigmoid"
+    adam = type(plain.run.optimizer).__name__ == "Adam"
+    x, y = np.ascontiguousarray(plain.x.T), np.ascontiguousarray(plain.y.T)
     last = len(layers) - 1
     buffers: dict[int, Any] = {}
 
-    def room(n: int) -> Any:
+    def buffers_for(n: int) -> Any:
         if n not in buffers:
             widths = [W.shape[1] for W, _ in layers]
             buffers[n] = [[np.empty((width, n)) for width in widths] for _ in range(3)]
         return buffers[n]
 
     def differentiate(x: np.ndarray, y: np.ndarray) -> None:
-        outputs, deltas, spare = room(x.shape[1])
+        outputs, deltas, spare = buffers_for(x.shape[1])
         h = x
         for k, (W, b) in enumerate(layers):
             z = np.matmul(W.T, h, out=outputs[k])
@@ -96,7 +98,7 @@ def tuned(given: Given) -> Callable[[], Any]:
                 np.maximum(z, 0, out=z)
             h = z
         delta = deltas[last]
-        if given.multiclass:
+        if plain.multiclass:
             np.subtract(h, h.max(axis=0), out=delta)
             np.exp(delta, out=delta)
             delta /= delta.sum(axis=0)
@@ -121,7 +123,7 @@ def tuned(given: Given) -> Callable[[], Any]:
 
     def descend(t: int) -> None:
         if not adam:
-            np.multiply(g, -given.lr, out=update)
+            np.multiply(g, -plain.lr, out=update)
         else:
             np.multiply(m, BETA1, out=m)
             np.add(m, np.multiply(g, 1 - BETA1, out=update), out=m)
@@ -133,11 +135,11 @@ def tuned(given: Given) -> Callable[[], Any]:
             np.sqrt(v, out=g)
             np.add(g, EPS * c, out=g)
             np.divide(m, g, out=update)
-            np.multiply(update, -given.lr * c / (1 - BETA1**t), out=update)
+            np.multiply(update, -plain.lr * c / (1 - BETA1**t), out=update)
         np.add(theta, update, out=theta)
 
     def train() -> Any:
-        for t, rows in enumerate(_batches(given), 1):
+        for t, rows in enumerate(_batches(plain), 1):
             differentiate(x[:, rows], y[:, rows])
             descend(t)
         return layers
@@ -146,7 +148,7 @@ def tuned(given: Given) -> Callable[[], Any]:
 
 
 def _views(vector: np.ndarray, shapes: list[tuple[int, ...]]) -> list[list[np.ndarray]]:
-    """W (fan_in, fan_out) and b (fan_out, 1) of each layer, in one vector."""
+    """W (fan_in, fan_out) and b (fan_out, 1) of each layer, as views of one vector."""
     ends = np.cumsum([np.prod(shape) for shape in shapes])
     parts = [vector[end - np.prod(shape) : end].reshape(shape) for shape, end in zip(shapes, ends, strict=True)]
     return [[W, b[:, None]] for W, b in zip(parts[::2], parts[1::2], strict=True)]

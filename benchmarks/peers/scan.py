@@ -1,4 +1,4 @@
-"""JAX and optax in a lax.scan written by hand: the whole training is one compiled call."""
+"""JAX and optax in a lax.scan that is written by hand: the whole training is one compiled call."""
 
 from collections.abc import Callable
 from functools import cache
@@ -8,18 +8,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from benchmarks.problems import Given
+from benchmarks.problems import PlainRun
 
 ACTIVATIONS = {"sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu, "tanh": jnp.tanh}
 
 
-def descent(given: Given) -> Callable[[], Any]:
-    """Gradient descent over whole batches, and a smaller last one where the size does not divide n."""
-    kind = "adam" if type(given.run.optimizer).__name__ == "Adam" else "sgd"
-    activation = given.run.problem.objective.network.activation
-    train = _compiled(activation, given.multiclass, kind, given.lr, given.size, given.epochs)
-    weights = jax.device_put(given.weights)
-    x, y = jnp.asarray(given.x), jnp.asarray(given.y)
+def descent(plain: PlainRun) -> Callable[[], Any]:
+    """Gradient descent over batches of one size, and a smaller last batch where the size does not divide n."""
+    kind = "adam" if type(plain.run.optimizer).__name__ == "Adam" else "sgd"
+    activation = plain.run.problem.objective.network.activation
+    train = _compiled(activation, plain.multiclass, kind, plain.lr, plain.size, plain.epochs)
+    weights = jax.device_put(plain.weights)
+    x, y = jnp.asarray(plain.x), jnp.asarray(plain.y)
     return lambda: jax.block_until_ready(train(weights, x, y))
 
 

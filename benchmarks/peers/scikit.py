@@ -1,4 +1,4 @@
-"""scikit-learn's MLP with the same rule and batches, and no early stop."""
+"""scikit-learn's MLP with the same optimizer and batches, and without early stopping."""
 
 import warnings
 from collections.abc import Callable
@@ -8,28 +8,28 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from benchmarks.problems import Given
+from benchmarks.problems import PlainRun
 
 ACTIVATIONS = {"sigmoid": "logistic", "relu": "relu", "tanh": "tanh"}
 
 
-def descent(given: Given) -> Callable[[], Any]:
-    """Its squared error carries a factor of one half: the learning rate makes up for that."""
-    adam = type(given.run.optimizer).__name__ == "Adam"
-    x, y = given.x, given.y.argmax(1) if given.multiclass else given.y[:, 0]
-    model = (MLPClassifier if given.multiclass else MLPRegressor)(
-        hidden_layer_sizes=[W.shape[1] for W, _ in given.weights[:-1]],
-        activation=ACTIVATIONS[given.run.problem.objective.network.activation],
+def descent(plain: PlainRun) -> Callable[[], Any]:
+    """Gradient descent. scikit-learn halves its squared error, so that the learning rate is doubled."""
+    adam = type(plain.run.optimizer).__name__ == "Adam"
+    x, y = plain.x, plain.y.argmax(1) if plain.multiclass else plain.y[:, 0]
+    model = (MLPClassifier if plain.multiclass else MLPRegressor)(
+        hidden_layer_sizes=[W.shape[1] for W, _ in plain.weights[:-1]],
+        activation=ACTIVATIONS[plain.run.problem.objective.network.activation],
         solver="adam" if adam else "sgd",
-        learning_rate_init=given.lr if given.multiclass else 2 * given.lr,
+        learning_rate_init=plain.lr if plain.multiclass else 2 * plain.lr,
         momentum=0.0,
         nesterovs_momentum=False,
         alpha=0.0,
-        batch_size=given.size,
+        batch_size=plain.size,
         shuffle=False,
         max_iter=1,
         tol=0.0,
-        n_iter_no_change=given.epochs + 1,
+        n_iter_no_change=plain.epochs + 1,
         warm_start=True,
     )
 
@@ -38,11 +38,11 @@ def descent(given: Given) -> Callable[[], Any]:
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(x, y)
 
-    fit()  # gives it its shapes; then it starts where all start
-    for k, (W, b) in enumerate(given.weights):
+    fit()  # this makes the arrays of weights, which then get the initial values of the run
+    for k, (W, b) in enumerate(plain.weights):
         model.coefs_[k] = W.copy()
         model.intercepts_[k] = np.asarray(b).copy()
-    model.set_params(max_iter=given.epochs)
+    model.set_params(max_iter=plain.epochs)
 
     def train() -> Any:
         fit()

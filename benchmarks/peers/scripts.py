@@ -1,4 +1,4 @@
-"""Plain scripts in the form that the published systems have."""
+"""Plain scripts in the form of the published systems."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,19 +7,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.problems import Given
+from benchmarks.problems import PlainRun
 from descent_lab.loops.compiled import WIDE
 
 
-def hill_climbing(given: Given) -> Callable[[], Any]:
-    """S3: layer by layer in NumPy, samples first; every proposal is drawn, tried, and kept or taken back."""
-    (W1, b1), (W2, b2) = ((W.copy(), np.asarray(b).copy()) for W, b in given.weights)
-    x, labels = given.x, given.y.argmax(1)
+def hill_climbing(plain: PlainRun) -> Callable[[], Any]:
+    """S3 layer by layer in NumPy, with samples as the first axis. Proposals are drawn, tried, then accepted or not."""
+    (W1, b1), (W2, b2) = ((W.copy(), np.asarray(b).copy()) for W, b in plain.weights)
+    x, labels = plain.x, plain.y.argmax(1)
     samples, dtype, lr, draw = (
         np.arange(len(x)),
-        given.x.dtype,
-        given.x.dtype.type(given.lr),
-        given.search.standard_normal,
+        plain.x.dtype,
+        plain.x.dtype.type(plain.lr),
+        plain.search.standard_normal,
     )
 
     def loss() -> Any:
@@ -32,7 +32,7 @@ def hill_climbing(given: Given) -> Callable[[], Any]:
     def train() -> Any:
         nonlocal W1, b1, W2, b2
         lowest, best = loss(), (W1, b1, W2, b2)
-        for _ in range(given.epochs):
+        for _ in range(plain.epochs):
             W1, b1, W2, b2 = (part + lr * draw(part.shape).astype(dtype) for part in best)
             now = loss()
             if now < lowest:
@@ -43,9 +43,9 @@ def hill_climbing(given: Given) -> Callable[[], Any]:
     return train
 
 
-def per_sample(given: Given) -> Callable[[], Any]:
-    """S1: a loss that loops over samples in Python, differentiated by jax.grad, nothing compiled."""
-    x, y = jnp.asarray(given.x), jnp.asarray(given.y)
+def per_sample(plain: PlainRun) -> Callable[[], Any]:
+    """S1 with a loss that loops over samples in Python, differentiated by jax.grad, and not compiled."""
+    x, y = jnp.asarray(plain.x), jnp.asarray(plain.y)
 
     def predict(weights: Any, x: Any) -> Any:
         h = x
@@ -62,19 +62,22 @@ def per_sample(given: Given) -> Callable[[], Any]:
     gradient = jax.grad(loss)
 
     def train() -> Any:
-        weights = [jnp.asarray(W) for W, _ in given.weights]
-        for _ in range(given.epochs):
-            weights = [W - given.lr * g for W, g in zip(weights, gradient(weights), strict=True)]
+        weights = [jnp.asarray(W) for W, _ in plain.weights]
+        for _ in range(plain.epochs):
+            weights = [W - plain.lr * g for W, g in zip(weights, gradient(weights), strict=True)]
         return [(W, None) for W in weights]
 
     return train
 
 
-def bare_loop(given: Given) -> Callable[[], Any]:
-    """Full-batch descent of a sigmoid network without biases in the least that JAX can be told: samples last, the
-    compiler's options of the `jax` backend, no optimizer, weight decay, loss or look at whether it is finite."""
-    x, y = jnp.asarray(given.x.T.copy()), jnp.asarray(given.y.T.copy())
-    weights = [jnp.asarray(W) for W, _ in given.weights]
+def bare_loop(plain: PlainRun) -> Callable[[], Any]:
+    """The shortest JAX program for full-batch descent of a sigmoid network without biases: a bound on what is possible.
+
+    Samples are the last axis, and the compiler has the options of the `jax` backend. There is no optimizer, no weight
+    decay, no recorded loss and no check whether values are finite.
+    """
+    x, y = jnp.asarray(plain.x.T.copy()), jnp.asarray(plain.y.T.copy())
+    weights = [jnp.asarray(W) for W, _ in plain.weights]
 
     def loss(weights: list[jax.Array], x: jax.Array, y: jax.Array) -> jax.Array:
         h = x
@@ -84,8 +87,8 @@ def bare_loop(given: Given) -> Callable[[], Any]:
         return (error * error).sum() / error.size
 
     def step(_: Any, weights: list[jax.Array]) -> list[jax.Array]:
-        return [W - given.lr * g for W, g in zip(weights, jax.grad(loss)(weights, x, y), strict=True)]
+        return [W - plain.lr * g for W, g in zip(weights, jax.grad(loss)(weights, x, y), strict=True)]
 
-    train = jax.jit(lambda weights: jax.lax.fori_loop(0, given.epochs, step, weights)).lower(weights)
+    train = jax.jit(lambda weights: jax.lax.fori_loop(0, plain.epochs, step, weights)).lower(weights)
     compiled = train.compile(WIDE | {"xla_cpu_multi_thread_eigen": False})
     return lambda: [(W, None) for W in jax.block_until_ready(compiled(weights))]
