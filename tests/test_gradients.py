@@ -13,8 +13,7 @@ from descent_lab.nn.network import Network
 from descent_lab.problems.objective import Objective
 from descent_lab.training.trainer import train
 
-LINKED = [(name, output) for name, (_, outputs) in LOSSES.items() for output in outputs]
-TASKS = {"mse": "regression", "binary_cross_entropy": "binary", "categorical_cross_entropy": "multiclass"}
+LINKED = [(name, output) for name, loss in LOSSES.items() for output in loss.outputs]
 BATCHES = {  # batch normalisation (which one sample cannot have) and shape (n_runs, n)
     "one sample": (False, (1, 1)),
     "batch": (False, (3, 7)),
@@ -26,7 +25,7 @@ def case(activation, linked, bias=True, batch_norm=False, shape=(3, 7)):
     """An objective with two hidden layers, and theta, x and y of shape (n_runs, ...)."""
     name, output = linked
     network = Network((3, 5, 4, 3), activation, bias, batch_norm)
-    objective = Objective(network, LOSSES[name][0](output), TASKS[name])
+    objective = Objective(network, LOSSES[name](output), LOSSES[name].tasks[0])
     rng, (n_runs, n) = np.random.default_rng(5), shape
     y = rng.integers(2, size=(n_runs, n, 3)) * 1.0
     if name == "categorical_cross_entropy":
@@ -114,7 +113,7 @@ def test_the_check_catches_published_defects(defect):
 def full_batch_run(backend, linked, activation, batch_norm):
     """A full-batch run whose first step is minus the gradient."""
     name, output = linked
-    dataset = {"mse": "product", "binary_cross_entropy": "sign", "categorical_cross_entropy": "iris"}[name]
+    dataset = {"regression": "product", "binary": "sign", "multiclass": "iris"}[LOSSES[name].tasks[0]]
     return make_run(
         *backend,
         f"dataset={dataset}",

@@ -7,12 +7,13 @@ import pytest
 from descent_lab.data.targets import as_targets
 from descent_lab.nn.losses import DEFAULT_LOSS, LOSSES, choose
 
-LINKED = [(name, output) for name, (_, outputs) in LOSSES.items() for output in outputs]
+LINKED = [(name, output) for name, loss in LOSSES.items() for output in loss.outputs]
+DEFINED = [linked for linked in LINKED if linked[0] in ("mse", "binary_cross_entropy", "categorical_cross_entropy")]
 SIZES = [0.0, 1.0, 1e3, 1e8]
 
 
 def loss_of(name, output):
-    return LOSSES[name][0](output)
+    return LOSSES[name](output)
 
 
 def targets(name, rng, shape):
@@ -33,7 +34,7 @@ def by_definition(name, output, z, y):
 
 
 @pytest.mark.parametrize("n", [1, 2, 9])
-@pytest.mark.parametrize(("name", "output"), LINKED)
+@pytest.mark.parametrize(("name", "output"), DEFINED)
 def test_value_is_the_definition(name, output, n):
     rng = np.random.default_rng(n)
     z, y = rng.standard_normal((3, n)), targets(name, rng, (3, n))

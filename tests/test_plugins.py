@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import dedent
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
 from harness import Answer, run_cli
 
@@ -74,7 +75,9 @@ def test_the_tests_of_the_plug_in_pass(site):
         ("test_optimizers.py", "sign_sgd", 8),
         ("test_datasets.py", "moons", 2),
         ("test_defaults.py", "sign_sgd or moons or forward_mode or logged", 8),
-        ("test_gradients.py", "forward_mode", 1),
+        ("test_gradients.py", "forward_mode or (pseudo_huber and swish)", 8),
+        ("test_losses.py", "pseudo_huber", 4),
+        ("test_network.py", "swish", 4),
     ],
 )
 def test_shared_tests_take_up_what_a_plug_in_adds(site, file, chosen, least):
@@ -124,6 +127,13 @@ ENGINE = """
             for work in works[::-1]:
                 yield work, attempt(task, work)
 """
+NAMED = """
+    from descent_lab.metrics import METRICS, Metric
+    from descent_lab.nn.activations import ACTIVATIONS, Activation
+
+    ACTIVATIONS.add("cube", Activation(lambda z: z * z * z, lambda z, a: 3 * z * z))
+    METRICS.add("largest", Metric("largest logit", "lower", ("regression",), lambda o: o.z.max(axis=(-2, -1))))
+"""
 INITIALISER = """
     from dataclasses import dataclass
     import numpy as np
@@ -160,6 +170,17 @@ def test_one_class_and_one_yaml_add_a_choice(group, tmp_path):
     assert (done.code, done.err) == (3, "") and "2 finished" in done.out
     refused = run(*words, site=tmp_path)
     assert refused.code and "plugins.allow=[my_module]" in refused.out + refused.err
+
+
+def test_one_line_adds_a_metric_or_an_activation(tmp_path):
+    (tmp_path / "my_module.py").write_text(dedent(NAMED))
+    words = ["plugins.allow=[my_module]", "model.activation=cube", "epochs=2"]
+    done = run(*words, site=tmp_path, DESCENT_OUTBOX=str(tmp_path / "outbox"))
+    assert (done.code, done.err) == (3, "")
+    (curves,) = (tmp_path / "outbox").rglob("curves.npz")
+    assert {"train/largest", "test/largest"} <= set(np.load(curves))
+    refused = run(*words[1:], site=tmp_path)
+    assert refused.code and "model.activation=cube: must be one of identity" in refused.err
 
 
 def test_workers_in_other_processes_know_what_is_allowed(tmp_path):

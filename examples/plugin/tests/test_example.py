@@ -24,3 +24,11 @@ def test_forward_mode_agrees_with_backpropagation():
     problem = dl.problem(Moons(n_samples=40), hidden=[3])
     ours, numpy = (dl.train(problem, "adam", epochs=20, backend=backend) for backend in (ForwardMode(), "numpy"))
     assert ours.curves["train/loss"] == pytest.approx(numpy.curves["train/loss"], rel=1e-10)
+
+
+def test_named_parts_are_known():
+    problem = dl.problem("gaussian", n_samples=40, hidden=[4], activation="swish", loss="pseudo_huber", bias=True)
+    numpy, jax, taylor = (dl.train(problem, "adam", epochs=20, backend=name) for name in ("numpy", "jax", "taylor"))
+    for other in (jax, taylor):
+        assert other.curves["train/loss"] == pytest.approx(numpy.curves["train/loss"], rel=1e-10)
+        assert other.curves["test/mae"] == pytest.approx(numpy.curves["test/mae"], rel=1e-10)

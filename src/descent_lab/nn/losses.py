@@ -2,17 +2,44 @@
 
 All take logits z and targets y of shape (..., n_outputs, n). Samples are the last axis, because the network computes
 W^T x^T. Losses are computed from the logits, so that nothing overflows and nothing needs clipping.
+
+A plug-in adds a class of its own, derived from `Loss`, by `LOSSES.add("huber", Huber)`; `model.loss=huber` names it.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
+from descent_lab.components import Registry
 from descent_lab.errors import ConfigError
 from descent_lab.nn.activations import ACTIVATIONS, Array
 
-Loss = Any  # MeanSquaredError | BinaryCrossEntropy | CategoricalCrossEntropy
-
 _OUTPUT_AXES = (-2, -1)
+
+
+@dataclass(frozen=True)
+class Loss(ABC):
+    """A loss with its output function, which turns logits into predictions.
+
+    outputs: the output functions that it goes with, the one where none is given first. tasks: those that it goes with.
+    """
+
+    outputs: ClassVar[tuple[str, ...]]
+    tasks: ClassVar[tuple[str, ...]] = ("regression", "binary", "multiclass")
+
+    output: str
+
+    @abstractmethod
+    def value(self, z: Array, y: Array) -> Array:
+        """The loss, of shape (...)."""
+
+    @abstractmethod
+    def differential(self, z: Array, y: Array) -> tuple[Array, Array]:
+        """The loss, of shape (...), and d loss / d z, of the shape of z."""
+
+    def predict(self, z: Array) -> Array:
+        """Predictions, of the shape of z."""
+        return ACTIVATIONS[self.output].f(z)
 
 
 def _mean(values: Array) -> Array:
@@ -21,10 +48,10 @@ def _mean(values: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class MeanSquaredError:
+class MeanSquaredError(Loss):
     """mean (a - y)^2 over samples and outputs (as torch.nn.MSELoss), a = output(z)."""
 
-    output: str
+    outputs = ("identity", "sigmoid", "tanh")
 
     def value(self, z: Array, y: Array) -> Array:
         """The loss, of shape (...)."""
@@ -40,14 +67,13 @@ class MeanSquaredError:
         slope = (2.0 / (n_outputs * n)) * ACTIVATIONS[self.output].df(z, a)
         return _mean(error * error), slope * error
 
-    def predict(self, z: Array) -> Array:
-        """Predictions, of the shape of z."""
-        return ACTIVATIONS[self.output].f(z)
-
 
 @dataclass(frozen=True)
-class BinaryCrossEntropy:
+class BinaryCrossEntropy(Loss):
     """mean of log(1 + e^z) - y z: the negative log-likelihood of y in [0, 1] under p = sigmoid(z)."""
+
+    outputs = ("sigmoid",)
+    tasks = ("binary",)
 
     output: str = "sigmoid"
 
@@ -66,8 +92,11 @@ class BinaryCrossEntropy:
 
 
 @dataclass(frozen=True)
-class CategoricalCrossEntropy:
+class CategoricalCrossEntropy(Loss):
     """mean of log(sum_k e^z_k) - sum_k y_k z_k: the negative log-likelihood of one-hot y under p = softmax(z)."""
+
+    outputs = ("softmax",)
+    tasks = ("multiclass",)
 
     output: str = "softmax"
 
@@ -100,11 +129,14 @@ class CategoricalCrossEntropy:
         return (log_sums.sum(axis=_OUTPUT_AXES) - (y * z).sum(axis=_OUTPUT_AXES)) / z.shape[-1]
 
 
-LOSSES = {
-    "mse": (MeanSquaredError, ("identity", "sigmoid", "tanh")),
-    "binary_cross_entropy": (BinaryCrossEntropy, ("sigmoid",)),
-    "categorical_cross_entropy": (CategoricalCrossEntropy, ("softmax",)),
-}
+LOSSES: Registry[type[Loss]] = Registry(
+    "loss",
+    {
+        "mse": MeanSquaredError,
+        "binary_cross_entropy": BinaryCrossEntropy,
+        "categorical_cross_entropy": CategoricalCrossEntropy,
+    },
+)
 DEFAULT_LOSS = {
     "regression": ("mse", "identity"),
     "binary": ("binary_cross_entropy", "sigmoid"),
@@ -120,10 +152,11 @@ def choose(task: str, loss: str | None, output: str | None) -> Loss:
     """
     default_loss, default_output = DEFAULT_LOSS[task]
     name = loss or (default_loss if output in (None, default_output) else "mse")
-    kind, outputs = LOSSES[name]
-    output = output or (default_output if default_output in outputs else outputs[0])
-    if output not in outputs:
-        raise ConfigError(f"model.output={output}: {name} goes with {' or '.join(outputs)}")
-    if name != "mse" and name != default_loss:
-        raise ConfigError(f"model.loss={name}: a {task} data set goes with mse or {default_loss}")
+    kind = LOSSES[name]
+    output = output or (default_output if default_output in kind.outputs else kind.outputs[0])
+    if output not in kind.outputs:
+        raise ConfigError(f"model.output={output}: {name} goes with {' or '.join(kind.outputs)}")
+    if task not in kind.tasks:
+        fitting = [other for other, loss in LOSSES.items() if task in loss.tasks]
+        raise ConfigError(f"model.loss={name}: a {task} data set goes with {' or '.join(fitting)}")
     return kind(output)

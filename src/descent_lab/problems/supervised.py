@@ -10,8 +10,9 @@ from annotated_types import Ge
 from descent_lab.data.base import Data
 from descent_lab.data.batching import Batches, Batching, batches
 from descent_lab.errors import ConfigError
+from descent_lab.nn.activations import ACTIVATIONS
 from descent_lab.nn.initialisers import Initialiser
-from descent_lab.nn.losses import choose
+from descent_lab.nn.losses import LOSSES, choose
 from descent_lab.nn.network import Network
 from descent_lab.problems.objective import Objective
 from descent_lab.seeding import Streams, streams
@@ -27,10 +28,10 @@ class Model:
     """
 
     hidden: tuple[Annotated[int, Ge(1)], ...] = ()
-    activation: Literal["identity", "relu", "sigmoid", "tanh"] = "identity"
+    activation: Annotated[str, ACTIVATIONS] = "identity"
     bias: bool = True
     batch_norm: bool = False
-    loss: Literal["mse", "binary_cross_entropy", "categorical_cross_entropy"] | None = None
+    loss: Annotated[str, LOSSES] | None = None
     output: Literal["identity", "sigmoid", "tanh", "softmax"] | None = None
 
 

@@ -1,1 +1,8 @@
-"""A plug-in of descent-lab. Its choices are in conf/; classes are imported when a choice that names them is made."""
+"""A plug-in of descent-lab.
+
+Importing it makes known the parts that go by a name. Classes are imported when a choice in conf/ names them.
+"""
+
+from descent_lab_example import activations, losses, metrics
+
+__all__ = ["activations", "losses", "metrics"]
