@@ -17,7 +17,7 @@ def component(group: str, given: Any, base: type, default: type, options: Mappin
     choices and bad values.
     """
     if isinstance(given, str):
-        from descent_lab.api.composition import choice  # Hydra is imported for names only
+        from descent_lab.cli.composition import choice  # Hydra is imported for names only
 
         return from_values(group, base, choice(group, given, options or {})[group])
     chosen = default() if given is None else given

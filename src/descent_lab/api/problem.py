@@ -108,7 +108,7 @@ def problem(
     """
     network = {name: options.pop(name) for name in [f.name for f in fields(Model)] if name in options}
     if isinstance(dataset, str):
-        from descent_lab.api.composition import choice
+        from descent_lab.cli.composition import choice
 
         values = choice("dataset", dataset, options)
         samples, suggested = (from_values(group, base, values[group]) for group, base in _PARTS.items())

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from descent_lab.api.composition import compose, configurations, jobs
 from descent_lab.api.problem import Problem
 from descent_lab.api.results import Result, Results
+from descent_lab.cli.composition import compose, configurations, jobs
 from descent_lab.errors import ConfigError, Failure
 from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.engines.serial import Serial

@@ -65,7 +65,7 @@ def one_line(text: str) -> str:
 
 def _keys(arguments: Sequence[str]) -> list[str]:
     """The dotted names of all values of a run, and of its groups, with the choices that these words make."""
-    from descent_lab.api.composition import written_values
+    from descent_lab.cli.composition import written_values
     from descent_lab.sweeps.config import GROUPS
     from descent_lab.sweeps.identity import flat
 

@@ -70,7 +70,7 @@ def completions(line: str) -> list[str]:
 
 def _of_run(given: Sequence[str], word: str) -> list[str]:
     """Choices of groups, names of groups and names of values; with the choices that earlier words make."""
-    from descent_lab.api.composition import group_choices, written_values
+    from descent_lab.cli.composition import group_choices, written_values
     from descent_lab.errors import ConfigError
     from descent_lab.sweeps.config import GROUPS
     from descent_lab.sweeps.identity import flat
