@@ -54,7 +54,8 @@ def published(report: Report, rounds: int, iterations: int) -> None:
 def _alone(work: Work, environment: dict[str, str]) -> float:
     """Seconds of training in a new process, with compilation and without imports."""
     lines = [
-        "import jax; from time import perf_counter",
+        "from descent_lab.loops.program_cache import keep_programs; from descent_lab.paths import CACHE",
+        "keep_programs(CACHE / 'jax'); import jax; from time import perf_counter",
         "from benchmarks.problems import made; from descent_lab.training.trainer import train",
         f"run = made(*{work.overrides!r}, 'epochs={work.epochs}')",
         "import descent_lab.loops.compiled; jax.numpy.zeros(1)",

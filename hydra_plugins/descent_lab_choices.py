@@ -3,6 +3,8 @@
 Hydra loads this file for every application in the environment, so imports stay light and others are left alone.
 """
 
+import sys
+
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
@@ -15,6 +17,8 @@ class Choices(SearchPathPlugin):
         from descent_lab.paths import CONF
 
         if str(CONF) not in {str(place.path).removeprefix("file://") for place in search_path.get_path()}:
+            if "descent_lab.cli.defaults" in sys.modules:  # both applications are in this process
+                sys.modules["descent_lab.cli.defaults"].fill_sources(False)
             return
         from descent_lab import plugins
         from descent_lab.cli.defaults import fill_sources

@@ -6,6 +6,7 @@ from dataclasses import MISSING, asdict, fields
 
 import pytest
 from harness import CONF, choices, choosing, composed, make_config, read_choice, written
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from pydantic import TypeAdapter
 
@@ -106,3 +107,13 @@ print(*{{"jax", "mlflow", "sklearn", "pandas", "matplotlib", "ray", "distributed
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_other_applications_of_hydra_are_left_alone(tmp_path):
+    (tmp_path / "optimizer").mkdir()
+    (tmp_path / "optimizer" / "theirs.yaml").write_text("_target_: torch.optim.Adam\nlr: 0.1\n")
+    (tmp_path / "config.yaml").write_text("defaults: [optimizer: theirs]\n")
+    composed()
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        assert compose("config") == {"optimizer": {"_target_": "torch.optim.Adam", "lr": 0.1}}
+    assert composed("optimizer=adam").optimizer.beta1 == optim.Adam().beta1

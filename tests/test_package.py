@@ -96,6 +96,9 @@ def test_the_installed_package_works_in_an_empty_folder_and_leaves_only_the_stor
     assert (done.returncode, done.stderr) == (0, "")
     assert "1 finished" in done.stdout
     assert installed.left() == {"mlflow.db", "mlartifacts"}
+    done = installed("run", "-m", "epochs=2", "seed=0,1")
+    assert (done.returncode, done.stderr) == (0, "") and "1 finished" in done.stdout
+    assert installed.left() == {"mlflow.db", "mlartifacts"}
     done = installed("report")
     assert (done.returncode, done.stderr) == (0, "")
     assert (installed.folder / "reports" / "output" / "index.html").is_file()

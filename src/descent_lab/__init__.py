@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from descent_lab import metrics
     from descent_lab.api.problem import Problem, problem
     from descent_lab.api.results import Result, Results
     from descent_lab.api.stored import load
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from descent_lab.data.memory import arrays
     from descent_lab.derivatives import backends
     from descent_lab.errors import ConfigError, DataError, DescentError, ModelError, StoreError
-    from descent_lab.nn import initialisers
+    from descent_lab.nn import activations, initialisers, losses
     from descent_lab.nn.initialisers import Initialiser
     from descent_lab.optim import (
         SGD,
@@ -75,11 +76,14 @@ __all__ = [
     "Results",
     "Stop",
     "StoreError",
+    "activations",
     "arrays",
     "backends",
     "datasets",
     "initialisers",
     "load",
+    "losses",
+    "metrics",
     "problem",
     "run",
     "schedules",
@@ -88,6 +92,7 @@ __all__ = [
 ]
 
 _HOMES = {  # the module or the package that has these names; all others in __all__ are in descent_lab.optim
+    "descent_lab": ["metrics"],
     "descent_lab.api.problem": ["Problem", "problem"],
     "descent_lab.api.results": ["Result", "Results"],
     "descent_lab.api.stored": ["load"],
@@ -99,11 +104,12 @@ _HOMES = {  # the module or the package that has these names; all others in __al
     "descent_lab.data.memory": ["arrays"],
     "descent_lab.derivatives": ["backends"],
     "descent_lab.errors": ["ConfigError", "DataError", "DescentError", "ModelError", "StoreError"],
-    "descent_lab.nn": ["initialisers"],
+    "descent_lab.nn": ["activations", "initialisers", "losses"],
     "descent_lab.nn.initialisers": ["Initialiser"],
     "descent_lab.problems.supervised": ["Model"],
     "descent_lab.training.trainer": ["Record", "Stop"],
 }
+_MODULES = ("activations", "backends", "datasets", "initialisers", "losses", "metrics", "schedules")
 _HOME = dict.fromkeys(__all__, "descent_lab.optim") | {name: home for home, names in _HOMES.items() for name in names}
 
 
@@ -112,7 +118,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = import_module(_HOME[name])
-    value = getattr(home, name, None) or import_module(f"{_HOME[name]}.{name}")
+    value = import_module(f"{_HOME[name]}.{name}") if name in _MODULES else getattr(home, name)
     globals()[name] = value
     return value
 

@@ -14,7 +14,7 @@ from typing import Any
 from hydra._internal.core_plugins import file_config_source, importlib_resources_config_source
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.errors import HydraException
-from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
 from descent_lab.components import Component, resolve
@@ -29,9 +29,15 @@ class RefusedChoice(ConfigError, HydraException):
     """A choice names a class that may not be named or that cannot be imported; Hydra shows it as it does its own."""
 
 
-def fill_sources() -> None:
-    """Let every source of YAML that Hydra opens from now on, those of --config-dir too, give filled choices."""
-    SourcesRegistry.instance().types |= {"file": FileConfigSource, "pkg": ImportlibResourcesConfigSource}
+def fill_sources(wanted: bool = True) -> None:
+    """Let every source of YAML that Hydra opens from now on, those of --config-dir too, give filled choices; or not."""
+    sources: list[type[ConfigSource]] = [FileConfigSource, ImportlibResourcesConfigSource]
+    if not wanted:
+        sources = [
+            file_config_source.FileConfigSource,
+            importlib_resources_config_source.ImportlibResourcesConfigSource,
+        ]
+    SourcesRegistry.instance().types |= {source.scheme(): source for source in sources}
 
 
 class FileConfigSource(file_config_source.FileConfigSource):  # Hydra knows sources by the names of their classes
