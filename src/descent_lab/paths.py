@@ -14,3 +14,8 @@ ROOT = _CLONE if IN_CLONE else Path.cwd()
 CONF = _CLONE / "conf" if IN_CLONE else PACKAGE / "conf"
 PUBLISHED = _CLONE / "experiments" if IN_CLONE else PACKAGE / "experiments"
 CACHE = _CLONE / ".cache" if IN_CLONE else user_cache_path("descent-lab")
+
+
+def installing(extra: str) -> str:
+    """The command that installs an optional dependency, such as `pip install '.[dask]'` in a clone."""
+    return f"pip install '{'.' if IN_CLONE else 'descent-lab'}[{extra}]'"

@@ -1,4 +1,7 @@
-"""Composes the configurations of a sweep quickly: Hydra once per combination of group choices, then plain values."""
+"""Composes the configurations of a sweep quickly: by Hydra once for each combination of choices, then value by value.
+
+Hydra takes 100 ms for a configuration; the runs of a sweep mostly differ in plain values, which take 2 to 3 ms.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +16,13 @@ Composed = tuple[Mapping[str, Any], Mapping[str, str]]  # values by name, choice
 
 
 def plain(composed: DictConfig) -> Composed:
-    """Resolved values, and the choices Hydra made, of a composed configuration with its hydra node."""
+    """The resolved values of a composed configuration, and the choices that Hydra made; it has its hydra node."""
     return _resolved(_without_hydra(composed)), dict(composed.hydra.runtime.choices)
 
 
 def _without_hydra(composed: DictConfig) -> DictConfig:
     kept = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-    OmegaConf.set_struct(kept, True)  # as Hydra's: keys that are not there are refused
+    OmegaConf.set_struct(kept, True)  # as Hydra does: keys that do not exist are refused
     return kept
 
 
@@ -28,24 +31,24 @@ def _resolved(composed: DictConfig) -> Mapping[str, Any]:
 
 
 class Base:
-    """One combination of choices, to which plain values can be given again and again."""
+    """A configuration composed from one combination of choices, in which plain values can be replaced many times."""
 
     def __init__(self, composed: DictConfig):
         self.composed, self.choices = _without_hydra(composed), dict(composed.hydra.runtime.choices)
         self.written: dict[str, Any] = OmegaConf.to_container(self.composed, resolve=False)  # type: ignore[assignment]
-        marks = ("${", "???")  # depends on other values, or must be given
+        marks = ("${", "???")  # of values that depend on others, or that must be given
         alone = [key for key in self.written if not any(mark in repr(self.written[key]) for mark in marks)]
         self.settled = _resolved(OmegaConf.masked_copy(self.composed, alone))
 
     def given(self, values: Mapping[str, Any]) -> Composed:
-        """Values and choices, with these in place of the composed ones. Not to be written to: parts are shared."""
+        """Values and choices, with these values in place of the composed ones. Do not change them: parts are shared."""
         tops = {re.split(r"[.[]", key)[0] for key in values}
         try:
             for key, value in values.items():
                 OmegaConf.update(self.composed, key, value, force_add=False)
             anew = tops | (self.written.keys() - self.settled.keys())
-            found = {key: self._value(key) if key in anew else self.settled[key] for key in self.written}
-            return found, self.choices
+            resolved = {key: self._value(key) if key in anew else self.settled[key] for key in self.written}
+            return resolved, self.choices
         finally:
             for top in tops & self.written.keys():
                 OmegaConf.update(self.composed, top, self.written[top])
@@ -56,7 +59,7 @@ class Base:
 
 
 class Composer:
-    """Gives the same as `load` for every list of overrides, composing each combination of choices only once."""
+    """Composes as `load` does for every list of overrides, but calls it only once for each combination of choices."""
 
     def __init__(self, load: Callable[[list[str]], DictConfig], is_group: Callable[[str], bool]):
         self.load, self.is_group = load, is_group
@@ -73,7 +76,7 @@ class Composer:
         try:
             return self.bases[shaping].given({o.key_or_group: o.value() for o in parsed if self._is_plain(o)})
         except OmegaConfBaseException:
-            return plain(self.load(list(overrides)))  # so that the message is Hydra's own
+            return plain(self.load(list(overrides)))  # raises Hydra's own message
 
     def _parse(self, text: str) -> Override:
         if text not in self.parsed:
@@ -81,6 +84,6 @@ class Composer:
         return self.parsed[text]
 
     def _is_plain(self, override: Override) -> bool:
-        """Whether it gives a new value to a key that exists, rather than choosing, adding or deleting."""
+        """Whether it gives a new value to an existing key, and makes no choice, adds no key and deletes none."""
         changes = not (override.is_add() or override.is_force_add() or override.is_delete())
         return changes and not override.is_hydra_override() and not self.is_group(override.key_or_group)

@@ -20,7 +20,7 @@ from descent_lab.tracking.provenance import commit, versions
 from descent_lab.tracking.reader import Results, load
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
-TIMES = ("time/step_seconds",)  # never the same twice
+TIMES = ("time/step_seconds",)  # differ between any two runs, and are not compared
 
 
 @dataclass(frozen=True)
@@ -66,20 +66,20 @@ def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def replay(run_id: str, uri: str | None = None) -> tuple[Verdict, list[str]]:
     """Recompute a run; the verdict, and one line for each thing that changed. Raises ConfigError or StoreError."""
-    found = load(uri, filter=f"attributes.run_id = '{run_id}'")
-    if found.runs.empty:
-        raise ConfigError(f"run={run_id}: no finished run of that id in {found.uri}")
-    config = _config(found, run_id)
+    results = load(uri, filter=f"attributes.run_id = '{run_id}'")
+    if results.runs.empty:
+        raise ConfigError(f"run={run_id}: no finished run of that id in {results.uri}")
+    config = _config(results, run_id)
     trained = train_stack(Stack([config], 0, 0))
-    stored = found.artifacts.arrays(run_id, "curves.npz")
+    stored = results.artifacts.arrays(run_id, "curves.npz")
     outcome = trained.outcomes[0]
     if isinstance(outcome, Failure):
         raise ConfigError(f"run={run_id}: cannot be recomputed here: {told(outcome)}")
-    return compare(stored, outcome.curves, TOLERANCE[config.dtype]), _changes(found.runs.iloc[0], outcome.device)
+    return compare(stored, outcome.curves, TOLERANCE[config.dtype]), _changes(results.runs.iloc[0], outcome.device)
 
 
-def _config(found: Results, run_id: str) -> Config:
-    values = found.config(run_id)
+def _config(results: Results, run_id: str) -> Config:
+    values = results.config(run_id)
     if not values:
         raise ConfigError(f"run={run_id}: has no config.yaml to replay")
     choices = values.pop("choices")

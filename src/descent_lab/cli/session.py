@@ -22,6 +22,7 @@ from descent_lab.cli.complaints import explained
 from descent_lab.cli.compose import Composed, Composer, plain
 from descent_lab.components import suggestion
 from descent_lab.errors import ConfigError, RunError
+from descent_lab.paths import installing
 from descent_lab.sweeps.config import Config, parse, refuse_optimizer
 from descent_lab.sweeps.execute import run_all
 from descent_lab.sweeps.summary import Failed, Summary
@@ -103,7 +104,7 @@ def tuned_sweep(
     except ModuleNotFoundError as error:
         if error.name != "optuna":
             raise
-        raise ConfigError("hydra.sweeper.trials: optuna is not installed; pip install 'descent-lab[tune]'") from None
+        raise ConfigError(f"hydra.sweeper.trials={trials}: optuna is not installed; {installing('tune')}") from None
     shared = {f"{key}={values[0]}" for key, values in compared.items() if len(values) == 1}
     for entrant, chosen in winners.items():
         setting = [f"{key}={value}" for key, value in chosen.items()] or ["(every setting diverged or failed)"]

@@ -1,4 +1,4 @@
-"""Trained models: from what a run left behind to predictions for new points."""
+"""Trained models restored from stored runs, to predict new points."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,20 +12,20 @@ from descent_lab.tracking.address import resolve
 from descent_lab.tracking.reader import Results, load, store
 
 LOSS = "best/train_loss"
-ALIKE = ("dataset", "model.loss", "model.output")  # what losses must share to be compared; and dataset.*
+ALIKE = ("dataset", "model.loss", "model.output")  # parameters in which compared losses agree, besides dataset.*
 
 
 def restore(run_id: str, which: str = "best", uri: str | None = None) -> Predictor:
-    """The model of a run: theta `init`, `best` or `final`. Raises ModelError, StoreError or ConfigError."""
+    """The model of a run, with the theta `init`, `best` or `final`. Raises ModelError, StoreError or ConfigError."""
     if not run_id.isalnum():
         raise ModelError(f"run={run_id}: not a run id")
-    found = load(uri, filter=f"attributes.run_id = '{run_id}'")
-    if found.runs.empty:
-        raise ModelError(f"run={run_id}: no finished run of that id in {found.uri}")
-    theta = found.theta(run_id)
+    stored = load(uri, filter=f"attributes.run_id = '{run_id}'")
+    if stored.runs.empty:
+        raise ModelError(f"run={run_id}: no finished run of that id in {stored.uri}")
+    theta = stored.theta(run_id)
     if which not in theta:
         raise ModelError(f"run={run_id}: no theta was kept (tracking.save_theta=false)")
-    data, objective = _problem(found, run_id)
+    data, objective = _problem(stored, run_id)
     if theta[which].shape != (objective.network.n_params,):
         raise ModelError(
             f"run={run_id}: its theta has {theta[which].size} parameters, its network {objective.network.n_params}: "
@@ -34,9 +34,9 @@ def restore(run_id: str, which: str = "best", uri: str | None = None) -> Predict
     return Predictor(data, objective, theta[which], theta.get(f"statistics_{which}"))
 
 
-def _problem(found: Results, run_id: str) -> tuple[Data, Objective]:
-    """The data set and the objective that the run was given, made anew."""
-    config = stored_config(found, run_id)
+def _problem(stored: Results, run_id: str) -> tuple[Data, Objective]:
+    """The data set and the objective of a run, made again from its configuration."""
+    config = stored_config(stored, run_id)
     try:
         problem = config.problem()
     except ConfigError as error:
@@ -44,9 +44,9 @@ def _problem(found: Results, run_id: str) -> tuple[Data, Objective]:
     return problem.data, problem.objective
 
 
-def stored_config(found: Results, run_id: str) -> Config:
+def stored_config(stored: Results, run_id: str) -> Config:
     """The configuration of a stored run. Raises ModelError where it is no longer that of the run."""
-    values = dict(found.config(run_id))
+    values = dict(stored.config(run_id))
     if "choices" not in values:
         raise ModelError(f"run={run_id}: no config.yaml was kept")
     choices = values.pop("choices")
@@ -55,7 +55,7 @@ def stored_config(found: Results, run_id: str) -> Config:
         content = config.dataset.fingerprint()
     except (ConfigError, DataError, KeyError) as error:
         raise _not_again(run_id, error) from None
-    noted = found.runs.set_index("run_id")["data"].loc[run_id]  # none in runs stored before contents were noted
+    noted = stored.runs.set_index("run_id")["data"].loc[run_id]  # none in runs stored before contents were noted
     if isinstance(noted, str) and noted != content:
         raise ModelError(f"run={run_id}: {config.dataset.path} has changed since the run, and with it its scaling")
     return config
@@ -68,15 +68,15 @@ def _not_again(run_id: str, error: Exception) -> ModelError:
 def best_run(wanted: Mapping[str, str], uri: str | None = None, experiment: str | None = None) -> tuple[str, float]:
     """Id and loss of the run with the lowest best/train_loss among those with these parameters.
 
-    Runs are never changed, so a worse one cannot take its place. Raises ModelError where there is no such run,
-    and where the losses cannot be compared: then a parameter must be given that tells the runs apart.
+    Raises ModelError where there is no such run, and where the runs' losses cannot be compared: then another parameter
+    must be given, which tells them apart.
     """
     if "dataset" not in wanted:
         raise ModelError("best: of which data set? give dataset=NAME")
     client = store.connect(resolve(uri))
     query = " and ".join(f"params.`{name}` = '{value}'" for name, value in wanted.items())
-    found = store.search(client, list(store.experiments(client, experiment)), query, None)
-    runs = [run for run in found if store.is_complete(run) and LOSS in run.data.metrics]
+    matching = store.search(client, list(store.experiments(client, experiment)), query, None)
+    runs = [run for run in matching if store.is_complete(run) and LOSS in run.data.metrics]
     if not runs:
         raise ModelError(f"best: no finished run with {_listed(wanted)} in {client.tracking_uri}")
     _refuse_incomparable([run.data.params for run in runs])

@@ -1,8 +1,8 @@
-"""Tuning with equal budgets: hyperparameters chosen on tuning seeds, the winner run on seeds held out.
+"""Tuning with equal budgets: hyperparameters are chosen on tuning seeds, and the best setting is run on other seeds.
 
-An entrant is one combination of everything that is compared (optimizer, data set, ...). Each gets the same trials:
-every point of a grid, or as many as asked for by Optuna. A trial is judged by the median final training loss over the
-tuning seeds; a diverged run counts as infinite.
+An entrant is one combination of all that is compared (optimizer, data set, ...). Every entrant gets the same number of
+trials: every point of a grid, or settings that Optuna proposes. A trial is judged by the median of the final training
+loss over the tuning seeds; a diverged run counts as infinite.
 """
 
 import math
@@ -12,15 +12,17 @@ from itertools import product
 from statistics import fmean, median
 from typing import Any, Protocol
 
+from descent_lab.errors import ConfigError
+
 Overrides = list[str]
 Assignment = Mapping[str, Any]  # value by key
 Score = tuple[float, ...]  # of a trial, by which it is compared with others; lower is better
-Launch = Callable[[list[Overrides]], Sequence[float]]  # jobs in, the final training loss of each out
+Launch = Callable[[list[Overrides]], Sequence[float]]  # of jobs to the final training loss of each
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A range to search, on a log scale or not."""
+    """A range of real numbers to search; log: on a logarithmic scale."""
 
     low: float
     high: float
@@ -29,33 +31,35 @@ class Interval:
 
 @dataclass(frozen=True)
 class Budget:
-    """What every entrant is given."""
+    """What every entrant gets."""
 
     tuning_seeds: Sequence[int]
     held_out_seeds: Sequence[int]
     trials: int | None  # None: every point of the grid
-    batch: int  # trials chosen at a time, where they are not a grid
+    batch: int  # the number of trials that Optuna proposes at a time
 
     def __post_init__(self) -> None:
         both = sorted(set(self.tuning_seeds) & set(self.held_out_seeds))
         if both:
-            raise ValueError(f"held_out_seeds={both[0]}: is a tuning seed too; a seed may be one or the other")
+            raise ConfigError(
+                f"hydra.sweeper.held_out_seeds={both[0]}: is also among the tuning seeds"
+            )
         if not self.tuning_seeds:
-            raise ValueError("tuning_seeds=[]: must name at least one seed")
+            raise ConfigError("hydra.sweeper.tuning_seeds=[]: must name at least one seed")
 
 
-class Asker(Protocol):
-    """Proposes trials for one entrant and learns how they went."""
+class Proposer(Protocol):
+    """Proposes trials for one entrant, and is told their losses."""
 
     def ask(self) -> list[Assignment]:
-        """The next trials; none when the budget is spent."""
+        """The next trials; an empty list when the budget is spent."""
 
     def tell(self, losses: Sequence[float]) -> None:
-        """The loss of each trial that was asked last."""
+        """Take note of the loss of each trial that was proposed last."""
 
 
 class Grid:
-    """Every combination, once."""
+    """Proposes every combination of values, once."""
 
     def __init__(self, axes: Mapping[str, Sequence[Any]]):
         self.left = [dict(zip(axes, point, strict=True)) for point in product(*axes.values())]
@@ -65,10 +69,10 @@ class Grid:
         return asked  # type: ignore[return-value]
 
     def tell(self, losses: Sequence[float]) -> None:
-        """A grid does not learn."""
+        """Do nothing: a grid is fixed."""
 
 
-class Searched:
+class OptunaProposer:
     """Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), seeded, in batches."""
 
     def __init__(self, axes: Mapping[str, Sequence[Any] | Interval], budget: Budget):
@@ -103,16 +107,18 @@ def tune(
     budget: Budget,
     launch: Launch,
 ) -> dict[tuple[str, ...], Assignment]:
-    """Tune every entrant on the tuning seeds, run the winners on the held-out seeds.
+    """Tune every entrant on the tuning seeds, then run its best setting on the held-out seeds.
 
-    Returns each entrant's winner; empty where every setting diverged or failed, and nothing is run on held-out seeds.
+    compared: the values of each key that makes entrants. tuned: the values, or the interval, of each key to tune.
+    Returns the best setting of each entrant; an empty one where every setting diverged or failed, in which case
+    nothing is run on the held-out seeds.
     """
     entrants = [
         tuple(f"{k}={v}" for k, v in zip(compared, point, strict=True)) for point in product(*compared.values())
     ]
-    askers = {entrant: _asker(tuned, budget) for entrant in entrants}
+    proposers = {entrant: _proposer(tuned, budget) for entrant in entrants}
     best: dict[tuple[str, ...], tuple[Score, Assignment]] = {entrant: ((math.inf,), {}) for entrant in entrants}
-    for trials in _rounds(askers):
+    for trials in _rounds(proposers):
         jobs = [
             _job(entrant, trial, seed, "tuning")
             for entrant, asked in trials.items()
@@ -121,9 +127,9 @@ def tune(
         ]
         losses = iter(launch(jobs))
         for entrant, asked in trials.items():
-            found = [_score([next(losses) for _ in budget.tuning_seeds], trial) for trial in asked]
-            askers[entrant].tell([score[0] for score in found])
-            best[entrant] = min([best[entrant], *zip(found, asked, strict=True)], key=lambda pair: pair[0])
+            scores = [_score([next(losses) for _ in budget.tuning_seeds], trial) for trial in asked]
+            proposers[entrant].tell([score[0] for score in scores])
+            best[entrant] = min([best[entrant], *zip(scores, asked, strict=True)], key=lambda pair: pair[0])
     winners = {entrant: trial for entrant, (_, trial) in best.items()}
     jobs = [
         _job(e, trial, seed, "evaluation") for e, trial in winners.items() if trial for seed in budget.held_out_seeds
@@ -134,29 +140,29 @@ def tune(
 
 
 def _score(losses: Sequence[float], trial: Assignment) -> Score:
-    """The median counts; of equals the lower mean, and then the smallest setting, as in statistics/tuning.py.
+    """The median of the losses; among equal medians the mean decides, then the smaller setting.
 
-    Where every setting of a run ends at a loss of 0 in most seeds, the median does not tell them apart.
+    analysis/statistics/tuning.py uses the same order. The mean is needed where most seeds end at a loss of 0.
     """
     try:
         size = [float(value) for value in trial.values()]
-    except ValueError:  # words
+    except ValueError:  # values that are words, such as names of schedules
         size = []
     return (median(losses), fmean(losses), *size)
 
 
-def _asker(tuned: Mapping[str, Sequence[Any] | Interval], budget: Budget) -> Asker:
+def _proposer(tuned: Mapping[str, Sequence[Any] | Interval], budget: Budget) -> Proposer:
     if budget.trials is not None:
-        return Searched(tuned, budget)
+        return OptunaProposer(tuned, budget)
     ranges = [key for key, axis in tuned.items() if isinstance(axis, Interval)]
     if ranges:
-        raise ValueError(f"{ranges[0]}: an interval needs hydra.sweeper.trials, the number of trials of each entrant")
+        raise ConfigError(f"{ranges[0]}: an interval needs hydra.sweeper.trials, the number of trials of each entrant")
     return Grid({key: axis for key, axis in tuned.items() if not isinstance(axis, Interval)})
 
 
-def _rounds(askers: Mapping[tuple[str, ...], Asker]) -> Iterator[dict[tuple[str, ...], list[Assignment]]]:
-    """The trials of all entrants together, until none asks for more: one round is one sweep of stacks."""
-    while trials := {entrant: asked for entrant, asker in askers.items() if (asked := asker.ask())}:
+def _rounds(proposers: Mapping[tuple[str, ...], Proposer]) -> Iterator[dict[tuple[str, ...], list[Assignment]]]:
+    """The trials of all entrants, round by round until no budget is left; a round is trained as one sweep."""
+    while trials := {entrant: asked for entrant, proposer in proposers.items() if (asked := proposer.ask())}:
         yield trials
 
 

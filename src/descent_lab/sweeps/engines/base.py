@@ -1,28 +1,30 @@
-"""Where stacks of a sweep are trained: in this process, in others, or on a cluster somebody else schedules.
+"""Engines: where the stacks of a sweep are trained, in this process, in other processes or on a cluster.
 
-Every engine hands out work and yields (work, result) as it is done. The result is a Failure where the task raised, or
-where its worker was lost: then the work has been handed out again, RETRIES times.
+An engine calls a function on every item of work and yields (item, result) as each is done. The result is a Failure if
+the function raised, or if its worker was lost: an engine hands the item of a lost worker out again, RETRIES times.
 """
 
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, TypeVar
 
 from descent_lab.components import Component
 from descent_lab.errors import ConfigError, DescentError, Failure
 from descent_lab.faults import Fault
+from descent_lab.paths import installing
 
 Work = TypeVar("Work")
-Task = Callable[[Any], Any]
+Function = Callable[[Any], Any]
 RETRIES = 2
 
 
-def attempt(task: Task, work: Any) -> Any:
-    """task(work), or a Failure: as a value, which every engine can carry, whatever the task raised."""
+def attempt(function: Function, work: Any) -> Any:
+    """function(work); or, if it raises, a Failure as a value, which can be sent between processes."""
     try:
-        return task(work)
+        return function(work)
     except DescentError as error:
         return Failure(str(error))
     except Exception as error:
@@ -38,14 +40,18 @@ class Engine(Component, ABC):
     @property
     @abstractmethod
     def n_workers(self) -> int:
-        """How many stacks are trained at the same time."""
+        """The number of stacks that are trained at the same time."""
 
     @abstractmethod
-    def run(self, task: Task, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
-        """task(work) for each work, in any order. Raises ConfigError if the engine cannot be started."""
+    def run(self, function: Function, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
+        """Yield (work, function(work)) for each item of work, in any order; function can be pickled.
+
+        Raises ConfigError if the engine cannot be started.
+        """
 
 
 def result_of(future: Any) -> Any:
+    """The result of a future, or a Failure if its worker was lost."""
     try:
         return future.result()
     except Exception as error:
@@ -53,21 +59,21 @@ def result_of(future: Any) -> Any:
 
 
 def reason_of(error: Exception) -> str:
+    """An exception's type and the first line of its message."""
     return f"{type(error).__name__}: {error}".split("\n")[0]
 
 
 def needed(module: str, extra: str) -> Any:
-    """Import an engine that not everybody has installed."""
-    from importlib import import_module
-
+    """Import the library of an engine. Raises ConfigError, which names the extra to install, if it is missing."""
     try:
         return import_module(module)
     except ImportError:
-        raise ConfigError(f"engine={extra}: {module} is not installed; pip install '.[{extra}]'") from None
+        raise ConfigError(f"engine={extra}: {module} is not installed; {installing(extra)}") from None
 
 
 @contextmanager
 def starting(name: str) -> Iterator[None]:
+    """Turn any exception while an engine is started into a ConfigError of one line."""
     try:
         yield
     except Exception as error:
@@ -76,7 +82,7 @@ def starting(name: str) -> Iterator[None]:
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Worker processes that start within use one thread each, so that together they do not fight for the cores."""
+    """Let worker processes that are started meanwhile use one thread each, so that they do not compete for cores."""
     single = "--xla_cpu_multi_thread_eigen=false"
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     wanted = dict.fromkeys(names, "1") | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {single}".strip()}

@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from descent_lab.sweeps.engines.base import Engine, Task, Work, attempt, needed, one_thread_each, result_of, starting
+from descent_lab.sweeps.engines.base import (
+    Engine,
+    Function,
+    Work,
+    attempt,
+    needed,
+    one_thread_each,
+    result_of,
+    starting,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,14 +33,14 @@ class Dask(Engine):
     def n_workers(self) -> int:
         return self.workers
 
-    def run(self, task: Task, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
+    def run(self, function: Function, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
         distributed = needed("distributed", "dask")
         here = {"n_workers": self.workers, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": CRITICAL}
         with one_thread_each():
             with starting("dask"):
                 client = distributed.Client(self.address, **({} if self.address else here))
-            with _closing(client):  # Dask itself gives lost work to other workers
-                futures = {client.submit(attempt, task, work, pure=False): work for work in works}
+            with _closing(client):  # Dask itself hands the work of a lost worker to others
+                futures = {client.submit(attempt, function, work, pure=False): work for work in works}
                 blamed = []
                 for future in distributed.as_completed(list(futures)):
                     work = futures.pop(future)
@@ -39,15 +48,16 @@ class Dask(Engine):
                         blamed.append(work)
                     else:
                         yield work, result_of(future)
-                    future.release()  # or Dask would keep the result, and compute it again if its worker is lost
-                for work in blamed:  # perhaps it only waited where another was at fault: now it is alone
-                    yield work, result_of(client.submit(attempt, task, work, pure=False))
+                    future.release()  # otherwise Dask keeps the result, and computes it again if its worker is lost
+                for work in blamed:  # alone now: perhaps it only waited on a worker that another item killed
+                    yield work, result_of(client.submit(attempt, function, work, pure=False))
 
 
 @contextmanager
 def _closing(client: Any) -> Iterator[None]:
+    """Close the client at the end, whatever happens."""
     try:
         yield
     finally:
-        with suppress(Exception):  # Dask stumbles over a worker that it is just starting anew: all work is done by now
+        with suppress(Exception):  # Dask may fail over a worker that it is restarting; all work is done by now
             client.close()

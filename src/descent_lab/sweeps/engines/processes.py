@@ -10,12 +10,12 @@ from typing import Annotated, Any
 from annotated_types import Ge
 
 from descent_lab.child_processes import ChildProcesses
-from descent_lab.sweeps.engines.base import RETRIES, Engine, Task, Work, attempt, one_thread_each, result_of
+from descent_lab.sweeps.engines.base import RETRIES, Engine, Function, Work, attempt, one_thread_each, result_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Processes(Engine):
-    """Processes on this machine, one thread each. workers None: one for each core."""
+    """Processes on this machine, of one thread each. workers: their number; None: one for each core."""
 
     kind = "processes"
 
@@ -27,7 +27,7 @@ class Processes(Engine):
 
         return self.workers or cpu_count()
 
-    def run(self, task: Task, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
+    def run(self, function: Function, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
         waiting = deque((work, RETRIES) for work in works)
         with one_thread_each(), ChildProcesses() as children:
             idle: list[Executor] = [children.pool() for _ in range(min(self.n_workers, len(works)))]
@@ -35,7 +35,7 @@ class Processes(Engine):
             while waiting or busy:
                 while waiting and idle:
                     pool, (work, retries) = idle.pop(), waiting.popleft()
-                    busy[pool.submit(attempt, task, work)] = pool, work, retries
+                    busy[pool.submit(attempt, function, work)] = pool, work, retries
                 ended = [(future, *busy.pop(future)) for future in wait(busy, return_when=FIRST_COMPLETED).done]
                 for future, pool, work, retries in ended:
                     lost = isinstance(future.exception(), BrokenProcessPool)

@@ -10,7 +10,7 @@ from annotated_types import Ge
 from descent_lab.sweeps.engines.base import (
     RETRIES,
     Engine,
-    Task,
+    Function,
     Work,
     attempt,
     needed,
@@ -33,14 +33,14 @@ class Ray(Engine):
     def n_workers(self) -> int:
         return self.workers
 
-    def run(self, task: Task, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
+    def run(self, function: Function, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
         ray = needed("ray", "ray")
         here = {} if self.address else {"num_cpus": self.workers, "include_dashboard": False}
         with one_thread_each(), starting("ray"):
             ray.init(address=self.address or "local", logging_level="error", log_to_driver=False, **here)
         try:
             remote = ray.remote(attempt).options(max_retries=RETRIES)
-            futures = {remote.remote(task, work).future(): work for work in works}
+            futures = {remote.remote(function, work).future(): work for work in works}
             for future in as_completed(futures):
                 yield futures[future], result_of(future)
         finally:
