@@ -88,7 +88,7 @@ def compared(runs: pd.DataFrame) -> pd.DataFrame:
     return pairs[pairs["dataset"] != "all"]
 
 
-def found(pairs: pd.DataFrame) -> float:
+def decided(pairs: pd.DataFrame) -> float:
     """Share of comparisons with a verdict."""
     return float((pairs["verdict"] != "indistinguishable").mean())
 
@@ -109,7 +109,7 @@ def equal_suites(n_entrants: int, n_datasets: int, n_seeds: int, n_studies: int)
         runs = suite(n_entrants, n_datasets, n_seeds, study)
         pairs = st.pairwise(runs, "value")
         ranked = st.rank_pairs(runs, "value")
-        errors["pairwise, all data sets"] += found(pairs[pairs["dataset"] == "all"]) > 0
+        errors["pairwise, all data sets"] += decided(pairs[pairs["dataset"] == "all"]) > 0
         errors["Friedman"] += st.friedman(runs, "value")["p"][0] <= 0.05
         errors["Nemenyi"] += (ranked["nemenyi"] != "indistinguishable").any()
         errors["Wilcoxon-Holm"] += (ranked["wilcoxon"] != "indistinguishable").any()
@@ -212,10 +212,10 @@ def report(n_studies: int = 4_000) -> None:
         measure = partial(expected_runtime, n_studies=n_studies, success=success)
         row("expected runtime", f"{success:.0%} reach it", share(measure))
     for diverged in (0.0, 0.2):
-        row("A/A", f"{diverged:.0%} diverged", share(lambda n, d=diverged: found(duel(n, n_studies, 0.0, d))))
+        row("A/A", f"{diverged:.0%} diverged", share(lambda n, d=diverged: decided(duel(n, n_studies, 0.0, d))))
     row("A/A", "any of 4 entrants", share(partial(family, n_entrants=4, n_studies=n_studies // 2)))
     for shift in (0.5, 1.0):
-        row("power", f"shift {shift:g}", share(lambda n, s=shift: found(duel(n, n_studies, s))))
+        row("power", f"shift {shift:g}", share(lambda n, s=shift: decided(duel(n, n_studies, s))))
         row("theory", f"shift {shift:g}", share(partial(power, shift=shift)))
     for n_datasets in (3, 6, 12):
         for name, error in equal_suites(4, n_datasets, 5, n_studies // 8).items():

@@ -1,4 +1,4 @@
-"""What tests of whole sweeps share: what a store and an outbox hold, and commands that are started and ended."""
+"""What tests of whole sweeps share: empty stores, what a store and an outbox hold, and commands in other processes."""
 
 import json
 import os
@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 
 import numpy as np
@@ -29,14 +31,14 @@ FILES = {"config.yaml", "curves.npz", "predictions.npz", "theta.npz"}
 
 @dataclass(frozen=True)
 class Stored:
-    """A run as a SQLite store holds it."""
+    """A run as it is in a SQLite store."""
 
     run_id: str
     status: str
     identity: str
     tags: dict[str, str]
     n_params: int
-    metrics: dict[str, int]  # number of points
+    metrics: dict[str, int]  # the number of points of each metric
     artifacts: Path
 
     @property
@@ -46,7 +48,7 @@ class Stored:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing of the run is missing."""
+        """Whether the run is complete: status, artifacts, params, tags, and all points of all curves."""
         if self.status != "FINISHED" or {path.name for path in self.artifacts.iterdir()} != FILES:
             return False
         n_records = len(self.curves["step"])
@@ -56,18 +58,38 @@ class Stored:
 
 
 def stored(database: Path) -> list[Stored]:
-    """The runs of a store that have not been deleted."""
+    """The runs of a SQLite store that have not been deleted."""
     if not database.exists():
         return []
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30) as connection:
         alive = "select run_uuid, status, artifact_uri from runs where lifecycle_stage = 'active'"
-        found = [_stored(connection.execute, *row) for row in connection.execute(alive).fetchall()]
+        runs = [_stored(connection.execute, *row) for row in connection.execute(alive).fetchall()]
     connection.close()
-    return found
+    return runs
+
+
+def create_store(database: Path) -> str:
+    """Create a SQLite store without runs, and return its address.
+
+    It is a copy of a store in the cache of the tests, because MLflow takes 2.5 seconds to create one.
+    """
+    template = ROOT / ".cache" / "tests" / f"empty-store-{version('mlflow')}.db"
+    if not template.exists():
+        from mlflow import MlflowClient
+
+        template.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=template.parent) as folder:  # other test processes must not see half a store
+            created, copied = Path(folder) / "created.db", Path(folder) / "copied.db"
+            MlflowClient(f"sqlite:///{created}").search_experiments()
+            copy_database(created, copied)
+            copied.rename(template)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    copy_database(template, database)
+    return f"sqlite:///{database}"
 
 
 def copy_database(source: Path | str, target: Path) -> None:
-    """A SQLite store as it stands: its file alone lacks what is in its write-ahead log still."""
+    """Copy a SQLite store with what is still in its write-ahead log."""
     with sqlite3.connect(source) as read, sqlite3.connect(target) as written:
         read.backup(written)
     read.close()
@@ -86,7 +108,7 @@ def _local(artifacts: str) -> Path:
 
 
 def finished(database: Path) -> set[str]:
-    """Identities of the runs that a store holds finished; none while it is being created."""
+    """The identities of the finished runs of a store; none while the store is being created."""
     try:
         return {run.identity for run in stored(database) if run.status == "FINISHED"}
     except sqlite3.OperationalError:
@@ -94,22 +116,22 @@ def finished(database: Path) -> set[str]:
 
 
 def in_outbox() -> set[str]:
-    """Identities of the finished runs in the outbox."""
-    found = set()
+    """The identities of the finished runs in the outbox."""
+    identities = set()
     for run_file in outbox.root().glob(f"*/*/{outbox.RUN_FILE}"):
         try:
-            found |= (
+            identities |= (
                 {json.loads(run_file.read_text())["tags"]["identity"]}
                 if run_file.parent.suffix != outbox.DRAFT
                 else set()
             )
         except FileNotFoundError:
             continue  # delivered just now
-    return found
+    return identities
 
 
 def assert_whole(database: Path, n_runs: int) -> None:
-    """Every run exactly once, complete, none half written, and nothing left in the outbox."""
+    """The store holds n_runs different runs, each once and complete, and the outbox holds none."""
     runs = stored(database)
     assert len(runs) == n_runs
     assert len({run.identity for run in runs}) == n_runs
@@ -118,7 +140,7 @@ def assert_whole(database: Path, n_runs: int) -> None:
 
 
 def start_cli(*arguments: str, module: str = "src.run", **environment: str) -> subprocess.Popen[str]:
-    """A command in a process group of its own, as in a terminal."""
+    """Start a command in a process group of its own, as a terminal does."""
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
@@ -131,7 +153,7 @@ def start_cli(*arguments: str, module: str = "src.run", **environment: str) -> s
 
 
 def wait_until(holds: Callable[[], object], seconds: float = 120) -> None:
-    """Raise TimeoutError if it does not hold in time."""
+    """Wait until a condition holds. Raises TimeoutError if it does not within so many seconds."""
     end = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > end:
@@ -144,7 +166,7 @@ def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def busiest(process: subprocess.Popen[str]) -> tuple[float, psutil.Process]:
-    """The process under this one that has used the processor most, and its seconds."""
+    """The process below this one that has used the processor for the most seconds, and these seconds."""
     used = [(0.0, psutil.Process(process.pid))]
     for child in children(process):
         with suppress(psutil.NoSuchProcess):
@@ -153,7 +175,7 @@ def busiest(process: subprocess.Popen[str]) -> tuple[float, psutil.Process]:
 
 
 def assert_gone(processes: list[psutil.Process]) -> None:
-    """All of them end by themselves, soon."""
+    """All of these processes end by themselves within 20 seconds."""
     _, alive = psutil.wait_procs(processes, timeout=20)
     assert [process.cmdline() for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
 
@@ -166,7 +188,7 @@ def free_port() -> int:
 
 @contextmanager
 def mlflow_server(database: Path, port: int) -> Iterator[subprocess.Popen[str]]:
-    """A tracking server with SQLite behind it; ended as by a power cut."""
+    """A tracking server on a SQLite store, which is killed at the end."""
     command = ["server", f"--backend-store-uri=sqlite:///{database}", f"--port={port}", "--workers=1"]
     files = f"--artifacts-destination={database.parent / 'artifacts'}"
     with (database.parent / "server.log").open("a") as log:
@@ -200,9 +222,9 @@ def kill_group(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def trained(folder: Path, configs: Sequence[Config]) -> str:
-    """The address of a store in this folder that holds these runs."""
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
+def store_of(folder: Path, configs: Sequence[Config]) -> str:
+    """Train these runs into a new store in this folder, and return its address."""
+    uri = create_store(folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         patch.setenv("DESCENT_OUTBOX", str(folder / "outbox"))
@@ -211,7 +233,7 @@ def trained(folder: Path, configs: Sequence[Config]) -> str:
 
 
 def earlier_store(folder: Path) -> str:
-    """Unpack into a folder the store that version 0.1.0 wrote, before the code moved into a package; its address.
+    """Unpack into a folder the store that version 0.1.0 wrote, before the code became a package; return its address.
 
     15 runs of the experiment `earlier`: every backend, eight optimizers, a csv file, batch normalisation, float32.
     """

@@ -114,8 +114,8 @@ def test_orders_are_permutations_that_differ_from_epoch_to_epoch(n):
 
 @pytest.mark.parametrize("backend", backends_for(), ids=" ".join)
 def test_the_last_smaller_batch_is_a_mean_over_its_own_samples(backend):
-    given = ["dataset=product", "batching=minibatch", "batching.size=4", "batching.shuffle=false"]
-    run = make_run(*given, *backend, "optimizer=sgd", "lr=0.1", "epochs=1")
+    overrides = ["dataset=product", "batching=minibatch", "batching.size=4", "batching.shuffle=false"]
+    run = make_run(*overrides, *backend, "optimizer=sgd", "lr=0.1", "epochs=1")
     (outcome,) = train([run])
     x, y, theta = run.problem.data.x_train, run.problem.data.y_train, run.problem.theta
     for rows in ([0, 1, 2, 3], [4, 5, 6, 7], [8, 9]):
@@ -127,8 +127,8 @@ def test_the_last_smaller_batch_is_a_mean_over_its_own_samples(backend):
 @pytest.mark.parametrize("backend", every_backend(), ids=" ".join)
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_any_size_trains(size, backend):
-    given = ["dataset=line", "batching=minibatch", f"batching.size={size}", "epochs=2", "lr=1e-5", *backend]
-    outcome = trained(*given)
+    overrides = ["dataset=line", "batching=minibatch", f"batching.size={size}", "epochs=2", "lr=1e-5", *backend]
+    outcome = trained(*overrides)
     assert outcome.curves["step"][-1] == 2 * -(-9 // size) and outcome.ended == "epochs"
     assert np.isfinite(outcome.curves["train/loss"]).all()
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness import make_config
-from tests.stores import trained
+from tests.stores import store_of
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install '.[browser]'")
 BROWSER = next((path for name in ("chromium", "google-chrome", "chrome") if (path := shutil.which(name))), None)
@@ -45,7 +45,7 @@ def page(tmp_path_factory):
         for seed in range(3)
     ]
     bad = make_config("dataset=gaussian", "optimizer=sgd", "lr=1e9", "epochs=20")
-    uri = trained(folder, [*grid, bad])
+    uri = store_of(folder, [*grid, bad])
     words = [sys.executable, "-m", "reports.build", "--uri", uri, "--output", str(folder / "out")]
     subprocess.run(words, check=True, capture_output=True)
     return (folder / "out" / "index.html").as_uri()

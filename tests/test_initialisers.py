@@ -82,12 +82,12 @@ def test_uniform_weights_keep_to_their_limit():
 
 def test_the_legacy_stream_draws_layer_by_layer():
     """As a script that calls np.random.randn for one weight matrix after the other."""
-    given = ["dataset=gaussian", "init=normal", "init.std=0.5", "stream=legacy", "model.bias=true", "seed=3"]
-    run = make_run(*given)
+    overrides = ["dataset=gaussian", "init=normal", "init.std=0.5", "stream=legacy", "model.bias=true", "seed=3"]
+    run = make_run(*overrides)
     old = np.random.RandomState(3)
     old.permutation(250)  # the split
-    found = run.problem.objective.network.layers(run.problem.theta)
-    for layer in found:
+    layers = run.problem.objective.network.layers(run.problem.theta)
+    for layer in layers:
         np.testing.assert_array_equal(layer.W, 0.5 * old.randn(*layer.W.shape))
 
 

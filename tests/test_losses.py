@@ -49,8 +49,8 @@ def test_any_logits_give_finite_losses_and_slopes(name, output, size, xp):
     y = targets(name, np.random.default_rng(1), (3, 8))
     z, y = xp.asarray(size * signs), xp.asarray(y)
     loss = loss_of(name, output)
-    for found in (loss.value(z, y), *loss.differential(z, y), loss.predict(z)):
-        assert np.isfinite(found).all()
+    for result in (loss.value(z, y), *loss.differential(z, y), loss.predict(z)):
+        assert np.isfinite(result).all()
 
 
 @pytest.mark.parametrize("size", [1e3, 1e8])

@@ -1,4 +1,4 @@
-"""Finished runs are on disk, whole, before they are delivered; whatever happens, each arrives once."""
+"""Finished runs are on disk, complete, before they are delivered. Whatever happens, each arrives exactly once."""
 
 import errno
 import json
@@ -17,7 +17,7 @@ import yaml
 from harness import make_config
 from mlflow import MlflowClient
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
-from stores import assert_whole, in_outbox, stored
+from stores import assert_whole, create_store, in_outbox, stored
 
 from descent_lab.cli import deliver
 from descent_lab.errors import ConfigError
@@ -28,7 +28,6 @@ from descent_lab.sweeps.summary import Summary
 from descent_lab.tracking import outbox
 from descent_lab.tracking.server import Store, Stores
 from descent_lab.tracking.uploader import deliver_abandoned
-from tests.stores import copy_database
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 
@@ -36,22 +35,13 @@ SMALL = ("epochs=2", "record.points=3")
 
 
 def sweep(*overrides: str, seeds: int = 3) -> Summary:
-    """Some small runs, in this process."""
+    """Train and track some small runs in this process."""
     return run_all([make_config(*SMALL, f"seed={seed}", *overrides) for seed in range(seeds)], progress=False)
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    """A store without runs: to create one takes seconds."""
-    database = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    MlflowClient(f"sqlite:///{database}").search_experiments()
-    return database
-
-
 @pytest.fixture(autouse=True)
-def _ready(store, empty):
-    store.parent.mkdir()
-    copy_database(empty, store)
+def _empty_store(store):
+    create_store(store)
 
 
 def test_the_same_sweep_again_does_nothing(store):
@@ -113,7 +103,7 @@ CALLS = [
 @pytest.mark.parametrize(("owner", "call"), CALLS, ids=[call for _, call in CALLS])
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 def test_a_delivery_that_breaks_off_anywhere_is_made_whole(store, monkeypatch, owner, call, done):
-    """The first time, each call to MLflow is the last one of its delivery."""
+    """In the first sweep this call to MLflow fails, before or after its effect. The second sweep repairs everything."""
     make = getattr(owner, call)
 
     def breaks(self, *arguments, **named):
@@ -139,7 +129,7 @@ def test_offline_fills_the_outbox_once(store, capsys):
 
 
 def test_two_stores_in_one_sweep(store, tmp_path):
-    places = [f"tracking.uri=sqlite:///{store}", f"tracking.uri=sqlite:///{tmp_path / 'other' / 'mlflow.db'}"]
+    places = [f"tracking.uri=sqlite:///{store}", f"tracking.uri={create_store(tmp_path / 'other' / 'mlflow.db')}"]
     configs = [make_config(*SMALL, f"seed={seed}", place) for place in places for seed in range(2)]
     assert run_all(configs, progress=False).finished == 4
     assert run_all(configs, progress=False).skipped == 4
@@ -210,12 +200,12 @@ def test_two_sweeps_of_the_same_runs_that_take_turns_double_none(store):
 
 
 def test_a_run_that_another_is_writing_is_waited_for_and_not_doubled(store, monkeypatch):
-    """It has no params yet, so the search for finished runs does not see it."""
+    """The run has no params yet, so that a search for finished runs does not find it."""
     sweep("tracking.offline=true", seeds=1)
     (folder,) = (run_file.parent for run_file in outbox.root().glob(f"*/*/{outbox.RUN_FILE}"))
     config, finished = make_config(*SMALL, "seed=0"), outbox.read(folder)
     one, other = (Store(f"sqlite:///{store}", "optimizers") for _ in range(2))
-    monkeypatch.setattr("descent_lab.tracking.server._is_gone", lambda writer: False)  # as if they were two processes
+    monkeypatch.setattr("descent_lab.tracking.server._is_gone", lambda writer: False)  # as if of two processes
     one.finished([config])
     fill = one._fill
 
@@ -254,7 +244,7 @@ def test_a_writer_that_does_not_go_on_is_overtaken_and_notices(store, monkeypatc
 
 
 def test_two_machines_that_claim_a_run_at_once_write_it_once(store, monkeypatch):
-    """No lock and no run_file reaches from one to the other."""
+    """The machines share no lock and no token file."""
     sweep("tracking.offline=true", seeds=1)
     (folder,) = (run_file.parent for run_file in outbox.root().glob(f"*/*/{outbox.RUN_FILE}"))
     finished = outbox.read(folder)
@@ -348,7 +338,7 @@ def test_a_disk_that_fills_up_keeps_what_was_finished(store, monkeypatch):
 
 @pytest.fixture
 def watched(monkeypatch):
-    """Every record is shown live."""
+    """Every record is shown in MLflow during training."""
     monkeypatch.setattr(live, "LIVE_SECONDS", 0.0)
 
 
@@ -393,11 +383,11 @@ def test_training_goes_on_when_it_cannot_be_shown(store, monkeypatch, capsys):
 def test_curves_survive_the_outbox_bit_by_bit(store):
     sweep("tracking.offline=true", seeds=1)
     ((folder, finished),) = outbox.abandoned_runs()
-    kept = outbox.curves(folder)
+    curves = outbox.curves(folder)
     assert deliver.main() == 0
     (run,) = stored(store)
     assert run.tags["status"] == "finished"
     assert yaml.safe_load((run.artifacts / "config.yaml").read_text())["seed"] == 0
     assert finished.key == (f"sqlite:///{store}", "optimizers", run.identity)
     for name, values in run.curves.items():
-        np.testing.assert_array_equal(values, kept[name])
+        np.testing.assert_array_equal(values, curves[name])

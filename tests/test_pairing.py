@@ -25,8 +25,8 @@ def drawn(*overrides, seeds=(5,)):
     """What the host drew: data, split and init, and the sample orders of the first three epochs, by name."""
     runs = [make_run(*BASE, *overrides, f"seed={seed}") for seed in seeds]
     data = runs[0].problem.data
-    found = {name: getattr(data, name) for name in ARRAYS} | {"theta": runs[0].problem.theta}
-    return found | {"order": task_of(*runs).order.values[0, :3]}
+    arrays = {name: getattr(data, name) for name in ARRAYS} | {"theta": runs[0].problem.theta}
+    return arrays | {"order": task_of(*runs).order.values[0, :3]}
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=" ".join)
@@ -61,8 +61,8 @@ def test_streams_do_not_disturb_each_other(model):
 
 @pytest.mark.parametrize("arrays", ["jax", "numpy"])
 def test_search_directions_depend_on_the_seed_alone(arrays):
-    def directions(*given):
-        return task_of(make_run("backend=random_search", "dataset=product", "epochs=20", *given)).noise.values[0]
+    def directions(*overrides):
+        return task_of(make_run("backend=random_search", "dataset=product", "epochs=20", *overrides)).noise.values[0]
 
     base = directions()
     np.testing.assert_array_equal(base, directions(f"backend.arrays={arrays}", "lr=3", "init=normal"))
@@ -71,14 +71,14 @@ def test_search_directions_depend_on_the_seed_alone(arrays):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_all_backends_record_the_same_untouched_start(dtype):
-    given = ["dataset=polynomials", "epochs=0", f"dtype={dtype}"]
-    found = [train([make_run(*given, *backend)])[0] for backend in every_backend()]
+    overrides = ["dataset=polynomials", "epochs=0", f"dtype={dtype}"]
+    outcomes = [train([make_run(*overrides, *backend)])[0] for backend in every_backend()]
     tolerance = {"float64": 1e-14, "float32": 1e-6}[dtype]
-    for other in found:
-        np.testing.assert_array_equal(other.theta["init"], found[0].theta["init"])
-        np.testing.assert_array_equal(other.theta["final"], found[0].theta["init"])
+    for other in outcomes:
+        np.testing.assert_array_equal(other.theta["init"], outcomes[0].theta["init"])
+        np.testing.assert_array_equal(other.theta["final"], outcomes[0].theta["init"])
         for name in ("train/loss", "test/loss", "train/accuracy"):
-            np.testing.assert_allclose(other.curves[name], found[0].curves[name], rtol=tolerance)
+            np.testing.assert_allclose(other.curves[name], outcomes[0].curves[name], rtol=tolerance)
 
 
 def test_the_five_streams_are_different():

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from descent_lab.report.build import main
 from descent_lab.tracking.reader import load
 from tests.harness import make_config
-from tests.stores import trained
+from tests.stores import store_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 
@@ -28,7 +28,7 @@ def uri(tmp_path_factory):
         for seed in range(6)
     ]
     bad = ("dataset=gaussian", "optimizer=sgd", "lr=1e9", "seed=0", "epochs=20")
-    return trained(folder, [make_config(*overrides) for overrides in (*grid, bad)])
+    return store_of(folder, [make_config(*overrides) for overrides in (*grid, bad)])
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_batch_sizes_are_compared_where_nothing_else_varies(tmp_path):
     sizes = ("8", "16", "100", "120")
     common = ("dataset=iris", "batching=minibatch", "lr=0.1", "epochs=20")
     configs = [make_config(*common, f"batching.size={size}", f"seed={seed}") for size in sizes for seed in range(5)]
-    uri = trained(tmp_path / "store", configs)
+    uri = store_of(tmp_path / "store", configs)
     assert _build(uri, tmp_path / "report").returncode == 0
     results = pd.read_csv(tmp_path / "report" / "results.csv")
     assert set(results["dataset"]) == {"iris"}

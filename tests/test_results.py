@@ -1,4 +1,4 @@
-"""Reading a store: what comes back is what was written, nothing half-written comes back, and nothing is made."""
+"""Reading a store gives what was written, leaves incomplete runs out, and creates no files."""
 
 import numpy as np
 import pandas as pd
@@ -11,15 +11,15 @@ from descent_lab.errors import StoreError
 from descent_lab.tracking.reader import load
 from descent_lab.tracking.reader.arrays import Artifacts, read_curves
 from tests.harness import make_config
-from tests.stores import trained
+from tests.stores import store_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 SHORT = ("epochs=12", "record.points=6", "dataset=iris")
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """A store with two batchings, two seeds, hill climbing and gradients."""
+def full_store(tmp_path_factory):
+    """A store with two batchings and two seeds, of random search and of adam."""
     folder = tmp_path_factory.mktemp("results")
     made = [
         make_config(*SHORT, f"batching={batching}", f"seed={seed}", *words)
@@ -27,33 +27,33 @@ def kept(tmp_path_factory):
         for seed in (0, 1)
         for words in (("optimizer=adam", "lr=0.1"), ("backend=random_search", "lr=0.1"))
     ]
-    return trained(folder, made)
+    return store_of(folder, made)
 
 
-def test_curves_are_whole(kept):
-    found = load(kept)
-    assert len(found.runs) == 8
-    assert found.unfinished == 0
-    loss = found.curves[found.curves["metric"] == "train/loss"]
+def test_curves_are_whole(full_store):
+    results = load(full_store)
+    assert len(results.runs) == 8
+    assert results.unfinished == 0
+    loss = results.curves[results.curves["metric"] == "train/loss"]
     last = loss.sort_values("step").groupby("run_id")["value"].last()
-    expected = found.runs.set_index("run_id")["final_train_loss"]
+    expected = results.runs.set_index("run_id")["final_train_loss"]
     pd.testing.assert_series_equal(last.sort_index(), expected.sort_index(), check_names=False)
     assert loss.groupby("run_id")["step"].max().to_dict() == dict(
-        zip(found.runs["run_id"], found.runs["steps"], strict=True)
+        zip(results.runs["run_id"], results.runs["steps"], strict=True)
     )
-    np.testing.assert_allclose(found.runs["passes"], 12)
+    np.testing.assert_allclose(results.runs["passes"], 12)
 
 
-def test_artifacts_by_run(kept):
-    found = load(kept, filter="params.backend = 'random_search' and params.seed = '0'")
-    run_id = found.runs["run_id"].iloc[0]
-    assert found.config(run_id)["choices"]["backend"] == "random_search"
-    assert found.predictions(run_id)["truth"].shape == found.predictions(run_id)["prediction"].shape
-    assert set(found.theta(run_id)) == {"init", "best", "final"}
+def test_artifacts_by_run(full_store):
+    results = load(full_store, filter="params.backend = 'random_search' and params.seed = '0'")
+    run_id = results.runs["run_id"].iloc[0]
+    assert results.config(run_id)["choices"]["backend"] == "random_search"
+    assert results.predictions(run_id)["truth"].shape == results.predictions(run_id)["prediction"].shape
+    assert set(results.theta(run_id)) == {"init", "best", "final"}
 
 
-def test_without_artifacts_the_curves_come_from_the_metrics(kept):
-    whole = load(kept)
+def test_without_artifacts_the_curves_come_from_the_metrics(full_store):
+    whole = load(full_store)
     bare = Artifacts(whole.uri, dict.fromkeys(whole.artifacts.uris, "file:///nowhere"))
     again = read_curves(bare, whole.runs)
     stored = read_curves(whole.artifacts, whole.runs)
@@ -63,19 +63,19 @@ def test_without_artifacts_the_curves_come_from_the_metrics(kept):
         np.testing.assert_allclose(a["epoch"], b["epoch"])
 
 
-def test_a_run_that_is_being_written_is_left_out(kept):
+def test_a_run_that_is_being_written_is_left_out(full_store):
     from mlflow import MlflowClient
 
-    client = MlflowClient(kept)
+    client = MlflowClient(full_store)
     experiment = client.get_experiment_by_name("optimizers")
     begun = client.create_run(experiment.experiment_id, tags={"identity": "x", "sweep": "y"})
-    found = load(kept)
+    results = load(full_store)
     client.delete_run(begun.info.run_id)
-    assert (len(found.runs), found.unfinished) == (8, 1)
+    assert (len(results.runs), results.unfinished) == (8, 1)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("arguments", "message"),
     [
         ({"experiment": "nope"}, "experiment=nope: no such experiment"),
         ({"filter": "params.lr ="}, "filter=params.lr =: cannot be searched"),
@@ -83,10 +83,10 @@ def test_a_run_that_is_being_written_is_left_out(kept):
         ({"uri": "nowhere"}, "there is no such folder"),
     ],
 )
-def test_refused_in_one_line(kept, given, said):
+def test_refused_in_one_line(full_store, arguments, message):
     with pytest.raises(StoreError) as refused:
-        load(**({"uri": kept} | given))
-    assert said in str(refused.value)
+        load(**({"uri": full_store} | arguments))
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
@@ -98,19 +98,19 @@ def test_a_file_that_is_no_store_stays_as_it_is(tmp_path):
     assert path.stat().st_size == 0
 
 
-def test_what_differs_keeps_runs_apart(kept):
-    found = load(kept)
-    assert set(varying(found.runs, found.params)) == {"backend", "batching", "optimizer"}
-    runs = study(found).runs
+def test_what_differs_keeps_runs_apart(full_store):
+    results = load(full_store)
+    assert set(varying(results.runs, results.params)) == {"backend", "batching", "optimizer"}
+    runs = study(results).runs
     assert set(runs["dataset"]) == {"iris, batching=full", "iris, batching=minibatch"}
     assert set(runs["entrant"]) == {"adam", "random_search"}
     spent = runs.groupby("entrant")["gradients"].max()
     assert spent["adam"] == pytest.approx(3 * spent["random_search"])
 
 
-def test_another_comparison_by_name(kept):
-    """The batchings compete, and what competed before divides the problems."""
-    runs = study(load(kept), ["batching"]).runs
+def test_another_comparison_by_name(full_store):
+    """If the batchings are compared, the optimizers distinguish problems."""
+    runs = study(load(full_store), ["batching"]).runs
     assert set(runs["entrant"]) == {"full", "minibatch"}
     assert {name.partition(",")[0] for name in runs["dataset"]} == {"iris"}
     assert runs["dataset"].nunique() == 2
@@ -123,7 +123,7 @@ def _runs(entries):
 
 
 def test_no_seed_chooses_the_lr_it_is_reported_at():
-    """On seed 2 the other lr is better, and only there: it is reported at what the other seeds chose."""
+    """Only on seed 2 the other lr is better. It is reported at the lr that the other seeds chose."""
     rows = [("a", lr, seed, loss) for seed in range(5) for lr, loss in ((0.1, 1.0), (0.2, 2.0 if seed != 2 else 0.1))]
     chosen = select(_runs(rows), "loss")
     assert chosen.runs.set_index("seed")["lr"].to_dict() == dict.fromkeys(range(5), 0.1)
@@ -138,7 +138,7 @@ def test_seeds_that_took_no_part_in_tuning_are_held_out():
 
 
 def test_what_a_seed_is_for_is_believed_where_it_was_said():
-    """Tuned once more on a wider grid, in the same store: the held-out seeds now have two lr, and stay held out."""
+    """After a second tuning on a wider grid, in the same store, the held-out seeds have two lr. They stay held out."""
     tuned = [("a", lr, seed, 1 - lr) for seed in (0, 1) for lr in (0.1, 0.2, 0.3)]
     held = [("a", lr, seed, 1 - lr) for seed in (2, 3, 4) for lr in (0.2, 0.3)]
     runs = _runs(tuned + held).assign(**{"tracking.phase": ["tuning"] * 6 + ["evaluation"] * 6})
@@ -163,6 +163,6 @@ def test_what_was_not_chosen_and_what_cannot_be_is_said():
 def test_gaps_are_dropped_from_where_they_are_most():
     present = {"d1": "abc", "d2": "ab", "d3": "ab", "d4": "b"}
     rows = pd.DataFrame([(d, e) for d, entrants in present.items() for e in entrants], columns=["dataset", "entrant"])
-    kept = filled(rows)
-    assert set(kept["entrant"]) == {"a", "b"} or set(kept["entrant"]) == {"b"}
-    assert (pd.crosstab(kept["dataset"], kept["entrant"]) == 1).all(axis=None)
+    complete = filled(rows)
+    assert set(complete["entrant"]) == {"a", "b"} or set(complete["entrant"]) == {"b"}
+    assert (pd.crosstab(complete["dataset"], complete["entrant"]) == 1).all(axis=None)

@@ -55,8 +55,8 @@ GOLDEN = [
 @pytest.mark.parametrize(("name", "changes", "n", "expected"), GOLDEN)
 def test_golden_values(name, changes, n, expected):
     schedule = build(name, **changes)
-    found = {k: schedule.factor(k, n) for k in expected}
-    assert found == pytest.approx(expected, rel=1e-14)
+    factors_of = {k: schedule.factor(k, n) for k in expected}
+    assert factors_of == pytest.approx(expected, rel=1e-14)
 
 
 @every_name
@@ -71,8 +71,8 @@ def test_stacked_runs_have_their_own(name):
     rows = [{f: type(v)(v * scale) for f, v in values.items()} for scale in (1.0, 0.6, 0.3)]
     stacked = kind(**{f: np.array([[float(row[f])] for row in rows]) for f in values})
     for k in range(N):
-        found = np.broadcast_to(stacked.factor(k, N), (3, 1))
-        np.testing.assert_allclose(found[:, 0], [kind(**row).factor(k, N) for row in rows], rtol=1e-14)
+        stacked_factors = np.broadcast_to(stacked.factor(k, N), (3, 1))
+        np.testing.assert_allclose(stacked_factors[:, 0], [kind(**row).factor(k, N) for row in rows], rtol=1e-14)
 
 
 @every_name
@@ -81,8 +81,8 @@ def test_python_equals_traced(name):
     with jax.enable_x64(True):
         numbers = {f: jnp.float64(v) for f, v in values.items()}
         factors = jax.jit(lambda numbers, ks, n: jax.vmap(lambda k: kind(**numbers).factor(k, n))(ks))
-        found = np.broadcast_to(factors(numbers, jnp.arange(N), N), N)
-    np.testing.assert_allclose(found, [build(name).factor(k, N) for k in range(N)], rtol=1e-12)
+        compiled_factors = np.broadcast_to(factors(numbers, jnp.arange(N), N), N)
+    np.testing.assert_allclose(compiled_factors, [build(name).factor(k, N) for k in range(N)], rtol=1e-12)
 
 
 @pytest.mark.parametrize("k", [3, np.float32(3), np.array(3, "float32")], ids=["int", "scalar", "array"])

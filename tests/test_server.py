@@ -1,4 +1,4 @@
-"""The team's tracking server, mlflow on PostgreSQL: a sweep and the reports against it, again and again."""
+"""The tracking server for a team, MLflow on PostgreSQL: a sweep is written to it, and read from it after a restart."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ def team_server(folder, port):
 
 @pytest.fixture
 def folder():
-    """Where PostgreSQL's own user comes to, as well as this one."""
+    """A folder that the user of PostgreSQL can open, as well as this user."""
     with TemporaryDirectory() as made:
         Path(made).chmod(0o755)
         yield Path(made) / "server"
@@ -53,7 +53,7 @@ def test_a_sweep_and_its_reading_on_postgresql(folder):
         assert (first.code, in_outbox()) == (0, set()), first.err
         second = subprocess.run([SERVER], env=environment, capture_output=True, text=True)
         assert (second.returncode, "in use by another server" in second.stderr) == (2, True)
-    with team_server(folder, port):  # what it held, it still holds
+    with team_server(folder, port):  # after a restart it holds the same runs
         again = run_cli(*SWEEP, MLFLOW_TRACKING_URI=address)
         assert f"{N_RUNS} skipped" in again.out, again.out + again.err
         results = load(uri=address, experiment="optimizers")

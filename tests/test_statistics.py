@@ -59,8 +59,8 @@ def test_median_interval_of_ten_by_hand():
     # Hettmansperger & Sheather: gamma_2 = 0.97852, gamma_3 = 0.89063, I = 0.32448, lambda = 0.65764
     share = (1002 / 1024 - 0.95) / (1002 / 1024 - 912 / 1024)
     weight = 8 * share / (2 + 6 * share)
-    found = median_interval(np.arange(1.0, 11.0))
-    np.testing.assert_allclose(found, [5.5, 2 + weight, 9 - weight])
+    interval = median_interval(np.arange(1.0, 11.0))
+    np.testing.assert_allclose(interval, [5.5, 2 + weight, 9 - weight])
 
 
 def test_few_seeds_say_so():
@@ -288,8 +288,8 @@ def test_demsars_example():
 
 def test_critical_differences_are_those_of_demsars_table_5():
     table = [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164]
-    found = [st.critical_difference(k, 10) / np.sqrt(k * (k + 1) / 60) for k in range(2, 11)]
-    np.testing.assert_allclose(found, table, atol=1.1e-3)
+    quantiles = [st.critical_difference(k, 10) / np.sqrt(k * (k + 1) / 60) for k in range(2, 11)]
+    np.testing.assert_allclose(quantiles, table, atol=1.1e-3)
 
 
 @pytest.mark.parametrize("decimals", [9, 0])
@@ -481,9 +481,9 @@ def test_sensitivity_is_the_unbroken_range_around_the_best():
 def test_warnings_name_what_is_wrong():
     runs = grid(good=[2.0, 1.0, 2.0], edge=[2.0, 1.5, 1.0], broken=[INF, 1.0, INF])
     cells = st.tuning_cells(runs, "loss", range(5))
-    found = st.tuning_warnings(cells)
-    assert found[["optimizer", "warning"]].to_numpy().tolist() == [["broken", "diverged"], ["edge", "edge"]]
-    assert found["detail"].tolist() == [
+    warnings = st.tuning_warnings(cells)
+    assert warnings[["optimizer", "warning"]].to_numpy().tolist() == [["broken", "diverged"], ["edge", "edge"]]
+    assert warnings["detail"].tolist() == [
         "10 of 15 runs diverged over the grid",
         "best lr 0.1 is on the edge of the grid 0.001 to 0.1",
     ]
@@ -505,8 +505,8 @@ def test_warnings_name_what_is_wrong():
     ],
 )
 def test_cost_in_gradient_equivalents(backend, optimizer, expected):
-    found = st.gradient_equivalents(backend, optimizer, n_steps=500, n_params=9, batch_fraction=0.1)
-    np.testing.assert_allclose(found, expected)
+    cost = st.gradient_equivalents(backend, optimizer, n_steps=500, n_params=9, batch_fraction=0.1)
+    np.testing.assert_allclose(cost, expected)
 
 
 def test_the_ledger_flags_unequal_budgets():

@@ -102,7 +102,7 @@ def test_expected_runtime_intervals_cover_as_their_note_says(success, least, n, 
 @pytest.mark.parametrize("n", study.SIZES)
 def test_the_same_optimizer_under_two_names_is_told_apart_at_most_nominally(n, diverged, n_studies):
     pairs = study.duel(n, n_studies, diverged=diverged)
-    assert within_nominal(study.found(pairs), n_studies)
+    assert within_nominal(study.decided(pairs), n_studies)
     assert within_nominal((pairs["verdict"] == "A").mean(), n_studies, level=0.025)
 
 
@@ -123,4 +123,4 @@ def test_equal_entrants_over_data_sets_are_held_equal_by_every_test(n_datasets, 
 @pytest.mark.parametrize(("n", "shift"), [(10, 1.0), (30, 0.5), (30, 0.75)])
 def test_a_known_difference_is_found_at_the_rate_of_theory(n, shift, n_studies):
     expected = study.power(n, shift)
-    assert abs(study.found(study.duel(n, n_studies, shift)) - expected) < 0.025 + chance(expected, n_studies)
+    assert abs(study.decided(study.duel(n, n_studies, shift)) - expected) < 0.025 + chance(expected, n_studies)

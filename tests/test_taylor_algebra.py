@@ -136,8 +136,8 @@ def test_where_hides_the_branch_not_taken():
 
 def test_whole_powers_are_exact_at_zero():
     (x,) = variables({"x": 0.0}, order=2)
-    found = [[(x**p).get_derivative((n,)) for n in range(3)] for p in range(4)]
-    assert found == [[1, 0, 0], [0, 1, 0], [0, 0, 2], [0, 0, 0]]
+    derivatives = [[(x**p).get_derivative((n,)) for n in range(3)] for p in range(4)]
+    assert derivatives == [[1, 0, 0], [0, 1, 0], [0, 0, 2], [0, 0, 0]]
     np.testing.assert_array_equal((x ** np.array([0.0, 1.0, 2.0])).get_derivative((2,)), [0, 0, 2])
 
 

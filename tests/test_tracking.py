@@ -1,4 +1,4 @@
-"""What is written to MLflow, held against the schema to the letter, and how often it is called."""
+"""What is written to MLflow agrees with the schema, and takes few calls."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from harness import choices, make_config
+from stores import create_store
 
 from descent_lab.sweeps.config import GROUPS, parse
 from descent_lab.sweeps.execute import run_all
@@ -30,8 +31,8 @@ HANDFUL = 10
 
 
 @dataclass
-class Told:
-    """The tracked runs, by the names above: what MLflow holds, its artifacts, and how often it was called."""
+class TrackedRuns:
+    """The tracked runs and their numbers of calls to MLflow, by the names above, and what was left in the outbox."""
 
     client: mlflow.MlflowClient
     runs: dict
@@ -49,9 +50,9 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("told")
-    uri, calls = f"sqlite:///{folder}/mlflow.db", {}
+def tracked(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tracked")
+    uri, calls = create_store(folder / "mlflow.db"), {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         patch.setenv("DESCENT_OUTBOX", str(folder / "outbox"))
@@ -61,17 +62,17 @@ def told(tmp_path_factory):
             summary = run_all([make_config(*overrides)], progress=False)
             assert summary.code == 0 and summary.finished + summary.diverged == 1
         left = list(outbox.root().rglob("parcel.json"))
-    found = client.search_runs(["1"], max_results=100)
+    stored = client.search_runs(["1"], max_results=100)
     identities = {make_config(*overrides).identity: name for name, overrides in RUNS.items()}
-    runs = {identities[run.data.tags["identity"]]: run for run in found}
-    return Told(client, runs, calls, left, folder)
+    runs = {identities[run.data.tags["identity"]]: run for run in stored}
+    return TrackedRuns(client, runs, calls, left, folder)
 
 
 WATCHED = {name: getattr(mlflow.MlflowClient, name) for name in dir(mlflow.MlflowClient) if name[0] != "_"}
 
 
 def counted(patch):
-    """Counts the calls of clients' public methods by name, from now on."""
+    """Counts, by name, the calls of public methods of MLflow's clients from now on."""
     counts = Counter()
 
     def watched(name, method):
@@ -88,8 +89,8 @@ def counted(patch):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_params_are_the_leaves_and_the_choices(told, name):
-    config, params = make_config(*RUNS[name]), told.runs[name].data.params
+def test_params_are_the_leaves_and_the_choices(tracked, name):
+    config, params = make_config(*RUNS[name]), tracked.runs[name].data.params
     assert params == config.params
     leaves = {key for key in flat(config.values) if key not in GROUPS}
     assert leaves <= set(params) and {"lr", "seed"} <= leaves
@@ -99,8 +100,8 @@ def test_params_are_the_leaves_and_the_choices(told, name):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_tags_of_the_schema(told, name):
-    run = told.runs[name]
+def test_tags_of_the_schema(tracked, name):
+    run = tracked.runs[name]
     tags = {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
     assert {"identity", "sweep", "git.commit", "git.dirty", "status", "timing"} <= set(tags)
     assert tags["identity"] == make_config(*RUNS[name]).identity
@@ -111,8 +112,8 @@ def test_tags_of_the_schema(told, name):
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_metrics_of_the_schema(told, name):
-    score, metrics = SCORES[name], told.runs[name].data.metrics
+def test_metrics_of_the_schema(tracked, name):
+    score, metrics = SCORES[name], tracked.runs[name].data.metrics
     curves = CURVES | {f"{part}/{score}" for part in ("train", "test")} - {"train/grad_norm"}
     curves = curves - ({"train/grad_norm"} if name == "search" else set())
     ledger = {f"ledger/{purpose}_seconds" for purpose in ("setup", "compile", "step", "eval", "log", "wall")}
@@ -124,64 +125,64 @@ def test_metrics_of_the_schema(told, name):
 
 
 @pytest.mark.parametrize("name", ["regression", "diverged", "compiled"])
-def test_curves_are_those_of_the_artifact(told, name):
-    with np.load(told.artifact(name, "curves.npz")) as curves:
+def test_curves_are_those_of_the_artifact(tracked, name):
+    with np.load(tracked.artifact(name, "curves.npz")) as curves:
         for metric in set(curves) - {"step", "epoch"}:
-            points = told.curve(name, metric)
+            points = tracked.curve(name, metric)
             assert [point.step for point in points] == curves["step"].tolist()
             np.testing.assert_array_equal([point.value for point in points], curves[metric])
 
 
-def test_long_curves_are_thinned_and_whole_in_the_artifact(told):
-    with np.load(told.artifact("long", "curves.npz")) as curves:
+def test_long_curves_are_thinned_and_whole_in_the_artifact(tracked):
+    with np.load(tracked.artifact("long", "curves.npz")) as curves:
         assert len(curves["step"]) == 2501
-        points = told.curve("long", "train/loss")
+        points = tracked.curve("long", "train/loss")
         assert 500 < len(points) <= 1000 and points[0].step == 0 and points[-1].step == 2500
         assert points[-1].value == curves["train/loss"][-1]
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_artifacts(told, name):
-    files = {file.path for file in told.client.list_artifacts(told.runs[name].info.run_id)}
+def test_artifacts(tracked, name):
+    files = {file.path for file in tracked.client.list_artifacts(tracked.runs[name].info.run_id)}
     assert {"config.yaml", "curves.npz"} <= files and ("theta.npz" in files) == (name != "regression")
     if "theta.npz" in files:
         config = make_config(*RUNS[name])
-        with np.load(told.artifact(name, "theta.npz")) as theta:
+        with np.load(tracked.artifact(name, "theta.npz")) as theta:
             assert {"init", "best", "final"} <= set(theta)
             np.testing.assert_array_equal(theta["init"], config.problem().theta)
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_the_stored_configuration_is_that_of_the_run(told, name):
-    with open(told.artifact(name, "config.yaml")) as file:
+def test_the_stored_configuration_is_that_of_the_run(tracked, name):
+    with open(tracked.artifact(name, "config.yaml")) as file:
         values = yaml.safe_load(file)
     config = make_config(*RUNS[name])
     assert values.pop("choices") == dict(config.choices) and set(flat(values)) == set(flat(config.values))
     assert parse(values, config.choices).identity == config.identity
 
 
-def test_stored_numbers_are_numbers_to_any_reader_of_yaml(told):
-    with open(told.artifact("regression", "config.yaml")) as file:
+def test_stored_numbers_are_numbers_to_any_reader_of_yaml(tracked):
+    with open(tracked.artifact("regression", "config.yaml")) as file:
         assert yaml.safe_load(file)["optimizer"]["eps"] == 1e-8
 
 
-def test_a_diverged_run_ends_at_its_last_finite_step(told):
-    run, points = told.runs["diverged"], told.curve("diverged", "train/loss")
+def test_a_diverged_run_ends_at_its_last_finite_step(tracked):
+    run, points = tracked.runs["diverged"], tracked.curve("diverged", "train/loss")
     assert all(np.isfinite(point.value) for point in points)
     assert points[-1].step < int(run.data.tags["diverged_at"]) <= points[-1].step + 1
 
 
 @pytest.mark.parametrize("name", ["compiled", "search", "diverged"])
-def test_a_run_is_a_handful_of_calls(told, name):
-    calls = told.calls[name]
+def test_a_run_is_a_handful_of_calls(tracked, name):
+    calls = tracked.calls[name]
     assert calls["log_metric"] == calls["log_param"] == calls["set_tag"] == 0
     assert calls["create_run"] == 1 and calls["log_batch"] >= 1
     assert sum(calls.values()) <= HANDFUL, calls
 
 
 @pytest.mark.parametrize("name", ["compiled", "long"])
-def test_the_ledger_adds_up_to_the_wall(told, name):
-    run = told.runs[name]
+def test_the_ledger_adds_up_to_the_wall(tracked, name):
+    run = tracked.runs[name]
     spent = {key: value for key, value in run.data.metrics.items() if key.startswith("ledger/")}
     wall = spent.pop("ledger/wall_seconds")
     assert sum(spent.values()) == pytest.approx(wall, rel=0.05)
@@ -189,11 +190,11 @@ def test_the_ledger_adds_up_to_the_wall(told, name):
     assert (run.info.end_time - run.info.start_time) / 1000 == pytest.approx(wall, abs=0.05)
 
 
-def test_nothing_is_left_in_the_outbox(told):
-    assert told.outbox == []
+def test_nothing_is_left_in_the_outbox(tracked):
+    assert tracked.outbox == []
 
 
-def test_artifacts_lie_beside_the_store(told):
-    assert {run.info.artifact_uri.startswith((told.folder / "mlartifacts").as_uri()) for run in told.runs.values()} == {
-        True
-    }
+def test_artifacts_lie_beside_the_store(tracked):
+    assert {
+        run.info.artifact_uri.startswith((tracked.folder / "mlartifacts").as_uri()) for run in tracked.runs.values()
+    } == {True}

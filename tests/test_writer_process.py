@@ -1,4 +1,4 @@
-"""The second writing process: it writes what the first does, and whatever becomes of it, nothing is lost or doubled."""
+"""The writer process writes what the launching process would. When it is killed, no run is lost or stored twice."""
 
 import os
 import signal
@@ -7,9 +7,10 @@ from threading import Timer
 import psutil
 import pytest
 from harness import make_config
-from stores import assert_whole, stored
+from stores import assert_whole, create_store, stored
 
-from descent_lab.sweeps import plan as sweep
+from descent_lab.sweeps import execute
+from descent_lab.sweeps.summary import Summary
 from descent_lab.tracking.uploader import Uploader
 from descent_lab.tracking.writer_process import WriterProcess
 
@@ -19,14 +20,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow'
 
 
 @pytest.fixture(autouse=True)
-def _it_alone_writes(monkeypatch):
-    monkeypatch.setattr(sweep, "WRITER_PROCESS_FROM", 1)
+def _it_alone_writes(store, monkeypatch):
+    create_store(store)
+    monkeypatch.setattr(execute, "WRITER_PROCESS_FROM", 1)
     monkeypatch.setattr(Uploader, "_deliver_next", lambda uploader: None)
 
 
 def run_all(*overrides: str) -> str:
     configs = [make_config("epochs=2", "record.points=3", f"seed={seed}", *overrides) for seed in range(N)]
-    return str(sweep.run_all(configs, progress=False))
+    return str(execute.run_all(configs, progress=False))
 
 
 def writers(store) -> set[int]:
@@ -34,21 +36,21 @@ def writers(store) -> set[int]:
 
 
 def test_it_writes_whole_runs_and_ends(store):
-    assert run_all() == str(sweep.Summary(finished=N))
+    assert run_all() == str(Summary(finished=N))
     assert_whole(store, N)
     assert len(writers(store)) == 1 and os.getpid() not in writers(store)
     assert not any(map(psutil.pid_exists, writers(store)))
-    assert run_all() == str(sweep.Summary(skipped=N))
+    assert run_all() == str(Summary(skipped=N))
 
 
 def test_clocks_that_are_compared_are_not_disturbed_by_it(store):
-    assert run_all("timing=isolated") == str(sweep.Summary(finished=N))
+    assert run_all("timing=isolated") == str(Summary(finished=N))
     assert writers(store) == {os.getpid()}
 
 
 @pytest.mark.parametrize("after", [None, 0.0, 0.02, 0.05])
 def test_it_is_killed_while_it_writes(store, monkeypatch, capsys, after):
-    """None: before it began."""
+    """after: seconds from its third run; None: before its first run."""
     deliver, ready, n_given = WriterProcess.deliver, WriterProcess.ready, 0
 
     def kill() -> None:
@@ -71,7 +73,7 @@ def test_it_is_killed_while_it_writes(store, monkeypatch, capsys, after):
         monkeypatch.setattr(WriterProcess, "ready", killed_at_once)
     else:
         monkeypatch.setattr(WriterProcess, "deliver", killed_at_the_third)
-    assert run_all() == str(sweep.Summary(finished=N))
+    assert run_all() == str(Summary(finished=N))
     assert_whole(store, N)
     assert os.getpid() in writers(store)
     assert capsys.readouterr().err == ""
