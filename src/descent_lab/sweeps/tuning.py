@@ -41,9 +41,7 @@ class Budget:
     def __post_init__(self) -> None:
         both = sorted(set(self.tuning_seeds) & set(self.held_out_seeds))
         if both:
-            raise ConfigError(
-                f"hydra.sweeper.held_out_seeds={both[0]}: is a tuning seed too"
-            )
+            raise ConfigError(f"hydra.sweeper.held_out_seeds={both[0]}: is a tuning seed too")
         if not self.tuning_seeds:
             raise ConfigError("hydra.sweeper.tuning_seeds=[]: must name at least one seed")
 
