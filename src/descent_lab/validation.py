@@ -14,7 +14,9 @@ Options = TypeVar("Options")
 
 def checked(name: str, options: Options) -> Options:
     """A dataclass of options that Python code made, validated as one from the command line is. Raises ConfigError."""
-    return typed(name, type(options), {f.name: getattr(options, f.name) for f in fields(options)})  # type: ignore[arg-type]
+    values = {f.name: getattr(options, f.name) for f in fields(options)}  # type: ignore[arg-type]
+    validated: Options = typed(name, type(options), values)
+    return validated
 
 
 @cache

@@ -31,7 +31,7 @@ class Processes(Engine):
         waiting = deque((work, RETRIES) for work in works)
         with one_thread_each(), ChildProcesses() as children:
             idle: list[Executor] = [children.pool() for _ in range(min(self.n_workers, len(works)))]
-            busy: dict[Future, tuple[Executor, Work, int]] = {}
+            busy: dict[Future[Any], tuple[Executor, Work, int]] = {}
             while waiting or busy:
                 while waiting and idle:
                     pool, (work, retries) = idle.pop(), waiting.popleft()
