@@ -142,6 +142,22 @@ def test_an_error_in_somebodys_code_names_their_line_and_keeps_the_traceback(com
     assert "Traceback" in shown.err and shown.code == 1
 
 
+def test_an_error_in_somebodys_data_set_fails_that_run_alone(command, store, tmp_path, monkeypatch):
+    (tmp_path / "their_data.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from descent_lab.data.builtin.gaussian import Gaussian\n\n\n"
+        "@dataclass(frozen=True, kw_only=True)\n"
+        "class Holes(Gaussian):\n"
+        "    def load(self, data, split):\n"
+        "        return {}['x'] if self.n_samples == 9 else super().load(data, split)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    given = ["dataset._target_=their_data.Holes", "plugins.allow=[their_data]", "epochs=1"]
+    answer = command("-m", *given, "dataset.n_samples=9,10")
+    assert answer.code == 1 and "KeyError: 'x' (their_data.py:8)" in answer.out
+    assert len(stored(store)) == 1
+
+
 def test_a_sweep_works_from_a_folder_that_cannot_be_written(store, tmp_path):
     """As another user, since root may write everywhere; with nothing but reading rights on the current folder."""
     folder = tmp_path / "locked"

@@ -35,7 +35,8 @@ def _setting(name: str) -> list[str]:
 
 def _values(runs: Obtained) -> np.ndarray:
     """Predictions (n_seeds, n_test) of the single output."""
-    return runs.predictions()[:, :, 0]
+    values: np.ndarray = runs.predictions()[:, :, 0]
+    return values
 
 
 def _alive(runs: Obtained) -> np.ndarray:

@@ -20,7 +20,8 @@ from descent_lab.tracking.reader import Results, load
 
 def study(name: str) -> dict[str, Any]:
     """experiments/<name>.yaml: title, source, question, runs, seeds and the published figures."""
-    return yaml.safe_load((PUBLISHED / f"{name}.yaml").read_text())
+    published: dict[str, Any] = yaml.safe_load((PUBLISHED / f"{name}.yaml").read_text())
+    return published
 
 
 @dataclass(frozen=True)
