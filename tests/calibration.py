@@ -1,4 +1,4 @@
-"""How often do the intervals hold the truth, and the tests err? Simulated studies of known truth.
+"""How often do intervals contain the true value, and how often are tests wrong? Simulated studies with known answers.
 
 `python -m tests.calibration` prints the tables of tests/COVERAGE.md; the tests check the same numbers.
 """
@@ -26,7 +26,7 @@ STRATA = {"location": [0.0, 0.3, -0.2, 1.0, 0.5, -0.4], "spread": [0.5, 1.0, 0.3
 
 
 def truth(name: str, statistic: str) -> float:
-    """The population's value of a statistic."""
+    """The value of a statistic in the population."""
     law = LOSSES[name]
     if statistic == "iqm":
         return 2 * integrate.quad(law.ppf, 0.25, 0.75)[0]
@@ -36,7 +36,7 @@ def truth(name: str, statistic: str) -> float:
 
 
 def covered(table: pd.DataFrame, value: float, low: str = "low", high: str = "high") -> float:
-    """Share of rows whose interval holds the value."""
+    """The share of rows whose interval contains the value."""
     return float(((table[low] <= value) & (value <= table[high])).mean())
 
 
@@ -47,13 +47,13 @@ def studies(x: np.ndarray, **columns: object) -> pd.DataFrame:
 
 
 def across_seeds(name: str, statistic: str, n: int, n_studies: int, seed: int = 0) -> float:
-    """Coverage of `summarise`."""
+    """The coverage of `summarise`."""
     x = LOSSES[name].rvs((n_studies, n), random_state=np.random.default_rng(seed))
     return covered(st.summarise(studies(x), "study", "value", statistic), truth(name, statistic))
 
 
 def over_datasets(statistic: str, n: int, n_studies: int, seed: int = 0) -> float:
-    """Coverage of `summarise` pooled over six data sets, skewed, of different location and spread."""
+    """The coverage of `summarise` pooled over six data sets with skewed values of different location and spread."""
     rng = np.random.default_rng(seed)
     location, spread = (np.array(STRATA[key]) for key in ("location", "spread"))
     law = stats.lognorm(0.7)
@@ -67,13 +67,13 @@ def over_datasets(statistic: str, n: int, n_studies: int, seed: int = 0) -> floa
 
 
 def paired_runs(a: np.ndarray, b: np.ndarray) -> pd.DataFrame:
-    """Two entrants' losses, each of shape (n_studies, n_seeds), as runs: every study is a data set."""
+    """The losses of two entrants, each (n_studies, n_seeds), as runs in which every study is a data set."""
     both = pd.concat([studies(a, optimizer="A"), studies(b, optimizer="B")])
     return both.rename(columns={"study": "dataset"})
 
 
 def duel(n: int, n_studies: int, shift: float = 0.0, diverged: float = 0.0, seed: int = 0) -> pd.DataFrame:
-    """`pairwise` on studies of two entrants: a start shared by both, log-normal noise, B worse by `shift`."""
+    """`pairwise` on studies of two entrants that share a start, with log-normal noise; B is worse by `shift`."""
     rng = np.random.default_rng(seed)
     start = rng.normal(size=(n_studies, n))
     a, b = (np.exp(start + rng.normal(size=start.shape) / np.sqrt(2) + move) for move in (0.0, shift))
@@ -82,19 +82,19 @@ def duel(n: int, n_studies: int, shift: float = 0.0, diverged: float = 0.0, seed
 
 
 def compared(runs: pd.DataFrame) -> pd.DataFrame:
-    """`pairwise` within each study, 20 studies at a time: all of them together mean nothing."""
+    """`pairwise` within each study. It is called for 20 studies at a time, and its rows for all of them are dropped."""
     parts = [st.pairwise(part, "value") for _, part in runs.groupby(runs["dataset"] // 20)]
     pairs = pd.concat(parts, ignore_index=True)
     return pairs[pairs["dataset"] != "all"]
 
 
 def decided(pairs: pd.DataFrame) -> float:
-    """Share of comparisons with a verdict."""
+    """The share of comparisons with a verdict."""
     return float((pairs["verdict"] != "indistinguishable").mean())
 
 
 def family(n: int, n_entrants: int, n_studies: int, seed: int = 0) -> float:
-    """Share of studies of equal entrants in which any pair is told apart."""
+    """The share of studies of equal entrants in which some pair is told apart."""
     rng = np.random.default_rng(seed)
     start = rng.normal(size=(n_studies, n))
     runs = [studies(np.exp(start + rng.normal(size=start.shape)), optimizer=i) for i in range(n_entrants)]
@@ -103,7 +103,7 @@ def family(n: int, n_entrants: int, n_studies: int, seed: int = 0) -> float:
 
 
 def equal_suites(n_entrants: int, n_datasets: int, n_seeds: int, n_studies: int) -> dict[str, float]:
-    """Share of studies over several data sets, of equal entrants, with a false verdict, by test."""
+    """The share of studies of equal entrants on several data sets with a false verdict, for each test."""
     errors = {"pairwise, all data sets": 0.0, "Friedman": 0.0, "Nemenyi": 0.0, "Wilcoxon-Holm": 0.0}
     for study in range(n_studies):
         runs = suite(n_entrants, n_datasets, n_seeds, study)
@@ -117,7 +117,7 @@ def equal_suites(n_entrants: int, n_datasets: int, n_seeds: int, n_studies: int)
 
 
 def suite(n_entrants: int, n_datasets: int, n_seeds: int, seed: int) -> pd.DataFrame:
-    """Runs of equal entrants: a level per data set, a start per seed, log-normal noise."""
+    """Runs of equal entrants: each data set has a level, each seed a start, and each run log-normal noise."""
     rng = np.random.default_rng(seed)
     level = rng.normal(size=(n_datasets, 1, 1)) + rng.normal(size=(n_datasets, n_seeds, 1))
     x = np.exp(level + rng.normal(size=(n_datasets, n_seeds, n_entrants)))
@@ -127,7 +127,7 @@ def suite(n_entrants: int, n_datasets: int, n_seeds: int, seed: int) -> pd.DataF
 
 
 def effect(n: int, n_studies: int, seed: int = 0) -> float:
-    """Coverage of the paired ratio where the log ratio is skewed, with median 0.5."""
+    """The coverage of the paired ratio, where the log ratio is skewed and has the median 0.5."""
     rng = np.random.default_rng(seed)
     ratio = 0.5 + rng.gamma(2.0, size=(n_studies, n)) - stats.gamma(2.0).median()
     start = rng.normal(size=ratio.shape)
@@ -136,7 +136,7 @@ def effect(n: int, n_studies: int, seed: int = 0) -> float:
 
 
 def improvement(n: int) -> tuple[float, float]:
-    """Mean and minimum coverage of Wilson's interval over shares 0.05, ..., 0.95: exact, no simulation."""
+    """The mean and the minimum coverage of Wilson's interval over shares 0.05, ..., 0.95, computed exactly."""
     wins = np.arange(n + 1)
     _, low, high = st.intervals.wilson_interval(wins / n, np.asarray(n))
     p = np.linspace(0.05, 0.95, 91)[:, None]
@@ -145,7 +145,7 @@ def improvement(n: int) -> tuple[float, float]:
 
 
 def hits(n: int, n_studies: int, budget: tuple[float, float], seed: int = 0) -> pd.DataFrame:
-    """Log-normal times to a target, median 1, cut off by budgets drawn between two quantiles."""
+    """Log-normal times to a target with median 1, censored by budgets that are drawn between two quantiles."""
     rng = np.random.default_rng(seed)
     time = rng.lognormal(size=(n_studies, n))
     limit = stats.lognorm(1.0).ppf(rng.uniform(*budget, size=time.shape))
@@ -154,21 +154,21 @@ def hits(n: int, n_studies: int, budget: tuple[float, float], seed: int = 0) -> 
 
 
 def time_to_target(n: int, n_studies: int, budget: tuple[float, float]) -> float:
-    """Coverage of the Kaplan-Meier median."""
+    """The coverage of the Kaplan-Meier median."""
     return covered(st.time_to_target(hits(n, n_studies, budget), "study"), 1.0)
 
 
 def expected_runtime(n: int, n_studies: int, success: float) -> float:
-    """Coverage of the expected running time, when a share `success` of the runs reaches the target."""
+    """The coverage of the expected running time, where the share `success` of the runs reaches the target."""
     limit = stats.lognorm(1.0).ppf(success)
     spent = integrate.quad(stats.lognorm(1.0).sf, 0, limit)[0]
     return covered(st.expected_runtime(hits(n, n_studies, (success, success)), "study"), spent / success)
 
 
 def power(n: int, shift: float) -> float:
-    """Rate at which the test should find a shift of normal differences of deviation 1.
+    """The rate at which the test should find a shift of normal differences with standard deviation 1.
 
-    The t test's power at the 3 / pi of the pairs that Wilcoxon's asymptotic efficiency leaves.
+    It is the power of the t test for 3 / pi times the number of pairs, by the asymptotic efficiency of Wilcoxon's test.
     """
     m = n * 3 / np.pi
     t, centre = stats.t.ppf(0.975, m - 1), shift * np.sqrt(m)
@@ -176,7 +176,7 @@ def power(n: int, shift: float) -> float:
 
 
 def report(n_studies: int = 4_000) -> None:
-    """Print the table of tests/COVERAGE.md, a row at a time."""
+    """Print the tables of tests/COVERAGE.md row by row."""
 
     def row(what: str, where: str, cells: list[str]) -> None:
         print(f"| {what} | {where} | {' | '.join(cells)} |", flush=True)

@@ -1,4 +1,4 @@
-"""Fixtures of every test: nothing a test does reaches the real store, outbox or global Hydra state."""
+"""Fixtures of every test, so that no test changes the user's store, the user's outbox or the state of Hydra."""
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -6,12 +6,12 @@ from hydra.core.global_hydra import GlobalHydra
 from descent_lab.loops.program_cache import keep_programs
 from descent_lab.paths import CACHE
 
-keep_programs(CACHE / "jax")  # tests that train without the command line use what was compiled before, too
+keep_programs(CACHE / "jax")  # so that also tests without the command line use compiled programs again
 
 
 @pytest.fixture(autouse=True)
 def store(tmp_path, monkeypatch):
-    """A tracking store and an outbox of the test's own; gives the path of the database, not created yet."""
+    """The path of the test's own SQLite store, which is not created yet. The outbox is the test's own, too."""
     database = tmp_path / "store" / "mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
     monkeypatch.setenv("DESCENT_OUTBOX", str(tmp_path / "outbox"))

@@ -1,4 +1,4 @@
-"""What the tests share: the choices in conf/, configurations composed from the real YAML, and the command line."""
+"""What the tests share: the choices in conf/, configurations composed from its YAML files, and the command line."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ from descent_lab.sweeps.config import Config, parse
 from descent_lab.training.trainer import Outcome, Run, train
 
 CONF = ROOT / "conf"
-NUMBERS = np.random.default_rng(7).standard_normal((24, 3))  # of the user's files: two features and a target
+NUMBERS = np.random.default_rng(7).standard_normal((24, 3))  # in the files of csv and npz: two features and a target
 
 
 def choices(group: str) -> list[str]:
@@ -34,43 +34,43 @@ def choices(group: str) -> list[str]:
 
 
 def composed(*overrides: str):
-    """Hydra's own composition."""
+    """The configuration that Hydra itself composes."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", list(overrides), return_hydra_config=True)
 
 
 @cache
 def composer() -> Composer:
-    """A composer that serves all tests: each combination of choices is composed only once."""
+    """The composer of all tests, so that each combination of choices is composed only once."""
     return Composer(lambda overrides: composed(*overrides), lambda name: (CONF / name).is_dir())
 
 
 @cache
 def make_config(*overrides: str) -> Config:
-    """The configuration that `python -m src.run <overrides>` would have; data sets in files get files."""
+    """The configuration that `python -m src.run <overrides>` has. Data sets that need a file get one."""
     names = [o.removeprefix("dataset=") for o in overrides if o.startswith("dataset=")]
     files = [] if any(o.startswith("dataset.path=") for o in overrides) else file_of(*names)
     return parse(*composer()([*overrides, *files]))
 
 
 def make_run(*overrides: str) -> Run:
-    """The run of those overrides, ready to train."""
+    """The run of these overrides, ready to train."""
     config = make_config(*overrides)
     return config.run(config.problem())
 
 
 def trained(*overrides: str) -> Outcome:
-    """The outcome of those overrides, trained alone."""
+    """The outcome of a run with these overrides, trained alone."""
     (outcome,) = train([make_run(*overrides)])
     return outcome
 
 
 class Caught(Exception):
-    """Ends a training that has shown what was asked for."""
+    """Ends a training, and carries what the test wants to see."""
 
 
 def task_of(*runs: Run) -> Task:
-    """What the backend of runs is given to train them as one stack."""
+    """The task that the backend of these runs gets, to train them as one stack."""
     with patch.object(type(runs[0].backend), "machine", lambda backend, task: _raise(Caught(task))):
         try:
             train(runs)
@@ -84,7 +84,7 @@ def _raise(error: Exception) -> None:
 
 
 def file_of(*datasets: str) -> list[str]:
-    """Overrides that give a data set without a path a file of its own kind."""
+    """The overrides that give the data sets csv and npz a file."""
     if "csv" in datasets:
         write = partial(np.savetxt, X=NUMBERS, delimiter=",", header="a,b,y", comments="")
         return [f"dataset.path={_written('data.csv', write)}", "dataset.target=y"]
@@ -94,7 +94,7 @@ def file_of(*datasets: str) -> list[str]:
 
 
 def _written(name: str, write: Callable[[Path], None]) -> Path:
-    """The path of a file, written unless it is there; whole from the first, as other test processes may read it."""
+    """The path of a file, which is written if it does not exist; never half, as other test processes may read it."""
     path = ROOT / ".cache" / "tests" / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,19 +105,19 @@ def _written(name: str, write: Callable[[Path], None]) -> Path:
 
 
 def read_choice(group: str, choice: str) -> dict[str, Any]:
-    """The values of a choice's YAML and of the class that it names, with what they set beside the group."""
+    """The values of a choice, from its YAML and from the class that it names, also those outside of the group."""
     source = FileConfigSource("main", f"file://{_file(group, choice).parents[1]}")
     return OmegaConf.to_container(source.load_config(f"{group}/{choice}").config, resolve=False)
 
 
 def values_of(group: str, choice: str) -> dict[str, Any]:
-    """As `read_choice`, without what is beside the group."""
+    """The values of a choice within its group, from its YAML and from the class that it names."""
     values = read_choice(group, choice)
     return values.get(group, values)
 
 
 def written(group: str, choice: str) -> dict[str, Any]:
-    """The values of a group that stand in a choice's YAML."""
+    """The values of a group that are written in the YAML of a choice."""
     values = yaml.safe_load(_file(group, choice).read_text())
     return values.get(group, values)
 
@@ -134,40 +134,40 @@ Overrides = tuple[str, ...]
 
 
 def order(group: str, overrides: Overrides) -> int:
-    """Order of the derivatives that a backend gives or an optimizer needs, read from its YAML and class."""
+    """The order of the derivatives that a backend gives or an optimizer needs, read from its YAML and class."""
     (choice, *options) = (override.partition("=")[2] for override in overrides)
     values = values_of(group, choice)
     module, _, kind = values["_target_"].rpartition(".")
-    given = int(options[0]) if options and options[0].isdigit() else values.get("order")
-    return getattr(getattr(import_module(module), kind), "order", given)
+    from_options = int(options[0]) if options and options[0].isdigit() else values.get("order")
+    return getattr(getattr(import_module(module), kind), "order", from_options)
 
 
 def every_backend() -> list[Overrides]:
-    """Overrides for every backend, each as it is and in its variants."""
+    """The overrides for every backend with its defaults, and for its variants."""
     plain = [(f"backend={name}",) for name in choices("backend")]
     return [*plain, *(variant for variant in VARIANTS if variant[:1] in plain)]
 
 
 def backends_for(optimizer: str = "sgd") -> list[Overrides]:
-    """Overrides for the backends that an optimizer goes with, `numpy` first if it is one; each backend once."""
+    """The overrides for each backend that an optimizer can be used with; `numpy` is first if it is one of them."""
     needed = order("optimizer", (f"optimizer={optimizer}",))
     able = {b[0]: b for b in reversed(every_backend() + OF_ORDER_2) if order("backend", b) >= needed}
     return sorted(able.values(), key=lambda overrides: overrides[0] != "backend=numpy")
 
 
 def choosing(group: str, choice: str) -> list[str]:
-    """Overrides for a choice of any group, with a backend that it goes with."""
+    """The overrides for a choice of any group, with a backend that it can be used with."""
     return [f"{group}={choice}", *(backends_for(choice)[0] if group == "optimizer" else ())]
 
 
 def backend_of(overrides: Overrides) -> Any:
-    """That backend, to be put into a run in place of its own."""
+    """The backend of these overrides, to replace the backend of a run."""
     return make_config(*overrides).backend
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command left behind."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -175,7 +175,7 @@ class Answer:
 
 
 def run_cli(*arguments: str, command: Sequence[str] = ("-m", "src.run"), **environment: str) -> Answer:
-    """`python -m src.run <arguments>` from the repository root, in the test's own store."""
+    """Run `python -m src.run <arguments>` at the repository root, with the store of the test."""
     done = subprocess.run(
         [sys.executable, *command, *arguments],
         cwd=ROOT,

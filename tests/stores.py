@@ -126,7 +126,7 @@ def in_outbox() -> set[str]:
                 else set()
             )
         except FileNotFoundError:
-            continue  # delivered just now
+            continue  # the run has just been delivered
     return identities
 
 

@@ -1,4 +1,4 @@
-"""Batches: every sample exactly once per epoch, in the order drawn, the last one weighted by its own size."""
+"""Batches hold every sample exactly once per epoch, in the drawn order. A smaller last batch counts by its own mean."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ SIZES = st.integers(1, 40).flatmap(lambda n: st.tuples(st.just(n), st.integers(1
 
 
 class Count:
-    """A method that takes no step but adds up the samples it is given; samples are rows of a unit matrix."""
+    """A method that takes no steps. It adds up the samples of its batches, which are rows of a unit matrix."""
 
     def start(self, theta, x, y):
         return theta[..., 0] * 0
@@ -36,7 +36,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Counting:
-    """A backend that counts samples on one of the two machines."""
+    """A backend that counts samples with one of the two machines."""
 
     machine_of: Callable
     order = 1
@@ -50,7 +50,7 @@ COMPILED = Counting(lambda task: CompiledMachine(task, lambda rule: Count()))
 
 
 def runs_that_count(backend, n, size, shuffle, n_runs=2, epochs=3):
-    """Runs whose theta counts how often each of n samples was seen, recorded after every step."""
+    """Runs whose theta counts how often each of n samples has been used; it is recorded after every step."""
     run = make_run("dataset=line", "model=linear", "record.every=1")
     objective = replace(run.problem.objective, network=Network((n, 1), "identity", bias=False))
     x, y = np.eye(n), np.zeros((n, 1))
@@ -62,7 +62,7 @@ def runs_that_count(backend, n, size, shuffle, n_runs=2, epochs=3):
 
 
 def check_counts(runs):
-    """After epoch e every sample has been seen e times, and within an epoch none twice."""
+    """After e epochs every sample has been used e times, and within an epoch none was used twice."""
     counts, cut = {}, runs[0].problem.batches
     train(runs, lambda recorder: counts.update({recorder.steps[-1]: recorder.last.copy()}))
     assert max(counts) == 3 * cut.per_epoch

@@ -1,4 +1,4 @@
-"""The benchmarks' quick forms still run, and their checks refuse work that is not the same. No clock is judged."""
+"""The quick forms of the benchmarks run, and their checks refuse different work. No test depends on measured times."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from descent_lab.training.trainer import train
 @pytest.mark.parametrize("script", [limits, stacking])
 def test_quick_form_runs(script, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["benchmark", "--quick"])
-    monkeypatch.setattr(measuring.Clock, "of_processor", lambda: None)  # it stays set
+    monkeypatch.setattr(measuring.Clock, "of_processor", lambda: None)  # it would stay set for other tests
     script.main()
     assert "load before and after" in capsys.readouterr().out
 
@@ -27,7 +27,7 @@ def test_composing_and_tracking_are_measured(capsys):
 
 
 def script(problem):
-    """Gradient descent by this harness, in a script's place."""
+    """Gradient descent by this harness, in the form of a peer's script."""
     (outcome,) = train([problem.run])
     layers = problem.run.problem.objective.network.layers(outcome.theta["final"])
     return lambda: [(layer.W, layer.b) for layer in layers]

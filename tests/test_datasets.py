@@ -1,4 +1,4 @@
-"""Data sets: published values, splits, standardisation, and every complaint about a user's file."""
+"""Data sets: published values, splits, standardisation, and every error message about a user's file."""
 
 import importlib
 
@@ -41,7 +41,7 @@ def write(path, text):
 
 @pytest.fixture
 def own_files(tmp_path):
-    """What a user has to fill in: options for csv and npz, with such files in place."""
+    """The options that a user must give for csv and npz, with files that exist."""
     x = np.random.default_rng(1).standard_normal((40, 3))
     y = (x.sum(axis=1) > 0).astype(int)
     rows = "\n".join(f"{a},{b},{c},{'yes' if label else 'no'}" for (a, b, c), label in zip(x, y, strict=True))

@@ -1,4 +1,4 @@
-"""How theta starts: the spread each scheme promises, biases by themselves, the same numbers for the same stream."""
+"""Initialisers: the spread of weights, biases with their own options, the same numbers for the same stream."""
 
 import math
 
@@ -22,7 +22,7 @@ SPREADS = {  # standard deviation of W by (fan_in, fan_out, gain of the activati
 
 
 def layers(init, activation="tanh", seed=0, **network):
-    """The network's layers, started by that initialiser."""
+    """The layers of a network with the initial theta of that initialiser."""
     network = Network(WIDE, activation, **({"bias": True} | network))
     return network.layers(init.theta(network, np.random.default_rng(seed)))
 
@@ -44,7 +44,7 @@ def test_every_initialiser_is_finite_and_repeats(name):
         theta = [make_run(f"init={name}", f"stream={stream}", f"seed={seed}").problem.theta for seed in (0, 0, 1)]
         assert np.isfinite(theta[0]).all() and theta[0].dtype == np.float64
         np.testing.assert_array_equal(theta[0], theta[1])
-        assert name in ("zeros", "jax_key") or not np.array_equal(theta[0], theta[2])  # which know no seed
+        assert name in ("zeros", "jax_key") or not np.array_equal(theta[0], theta[2])  # these do not depend on the seed
 
 
 @pytest.mark.parametrize("name", choices("init"))
@@ -81,7 +81,7 @@ def test_uniform_weights_keep_to_their_limit():
 
 
 def test_the_legacy_stream_draws_layer_by_layer():
-    """As a script that calls np.random.randn for one weight matrix after the other."""
+    """The numbers are those of a script that calls np.random.randn for one weight matrix after the other."""
     overrides = ["dataset=gaussian", "init=normal", "init.std=0.5", "stream=legacy", "model.bias=true", "seed=3"]
     run = make_run(*overrides)
     old = np.random.RandomState(3)

@@ -1,4 +1,4 @@
-"""Losses: against their definitions, stable for any logits, and chosen to fit the task."""
+"""Losses agree with their definitions, are finite for any logits, and are chosen to fit the task."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,14 +17,14 @@ def loss_of(name, output):
 
 
 def targets(name, rng, shape):
-    """Targets that fit the loss, (..., n_outputs, n)."""
+    """Targets that fit the loss, of shape (..., n_outputs, n)."""
     if name == "categorical_cross_entropy":
         return np.moveaxis(np.eye(shape[-2])[rng.integers(shape[-2], size=shape[-1])], -1, -2)
     return rng.integers(2, size=shape) * 1.0
 
 
 def by_definition(name, output, z, y):
-    """The loss from its formula in probabilities, for small logits."""
+    """The loss by its formula in probabilities, which is accurate for small logits."""
     sigmoid = 1 / (1 + np.exp(-z))
     if name == "mse":
         return np.mean(({"identity": z, "sigmoid": sigmoid, "tanh": np.tanh(z)}[output] - y) ** 2)

@@ -160,7 +160,7 @@ def test_a_damaged_run_is_named_and_stays_and_the_others_are_delivered(store, ca
 
 
 def test_a_run_that_an_earlier_version_left_in_the_outbox_is_delivered(store):
-    """Its folder as version 0.1 wrote it, with every name to the letter; only the arrays come from this version."""
+    """All names in its folder are written out here as version 0.1 wrote them; only the arrays are of this version."""
     sweep("tracking.offline=true", seeds=1)
     ((folder, _),) = outbox.abandoned_runs()
     earlier = outbox.root() / "0a1b2c.session" / "3d4e5f"

@@ -22,7 +22,7 @@ CHANGES = [
 
 
 def drawn(*overrides, seeds=(5,)):
-    """What the host drew: data, split and init, and the sample orders of the first three epochs, by name."""
+    """What the host drew, by name: data, split, initial theta, and the sample orders of the first three epochs."""
     runs = [make_run(*BASE, *overrides, f"seed={seed}") for seed in seeds]
     data = runs[0].problem.data
     arrays = {name: getattr(data, name) for name in ARRAYS} | {"theta": runs[0].problem.theta}
@@ -53,7 +53,7 @@ def test_another_seed_draws_everything_anew():
 
 @pytest.mark.parametrize("model", [[], ["model.hidden=[7]"], ["init=normal"]], ids=" ".join)
 def test_streams_do_not_disturb_each_other(model):
-    """A larger network or another init draws more numbers, and yet data, split and order stay."""
+    """A larger network or another initialiser draws more numbers, but data, split and order stay the same."""
     base, other = drawn(), drawn(*model)
     for name in (*ARRAYS, "order"):
         np.testing.assert_array_equal(base[name], other[name], err_msg=name)

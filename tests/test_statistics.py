@@ -1,4 +1,4 @@
-"""Statistics against references: closed forms, worked examples, brute force, scipy, statsmodels and lifelines."""
+"""Statistics agree with references: closed forms, worked examples, enumeration, scipy, statsmodels and lifelines."""
 
 from itertools import combinations, product
 from time import perf_counter
@@ -22,7 +22,7 @@ INF = np.inf
 
 
 def runs_of(**values: list[float]) -> pd.DataFrame:
-    """Runs on data set d, one per entrant and seed: runs_of(sgd=[0.1, 0.2])."""
+    """Runs on data set d, one per entrant and seed, with these losses, such as runs_of(sgd=[0.1, 0.2])."""
     rows = [
         {"dataset": "d", "optimizer": name, "seed": seed, "loss": loss, "run_id": f"{name}{seed}"}
         for name, losses in values.items()
@@ -32,7 +32,7 @@ def runs_of(**values: list[float]) -> pd.DataFrame:
 
 
 def curves_of(**values: list[float]) -> pd.DataFrame:
-    """Training losses at steps 0, 1, ..., one curve per run."""
+    """Curves of training losses at steps 0, 1, ..., one per run id."""
     rows = [
         {"run_id": run, "step": step, "epoch": step, "step_seconds": step / 10, "value": value}
         for run, losses in values.items()
@@ -193,7 +193,7 @@ def test_rank_biserial_by_hand():
     assert rank_biserial(signed_ranks(np.array([1.0, -2.0, 3.0, 4.0]))) == pytest.approx(0.6)
 
 
-@settings(max_examples=20, deadline=None)  # statsmodels collects garbage at every call
+@settings(max_examples=20, deadline=None)  # statsmodels collects garbage in every call, which takes long
 @given(some.lists(some.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_statsmodels(p):
     np.testing.assert_allclose(holm(np.array(p)), multipletests(p, method="holm")[1])
@@ -437,7 +437,7 @@ def grid(**medians: list[float]) -> pd.DataFrame:
 
 def test_the_best_lr_is_chosen_on_tuning_seeds_and_reported_on_others():
     runs = grid(sgd=[3.0, 1.0, 2.0])
-    runs.loc[(runs["seed"] == 5) & (runs["lr"] == 0.001), "loss"] = 0.0  # a lure outside the tuning seeds
+    runs.loc[(runs["seed"] == 5) & (runs["lr"] == 0.001), "loss"] = 0.0  # a lower loss on a seed that is not for tuning
     chosen = st.best_setting(st.tuning_cells(runs, "loss", range(5)))
     assert chosen["lr"].tolist() == [0.01]
     assert chosen["n"].tolist() == [5]

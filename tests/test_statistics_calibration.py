@@ -1,6 +1,6 @@
-"""The promises behind the numbers: 95 % intervals hold 95 % of the time, and equals are told apart at most 5 %.
+"""95 % intervals contain the true value in 95 % of simulated studies, and at most 5 % of equal entrants are told apart.
 
-The fast form simulates hundreds of studies, the slow one thousands, within binomial error of the same limits.
+The quick tests simulate hundreds of studies, the slow ones thousands. Both allow for the binomial error of the shares.
 The measured numbers are in tests/COVERAGE.md.
 """
 
@@ -15,7 +15,7 @@ SLOW = pytest.param(1_000, marks=pytest.mark.slow)
 
 
 def chance(share: float, n_studies: int) -> float:
-    """What a simulated share may be off by: three standard errors."""
+    """The error that a simulated share may have: three standard errors."""
     return 3 * float(np.sqrt(share * (1 - share) / n_studies))
 
 

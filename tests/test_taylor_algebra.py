@@ -1,4 +1,4 @@
-"""Taylor numbers against derivatives worked by hand and against JAX, in value, gradient and Hessian."""
+"""Values, gradients and Hessians of Taylor numbers agree with derivatives worked out by hand and with JAX."""
 
 import doctest
 
@@ -26,12 +26,12 @@ def assert_close(actual, desired, rtol=1e-9):
 
 
 def compiled(f):
-    """jax.jit without optimisation passes: each reference is evaluated once."""
+    """jax.jit without optimisation passes, because each reference is evaluated only once."""
     return jax.jit(f, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def assert_agrees_with_jax(f, point, rtol=1e-9):
-    """f(xp, p) of a vector p: value, Jacobian and (order 2) second derivatives equal those of JAX."""
+    """Value, Jacobian and (order 2) second derivatives of f(xp, p) of a vector p equal those of JAX."""
 
     def theirs(p):
         return f(jnp, p)
@@ -196,7 +196,7 @@ BINARY = {
 
 
 def formulas():
-    """Trees: a direction (int), a constant (float), or (operation, one or two trees)."""
+    """A strategy of trees: a direction (int), a constant (float), or (operation, one or two trees)."""
     leaf = st.integers(0, 2) | st.sampled_from([-1.5, 0.25, 2.0])
 
     def grow(tree):
@@ -225,7 +225,7 @@ M = np.random.default_rng(2).normal(size=(4, 5))
 
 
 def array_of(xp, p):
-    """An array of shape (2, 3, 4) that depends on p in every entry, not linearly."""
+    """An array of shape (2, 3, 4) in which every entry depends on p in a non-linear way."""
     return xp.sin(p[0] * BASIS[0] + p[1] * BASIS[1]) * p[2] + p[1] * BASIS[2]
 
 
@@ -276,14 +276,14 @@ def test_functions_of_plain_arrays_are_those_of_numpy():
     assert xp.pi == np.pi and xp.float32 is np.float32
 
 
-# Against JAX: networks, whose weights are the seed itself
+# Against JAX: networks whose weights are parts of the seed
 
 X = np.random.default_rng(3).normal(size=(2, 6, 3))
 Y = np.random.default_rng(4).normal(size=(2, 6, 2))
 
 
 def network(xp, theta, activation, x=X, y=Y):
-    """Mean squared error of a 3-4-4-2 network, shape (n_runs,), from theta (n_runs, 46)."""
+    """The mean squared error of a 3-4-4-2 network, shape (n_runs,), from theta (n_runs, 46)."""
     a, at, n_runs = x.mT, 0, theta.shape[0]
     for k, (i, o) in enumerate(((3, 4), (4, 4), (4, 2))):
         W, b = theta[..., at : at + i * o].reshape(n_runs, i, o), theta[..., at + i * o : at + i * o + o]
@@ -302,7 +302,7 @@ ACTIVATIONS = {
 
 @pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
 def test_networks_of_stacked_runs(activation, monkeypatch):
-    monkeypatch.setattr(chain, "SMALL", 100)  # wide layers are placed, narrow ones multiplied
+    monkeypatch.setattr(chain, "SMALL", 100)  # wide layers use `_placed`, narrow ones multiply
     theta = np.random.default_rng(5).normal(size=(2, 46))
 
     def one_run(p, x, y):
