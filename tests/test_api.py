@@ -178,8 +178,21 @@ def test_a_study_is_a_sweep():
     words = ["+experiment=init", "lr=0.1", "init=normal,he", "seed=0,1", "epochs=1", "backend=numpy"]
     results = dl.sweep([*words, "hydra.sweeper.tuned=null"])
     assert len(results) == 4 and set(results.runs["init"]) == {"normal", "he"}
-    with pytest.raises(dl.ConfigError, match=r"hydra.sweeper.tuned: .*for the command line"):
-        dl.sweep(["+experiment=init"])
+
+
+def test_a_tuned_sweep_chooses_on_some_seeds_and_judges_on_others():
+    words = ["dataset.n_samples=40", "optimizer=sgd,adam", "lr=0.3,0.01", "epochs=5", "hydra.sweeper.tuned=[lr]"]
+    seeds = ["hydra.sweeper.tuning_seeds=[0,1]", "hydra.sweeper.held_out_seeds=[7,8,9]"]
+    results = dl.sweep([*words, *seeds])
+    phases = results.runs.groupby("tracking.phase")["seed"].agg(lambda column: sorted(set(column)))
+    assert phases.to_dict() == {"tuning": [0, 1], "evaluation": [7, 8, 9]} and len(results) == 2 * (2 * 2 + 3)
+    assert set(results.best) == {("optimizer=sgd",), ("optimizer=adam",)}
+    tuning = results.runs[results.runs["tracking.phase"] == "tuning"]
+    for (optimizer,), (setting,) in results.best.items():
+        median = tuning[tuning["optimizer"] == optimizer.removeprefix("optimizer=")].groupby("lr")["final_train_loss"]
+        assert setting == f"lr={median.median().idxmin()}"
+    with pytest.raises(dl.ConfigError, match="seed: is given by"):
+        dl.sweep([*words, "seed=0,1"])
 
 
 # --- errors ---------------------------------------------------------------------------------------------------

@@ -100,6 +100,7 @@ class Results:
     runs: one row a run: run_id, name, status, every parameter by its own name, and every summary metric.
     curves: long: run_id, step, epoch, step_seconds, metric, value.
     failed: the runs that could not be made or trained: (name, why).
+    best: of a sweep that tuned: the best setting of each entrant, both as overrides; empty where every one diverged.
 
     `results[run_id]` and `results[0]` give one run; so does iterating.
     """
@@ -108,6 +109,7 @@ class Results:
     curves: "pd.DataFrame"
     open: Callable[[str], Result] = field(repr=False)
     failed: Sequence[tuple[str, str]] = ()
+    best: Mapping[tuple[str, ...], Sequence[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.runs)

@@ -1,7 +1,8 @@
 """Many runs, trained in memory: the command line's words in, frames out."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from descent_lab.api.problem import Problem
 from descent_lab.api.results import Result, Results
-from descent_lab.cli.composition import compose, configurations, jobs
+from descent_lab.cli.composition import Sweep, compose, configurations, sweep_of
 from descent_lab.errors import ConfigError, Failure
 from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.engines.serial import Serial
@@ -38,22 +39,62 @@ def run(overrides: Sequence[str] = (), *, progress: bool | None = None) -> Resul
 def sweep(overrides: Sequence[str], *, progress: bool | None = None) -> Results:
     """Every combination, as `descent-lab run -m <overrides>` trains it: in the same stacks, but in memory.
 
-    Runs that cannot be made or trained are in `failed`. Raises ConfigError where no run can be trained at all.
+    With hydra.sweeper.tuned, as in most studies, settings are tuned on some seeds and the best judged on others: `best`
+    names it for each entrant. Runs that cannot be made or trained are in `failed`. Raises ConfigError where no run can
+    be trained at all.
 
     >>> dl.sweep(["dataset=digits,iris", "optimizer=sgd,adam", "lr=0.1,0.01", "seed=range(5)"])
     """
-    wanted = jobs(overrides)
-    made = list(configurations(wanted))
-    refused = [(" ".join(job), str(why)) for job, why in zip(wanted, made, strict=True) if isinstance(why, ConfigError)]
-    configs = {config.identity: config for config in made if isinstance(config, Config)}
-    trained, failed = _train(list(configs.values()), progress)
-    failed = refused + failed
-    if not trained and failed:
-        raise ConfigError(failed[0][1])
-    members = {identity: trained[identity] for identity in configs if identity in trained}
+    asked = sweep_of(overrides)
+    memory = Memory(progress)
+    best: Mapping[tuple[str, ...], Sequence[str]] = {}
+    if asked.options["tuned"] is None:
+        memory.launch(asked.jobs())
+    else:
+        best = _tuned(asked, memory)
+    if memory.failed and not memory.members:
+        raise ConfigError(memory.failed[0][1])
+    members = memory.members
     curves = [member.outcome.curves for member in members.values()]
     runs = with_length(rows_frame([member.row() for member in members.values()]), curves)
-    return Results(runs, curves_frame(members, curves), lambda run_id: members[run_id].result(), tuple(failed))
+    return Results(
+        runs, curves_frame(members, curves), lambda run_id: members[run_id].result(), tuple(memory.failed), best
+    )
+
+
+def _tuned(asked: Sweep, memory: "Memory") -> Mapping[tuple[str, ...], Sequence[str]]:
+    """Tune as the command line does; the best setting by entrant."""
+    from descent_lab.cli.session import best_settings
+
+    options = asked.options
+    seeds = options["tuning_seeds"], options["held_out_seeds"]
+    return best_settings(asked.words, options["tuned"], seeds, options["trials"], options["batch"], memory.launch)
+
+
+@dataclass
+class Memory:
+    """Trains jobs, and holds what came of them: members by identity, and the runs that failed: (name, why)."""
+
+    progress: bool | None
+    members: "dict[str, Member]" = field(default_factory=dict)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+    def launch(self, jobs: Sequence[Sequence[str]]) -> list[float]:
+        """Train the jobs that are not trained yet; the final train/loss of each, infinite if it diverged or failed."""
+        made = list(configurations(jobs))
+        refused = [(job, why) for job, why in zip(jobs, made, strict=True) if isinstance(why, ConfigError)]
+        self.failed += [(" ".join(job), str(why)) for job, why in refused]
+        wanted = {config.identity: config for config in made if isinstance(config, Config)}
+        new = [config for identity, config in wanted.items() if identity not in self.members]
+        trained, failed = _train(new, self.progress)
+        self.failed += failed
+        self.members |= {config.identity: trained[config.identity] for config in new if config.identity in trained}
+        return [self._objective(config) for config in made]
+
+    def _objective(self, config: Config | ConfigError) -> float:
+        member = None if isinstance(config, ConfigError) else self.members.get(config.identity)
+        finished = member is not None and member.outcome.status == "finished"
+        return float(member.outcome.curves["train/loss"][-1]) if member and finished else math.inf
 
 
 @dataclass(frozen=True)

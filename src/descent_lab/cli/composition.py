@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -9,9 +10,10 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from descent_lab.cli.complaints import explained
@@ -47,23 +49,31 @@ def choice(group: str, name: str, options: Mapping[str, Any]) -> Mapping[str, An
         return values
 
 
-def jobs(overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of every run of a sweep, in the command line's order, with the `params` of a study."""
+@dataclass(frozen=True)
+class Sweep:
+    """The words of a sweep, those of a study's `params` first, and the options of `hydra.sweeper`."""
+
+    words: Sequence[Override]
+    options: Mapping[str, Any]
+
+    def jobs(self) -> list[list[str]]:
+        """The overrides of every run, in the command line's order."""
+        with _one_line():
+            (together,) = BasicSweeper.split_arguments(list(self.words), max_batch_size=None)
+            return [list(job) for job in together]
+
+
+def sweep_of(overrides: Sequence[str]) -> Sweep:
+    """The sweep that these words of the command line ask for. Raises ConfigError in one line."""
     with _one_line():
         parser = OverridesParser.create(config_loader=_loader())
         parsed = parser.parse_overrides(list(overrides))
-        swept = [override.input_line for override in parsed if override.is_sweep_override()]
-        whole = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
-        sweeper = _load(whole).hydra.sweeper
-        if sweeper.get("tuned") is not None:
-            raise ConfigError(
-                "hydra.sweeper.tuned: tuning is for the command line; hydra.sweeper.tuned=null trains every setting"
-            )
+        sweeper = _load([str(o.input_line) for o in parsed if not o.is_sweep_override()]).hydra.sweeper
+        options: Any = OmegaConf.to_container(sweeper)
         given = {override.key_or_group for override in parsed}
-        params = [f"{key}={value}" for key, value in (sweeper.params or {}).items() if key not in given]
-        words = parser.parse_overrides([*params, *whole, *map(str, swept)])
-        (together,) = BasicSweeper.split_arguments(words, max_batch_size=None)
-        return [list(job) for job in together]
+        params = [f"{key}={value}" for key, value in (options["params"] or {}).items() if key not in given]
+        words = [*parser.parse_overrides(params), *(o for o in parsed if not o.is_hydra_override())]
+        return Sweep(words, options)
 
 
 def configurations(overrides: Sequence[Sequence[str]]) -> Iterator[Config | ConfigError]:

@@ -26,7 +26,7 @@ from descent_lab.paths import installing
 from descent_lab.sweeps.config import Config, parse, refuse_optimizer
 from descent_lab.sweeps.execute import run_all
 from descent_lab.sweeps.summary import Failed, Summary
-from descent_lab.sweeps.tuning import Budget, Interval, tune
+from descent_lab.sweeps.tuning import Budget, Interval, Launch, tune
 
 Swept = list[Any] | Interval  # the values of one key in a sweep
 
@@ -80,17 +80,35 @@ def tuned_sweep(
     batch: int,
     launcher: Launcher,
 ) -> list[Sequence[JobReturn]]:
-    """Tune on some seeds and evaluate on others (sweeps/tuning.py): prints the winners, returns the jobs."""
-    axes = {override.get_key_element(): axis(override) for override in overrides}
-    _refuse_untunable(tuned, axes)
-    searched = {key: values for key, values in axes.items() if key in tuned or isinstance(values, Interval)}
-    compared = {key: values for key, values in axes.items() if isinstance(values, list) and key not in tuned}
+    """Tune on some seeds and evaluate on others: prints the winners, returns the jobs."""
     rounds: list[Sequence[JobReturn]] = []
 
     def launch(jobs: list[list[str]]) -> list[float]:
         rounds.append(launcher.launch(jobs, initial_job_idx=sum(map(len, rounds))))
         return [job.return_value if job.status == JobStatus.COMPLETED else math.inf for job in rounds[-1]]
 
+    for entrant, setting in best_settings(overrides, tuned, seeds, trials, batch, launch).items():
+        print("best:", *entrant, *(setting or ["(every setting diverged or failed)"]))
+    return rounds
+
+
+def best_settings(
+    overrides: Sequence[Override],
+    tuned: Sequence[str],
+    seeds: tuple[Any, Any],
+    trials: int | None,
+    batch: int,
+    launch: Launch,
+) -> dict[tuple[str, ...], list[str]]:
+    """Tune on some seeds and evaluate on others (sweeps/tuning.py): the best setting by entrant, as overrides.
+
+    An entrant is named by the overrides that tell it from others. A setting is empty where every one diverged or
+    failed. Raises ConfigError in one line for axes that cannot be tuned.
+    """
+    axes = {override.get_key_element(): axis(override) for override in overrides}
+    _refuse_untunable(tuned, axes)
+    searched = {key: values for key, values in axes.items() if key in tuned or isinstance(values, Interval)}
+    compared = {key: values for key, values in axes.items() if isinstance(values, list) and key not in tuned}
     try:
         if "seed" in axes:
             raise ConfigError("seed: is given by hydra.sweeper.tuning_seeds and held_out_seeds; leave it out")
@@ -106,10 +124,10 @@ def tuned_sweep(
             raise
         raise ConfigError(f"hydra.sweeper.trials={trials}: optuna is not installed; {installing('tune')}") from None
     shared = {f"{key}={values[0]}" for key, values in compared.items() if len(values) == 1}
-    for entrant, chosen in winners.items():
-        setting = [f"{key}={value}" for key, value in chosen.items()] or ["(every setting diverged or failed)"]
-        print("best:", *(part for part in entrant if part not in shared), *setting)
-    return rounds
+    return {
+        tuple(part for part in entrant if part not in shared): [f"{key}={value}" for key, value in setting.items()]
+        for entrant, setting in winners.items()
+    }
 
 
 def axis(override: Override) -> Swept:
