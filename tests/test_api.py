@@ -78,6 +78,16 @@ def test_a_problem_trains_from_the_same_start_and_batches_again(gaussian):
     assert same_curves(first.curves, second.curves)
 
 
+def test_numbers_of_numpy_tuples_and_lines_of_words_are_taken(gaussian):
+    named = dl.problem("gaussian", n_samples=np.int64(60), hidden=np.array([5]), seed=np.int64(3))
+    result = dl.train(named, dl.Adam(beta1=np.float64(0.8)), lr=np.float64(0.01), epochs=np.int64(4))
+    assert same_curves(result.curves, dl.train(gaussian, "adam", beta1=0.8, lr=0.01, epochs=4).curves)
+    assert dl.problem("line", slopes=(1, 2)).data.x_train.shape == (9, 2)
+    by_name, in_words = dl.train("sign", epochs=3), dl.run("dataset=sign epochs=3")
+    assert same_curves(by_name.curves, in_words.curves)
+    assert len(dl.sweep("dataset=sign epochs=1 seed='range(2)'")) == 2
+
+
 # --- results --------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +219,7 @@ BAD = [
     (lambda p: dl.problem(dl.arrays([[1.0], [2.0]], [1.0, None])), "arrays"),
     (lambda p: dl.problem(dl.arrays([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], x_test=[1.0])), "both, or neither"),
     (lambda p: dl.train(p, "adm"), "did you mean adam"),
+    (lambda p: dl.train(None), "problem=None: must be made by dl.problem"),
     (lambda p: dl.train(p, dl.Adam(beta1=2)), "optimizer.beta1=2: must be less than 1"),
     (lambda p: dl.train(p, "adam", beta3=1), "optimizer.beta3: no such field"),
     (lambda p: dl.train(p, dl.Adam(), beta1=0.5), "beta1: no such argument"),

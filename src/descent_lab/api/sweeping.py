@@ -1,6 +1,7 @@
 """Many runs, trained in memory: the command line's words in, frames out."""
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,19 +25,19 @@ from descent_lab.training.trainer import Outcome
 DELAY = 0.5  # seconds of training before the progress bar appears
 
 
-def run(overrides: Sequence[str] = (), *, progress: bool | None = None) -> Result:
+def run(overrides: Sequence[str] | str = (), *, progress: bool | None = None) -> Result:
     """One run, as `descent-lab run <overrides>` trains it, in memory. Raises ConfigError for what cannot be trained.
 
     >>> dl.run(["dataset=digits", "optimizer=adam", "lr=0.01"])
     """
-    trained, failed = _train([compose(overrides)], progress)
+    trained, failed = _train([compose(_words(overrides))], progress)
     if failed:
         raise ConfigError(failed[0][1])
     (member,) = trained.values()
     return member.result()
 
 
-def sweep(overrides: Sequence[str], *, progress: bool | None = None) -> Results:
+def sweep(overrides: Sequence[str] | str, *, progress: bool | None = None) -> Results:
     """Every combination, as `descent-lab run -m <overrides>` trains it: in the same stacks, but in memory.
 
     With hydra.sweeper.tuned, as in most studies, settings are tuned on some seeds and the best judged on others: `best`
@@ -45,7 +46,7 @@ def sweep(overrides: Sequence[str], *, progress: bool | None = None) -> Results:
 
     >>> dl.sweep(["dataset=digits,iris", "optimizer=sgd,adam", "lr=0.1,0.01", "seed=range(5)"])
     """
-    asked = sweep_of(overrides)
+    asked = sweep_of(_words(overrides))
     memory = Memory(progress)
     best: Mapping[tuple[str, ...], Sequence[str]] = {}
     if asked.options["tuned"] is None:
@@ -60,6 +61,11 @@ def sweep(overrides: Sequence[str], *, progress: bool | None = None) -> Results:
     return Results(
         runs, curves_frame(members, curves), lambda run_id: members[run_id].result(), tuple(memory.failed), best
     )
+
+
+def _words(overrides: Sequence[str] | str) -> Sequence[str]:
+    """Overrides given one by one, or as a line that a shell would split."""
+    return shlex.split(overrides) if isinstance(overrides, str) else overrides
 
 
 def _tuned(asked: Sweep, memory: "Memory") -> Mapping[tuple[str, ...], Sequence[str]]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from descent_lab.api.components import component, number
 from descent_lab.api.problem import Problem
+from descent_lab.api.problem import problem as made
 from descent_lab.api.results import Result
 from descent_lab.data.batching import Batching
 from descent_lab.derivatives.numpy import Numpy
@@ -20,7 +21,7 @@ DELAY = 0.5  # seconds of training before the progress bar appears
 
 
 def train(
-    problem: Problem,
+    problem: Problem | str,
     optimizer: Optimizer | str | None = None,
     *,
     lr: float | None = None,
@@ -36,13 +37,17 @@ def train(
 ) -> Result:
     """Train a problem from its untouched start, in memory: nothing is tracked, and nothing is written to disk.
 
-    optimizer, batching, schedule, backend: objects, or the names of choices; None: SGD, all samples, a constant
-    learning rate, NumPy. lr: None: what the optimizer suggests. options: fields of an optimizer given by name.
-    progress: None: a progress bar in a notebook and on a terminal. Raises ConfigError in one line for bad values; an
-    error in the code of an optimizer or a data set passes through.
+    problem: or the name of a data set. optimizer, batching, schedule, backend: objects, or the names of choices; None:
+    SGD, all samples, a constant learning rate, NumPy. lr: None: what the optimizer suggests. options: fields of an
+    optimizer that is given by name. progress: None: a progress bar in a notebook and on a terminal.
+
+    Raises ConfigError in one line for bad values. An error in the code of an optimizer or of a data set passes through.
 
     >>> dl.train(problem, dl.Adam(beta1=0.8), lr=0.01, epochs=20, batching=dl.Batching(size=32, shuffle=True))
     """
+    problem = made(problem) if isinstance(problem, str) else problem
+    if not isinstance(problem, Problem):
+        raise ConfigError(f"problem={problem!r}: must be made by dl.problem(...), or be the name of a data set")
     chosen = component("backend", backend, Backend, Numpy)
     method, suggested = _method(chosen, optimizer, options)
     run = Run(

@@ -45,8 +45,15 @@ def choice(group: str, name: str, options: Mapping[str, Any]) -> Mapping[str, An
     if absent:
         raise ConfigError(f"{group}.{absent[0]}: missing; it cannot be left out")
     with _one_line():
-        values, _ = base.given({f"{group}.{key}": value for key, value in options.items()})
+        values, _ = base.given({f"{group}.{key}": _plain(value) for key, value in options.items()})
         return values
+
+
+def _plain(value: Any) -> Any:
+    """Arrays, numbers of NumPy and tuples as YAML has them."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True)
