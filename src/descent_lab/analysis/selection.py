@@ -9,7 +9,7 @@ import pandas as pd
 from descent_lab.analysis.statistics import best_setting, centres, held_out
 
 KEYS = ("dataset", "entrant")
-FOLDS = 10  # into which seeds are divided, where each seed is reported at an lr chosen on the others
+FOLDS = 10  # parts of the seeds; each part is reported at the lr that is best on the others
 AS_GIVEN = "one lr each: nothing was chosen"
 SAME = "lr chosen on the very seeds it is reported on: optimistic"
 

@@ -24,7 +24,7 @@ class Adam(Optimizer):
         return 0, zeros_like(theta), zeros_like(theta)
 
     def update(self, g: Array, state: State, theta: Array, lr: Any) -> tuple[Array, State]:
-        # Kingma & Ba 2015, algorithm 1, its factors (1 - beta) and its corrections taken out of the vectors
+        # Kingma & Ba 2015, algorithm 1, with the factors (1 - beta) and the corrections moved into numbers
         # m = beta1 m + g
         # v = beta2 v + g^2
         # step = -lr a m / (sqrt(v / c^2) + eps) = -lr a c m / (sqrt(v) + eps c)
@@ -87,7 +87,7 @@ class NAdam(Adam):
 
     def init(self, theta: Array) -> State:
         one = theta.__array_namespace__().ones_like(theta[..., :1])
-        return *super().init(theta), one  # the last of shape (..., 1)
+        return *super().init(theta), one  # the last array has the shape (..., 1)
 
     def update(self, g: Array, state: State, theta: Array, lr: Any) -> tuple[Array, State]:
         # Dozat 2016, algorithm 2 and section 3.2

@@ -27,7 +27,7 @@ class Adagrad(Optimizer):
         xp = g.__array_namespace__()
         t, s = state
         s = s + g * g
-        step = -lr / (1 + t * self.lr_decay) * g / (xp.sqrt(s) + self.eps)  # t steps came before this one
+        step = -lr / (1 + t * self.lr_decay) * g / (xp.sqrt(s) + self.eps)  # t is the number of steps before this one
         return step, (t + 1, s)
 
 
@@ -59,7 +59,7 @@ class RMSprop(Optimizer):
         variance = s
         if self.centered:
             m = self.alpha * m + (1 - self.alpha) * g
-            variance = xp.maximum(s - m * m, 0)  # never negative, but for rounding
+            variance = xp.maximum(s - m * m, 0)  # a variance is negative only by rounding errors
         v = self.mu * v + g / (xp.sqrt(variance) + self.eps)
         return -lr * v, (s, m, v)
 

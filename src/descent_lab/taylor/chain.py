@@ -13,11 +13,11 @@ import numpy as np
 
 from descent_lab.taylor.expansion import Expansion, Space
 
-SMALL = 4096  # derivatives: multiplying fewer of them is quicker than placing the entries of B (`_placed`)
+SMALL = 4096  # for fewer derivatives than this, multiplying is quicker than `_placed`
 
 Operand = Any  # a Taylor number, an array or a Python number
 Block = tuple[Any, ...]  # the first direction on each axis of directions, and then the array
-Second = Callable[[], Any]  # gives second derivatives, which are computed only when they are needed
+Second = Callable[[], Any]  # a function, so that second derivatives are computed only when they are needed
 
 
 def value_of(x: Operand) -> Any:

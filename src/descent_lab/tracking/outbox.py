@@ -28,11 +28,11 @@ from descent_lab.paths import ROOT
 from descent_lab.tracking.record import RunKey, TrackedRun
 from descent_lab.training.trainer import Outcome
 
-DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the one written in C, where there is one, is 10 times quicker
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # C is 10 times quicker
 VARIABLE = "DESCENT_OUTBOX"  # the environment variable that names the folder of the outbox
-RUN_FILE = "parcel.json"  # this name stays, as other versions may share the outbox and delete sessions without it
-DRAFT, SESSION = ".draft", ".session"  # suffixes of folders
-MIN_FREE_BYTES = 2**24  # that the disk must have before anything is trained
+RUN_FILE = "parcel.json"  # keep this name: other versions may share the outbox, and delete sessions without this file
+DRAFT, SESSION = ".draft", ".session"  # the suffixes of folders that are being written, and of sessions
+MIN_FREE_BYTES = 2**24  # training does not begin if the disk has less space than this
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Session:
         with _os_errors_refused():
             root().mkdir(parents=True, exist_ok=True)
             self.lock.acquire()  # before the folder appears, because a folder without a lock counts as abandoned
-            self.folder.mkdir(parents=True)  # parents: a process that ends may just have removed the empty outbox
+            self.folder.mkdir(parents=True)  # another process may have removed the empty outbox
             if disk_usage(self.folder).free < MIN_FREE_BYTES:
                 raise OSError(ENOSPC, f"{os.strerror(ENOSPC)}: less than {MIN_FREE_BYTES // 2**20} MiB are free")
 
@@ -107,7 +107,7 @@ def reclaim(session: Path, target: Path) -> None:
 
     Runs that another process has claimed meanwhile stay with that process.
     """
-    with suppress(Timeout), FileLock(_lock_path(session), timeout=5):  # a process that is killed may hold it a moment
+    with suppress(Timeout), FileLock(_lock_path(session), timeout=5):  # a killed process may keep its lock for a moment
         for path in run_files(session):
             path.parent.rename(target / path.parent.name)
         _remove(session)
@@ -123,7 +123,7 @@ def abandoned_runs() -> Iterator[tuple[Path, FinishedRun]]:
             with FileLock(_lock_path(session), timeout=0):
                 yield from _readable_runs(session)
                 if not run_files(session):
-                    _remove(session)  # with its drafts, which are incomplete: their runs are trained again
+                    _remove(session)  # also removes drafts: they are incomplete, and their runs will be trained again
         except Timeout:
             continue  # the process of this session lives
 

@@ -30,12 +30,20 @@ if TYPE_CHECKING:
 
 Point = tuple[str, float, int, int]  # a value of a metric: name, value, time in milliseconds since 1970, step
 
-MAX_POINTS = 1000  # of a curve in MLflow, where curves are for looking at; curves.npz holds all points
+MAX_POINTS = 1000  # longer curves are thinned in MLflow; curves.npz holds all points
 BATCH_ENTRIES, BATCH_PARAMS = 1000, 100  # the most entries, and the most params among them, of one log_batch call
-MAX_TAG_LETTERS = 8000  # that MLflow takes as the value of a tag
-COMMON_PARAMS = ("backend", "dataset", "optimizer", "model", "init", "batching", "epochs")  # they narrow a search
-OTHER_WRITER_SECONDS = 10.0  # to wait for another process that writes the same run
-CONNECT_SECONDS = 5  # to wait for a tracking server to accept a connection
+MAX_TAG_LETTERS = 8000  # the longest value of a tag that MLflow accepts
+COMMON_PARAMS = (
+    "backend",
+    "dataset",
+    "optimizer",
+    "model",
+    "init",
+    "batching",
+    "epochs",
+)  # a search uses those that all runs share
+OTHER_WRITER_SECONDS = 10.0  # how long to wait for another process that writes the same run
+CONNECT_SECONDS = 5  # how long to wait until a tracking server accepts a connection
 
 
 class Store:
@@ -47,14 +55,14 @@ class Store:
 
     def __init__(self, uri: str, experiment: str) -> None:
         self.uri, self.experiment = uri, experiment
-        self.remote = not uri.startswith(SQLITE)  # other machines, which see no lock of this one, may write to it
+        self.remote = not uri.startswith(SQLITE)  # other machines may write to it, whatever is locked here
         self.write_token: str | None = None
         _use_write_ahead_log()
         for logger in ("alembic", "mlflow.store.db.utils"):
             logging.getLogger(logger).setLevel(logging.WARNING)
         try:
             _check_answer(uri)
-            import mlflow  # takes seconds: only when a run is to be written
+            import mlflow  # imported here because it takes seconds
 
             mlflow.set_tracking_uri(uri)
             with self.alone():

@@ -20,8 +20,8 @@ from descent_lab.tracking.server import Store, Stores
 from descent_lab.tracking.writer_process import ProcessLost, WriterProcess
 from descent_lab.training.trainer import Outcome
 
-QUIET_SECONDS = 30.0  # after which a store that is lost is tried again
-MAX_FAILURES = 2  # in a row: then the store counts as lost, and not one run as refused
+QUIET_SECONDS = 30.0  # a lost store is tried again after this time
+MAX_FAILURES = 2  # after this many failures in a row the store counts as lost; before, only the run as refused
 
 
 class Backoff:
@@ -40,7 +40,7 @@ class Backoff:
             return False
         try:
             write()
-        except ProcessLost:  # says nothing about the store
+        except ProcessLost:  # the process is lost, which says nothing about the store
             raise
         except Exception as error:  # whatever a lost server raises: the run is safe in the outbox
             self._note_failure(uri, f"{complaint} ({str(error).strip() or type(error).__name__})".split("\n")[0])
@@ -62,7 +62,7 @@ class LiveRun:
 
     store: Store
     run_id: str
-    n_logged: int = 0  # records
+    n_logged: int = 0  # number of records that have been written
 
 
 class Uploader:

@@ -15,7 +15,7 @@ from descent_lab.tracking import outbox
 from descent_lab.tracking.outbox import Session
 from descent_lab.tracking.server import Store, Stores
 
-GARBAGE_THRESHOLD = 50_000  # objects: MLflow makes many that are no garbage, and collecting often would take time
+GARBAGE_THRESHOLD = 50_000  # collect garbage rarely, because MLflow makes many objects that are no garbage
 
 
 class ProcessLost(Exception):
@@ -42,7 +42,7 @@ class WriterProcess:
         session = self.session.result()
         try:
             moved = folder.rename(session / folder.name)
-        except OSError as error:  # the process has been gone so long that others have removed its session
+        except OSError as error:  # the process ended a while ago, and another process has removed its session
             raise ProcessLost from error
         try:
             self.pool.submit(

@@ -10,7 +10,7 @@ from descent_lab.analysis.statistics.intervals import median_interval
 from descent_lab.analysis.statistics.seeds import sorted_groups
 
 AXES = ("step", "epoch", "gradients", "step_seconds")
-CLOCK_POINTS = 100  # of a curve over seconds, where runs record at different times
+CLOCK_POINTS = 100  # points of a curve over seconds, as runs record at different times
 
 
 def on_axis(curves: pd.DataFrame, runs: pd.DataFrame, metric: str, axis: str) -> pd.DataFrame:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-RESAMPLES = 2_000  # of a bootstrap
-POOL_FROM = 10  # samples per stratum from which the bootstrap of a pooled median covers what it promises
+RESAMPLES = 2_000  # number of samples of a bootstrap
+POOL_FROM = 10  # with this many samples per stratum, the bootstrap of a pooled median covers what it promises
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 

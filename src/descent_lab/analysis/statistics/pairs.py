@@ -18,7 +18,7 @@ from descent_lab.analysis.statistics.signed_ranks import (
 
 SAME = "indistinguishable"
 ALL = "all"
-Pair = tuple[Any, Any]  # of entrants
+Pair = tuple[Any, Any]  # two entrants
 
 
 def pairwise(

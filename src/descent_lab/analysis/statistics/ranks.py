@@ -17,7 +17,7 @@ from descent_lab.analysis.statistics.intervals import median
 from descent_lab.analysis.statistics.pairs import SAME, holm
 from descent_lab.analysis.statistics.signed_ranks import difference, signed_rank_p, signed_ranks
 
-PERMUTATIONS = 9_999  # of Friedman's test
+PERMUTATIONS = 9_999  # number of random permutations of Friedman's test
 
 
 def average_ranks(runs: pd.DataFrame, value: str, entrant: str = "optimizer", better: str = "lower") -> pd.DataFrame:

@@ -11,7 +11,7 @@ from descent_lab.analysis.statistics.frames import columns_of, confident, levels
 from descent_lab.analysis.statistics.intervals import Interval
 
 Row = dict[str, object]
-RANGE_UP_TO = 6  # seeds: up to here the range covers an interquartile mean more often than a bootstrap does
+RANGE_UP_TO = 6  # for up to 6 seeds the range covers an interquartile mean more often than a bootstrap does
 SKEWED = "if values are skewed or heavy-tailed, a 95 % interval of their mean covers about 90 % (measured)"
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-EXACT_UP_TO = 500  # ranks: more of them are treated by the normal approximation
+EXACT_UP_TO = 500  # for more ranks than this the normal approximation is used
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:

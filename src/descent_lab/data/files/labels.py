@@ -9,7 +9,7 @@ from descent_lab.data.files.tables import Table
 from descent_lab.data.targets import is_one_hot
 from descent_lab.errors import DataError
 
-MAX_CLASSES = 20  # of whole numbers that count as classes
+MAX_CLASSES = 20  # more different whole numbers than this are values of a regression
 
 
 def task_of(table: Table, task: Task | Literal["auto"]) -> Task:

@@ -13,7 +13,7 @@ from descent_lab.data.files.tables import Table, table_of
 from descent_lab.data.files.user_file import UserFile
 from descent_lab.errors import DataError
 
-UNIT = "row (from 0)"  # as error messages count the rows of an array
+UNIT = "row (from 0)"  # how error messages count the rows of an array
 
 
 @dataclass(frozen=True, kw_only=True)

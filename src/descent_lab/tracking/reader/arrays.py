@@ -20,8 +20,8 @@ from descent_lab.tracking.reader.store import connect
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-DOWNLOADS = CACHE / "artifacts"  # nothing here is ever out of date, because a finished run does not change
-THREADS = 16  # that download at a time
+DOWNLOADS = CACHE / "artifacts"  # the files here are never out of date, because a finished run does not change
+THREADS = 16  # this many artifacts are downloaded at a time
 _connected = cache(connect)
 Curves = dict[str, np.ndarray]  # of one run: an array by name, each (n_records,)
 
@@ -30,7 +30,7 @@ Curves = dict[str, np.ndarray]  # of one run: an array by name, each (n_records,
 class Artifacts:
     """The artifacts of the runs of a store."""
 
-    store: str  # its address
+    store: str  # the address of the store
     uris: Mapping[str, str]  # by run id: the address of the folder of the run's artifacts
 
     def path(self, run_id: str, name: str) -> Path | None:
@@ -99,6 +99,6 @@ def _history(client: "MlflowClient", run_id: str, epochs: float) -> Curves:
     logged = {name: {m.step: m.value for m in client.get_metric_history(run_id, name)} for name in names}
     steps = np.array(sorted(set().union(*logged.values())) or [0])
     curves = {name: np.array([points.get(t, np.nan) for t in steps]) for name, points in logged.items()}
-    epochs_per_step = epochs / steps[-1] if steps[-1] else 0.0  # right for runs that did not stop early
+    epochs_per_step = epochs / steps[-1] if steps[-1] else 0.0  # this is right for runs that did not stop early
     unknown = np.full(len(steps), np.nan)
     return {"step": steps, "epoch": steps * epochs_per_step, "time/step_seconds": unknown} | curves

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["connect", "experiments", "is_complete", "search"]
 
-PAGE = 1000  # runs that one answer of the store holds
+PAGE = 1000  # the number of runs in one answer of the store
 STATUSES = ("finished", "diverged")
 
 
@@ -26,7 +26,7 @@ def connect(uri: str) -> "MlflowClient":
     """A client of an existing store; none is created. Raises StoreError where there is none or it cannot be read."""
     _refuse_missing(uri)
     with _one_line(f"uri={uri}: cannot be read"):
-        from mlflow import MlflowClient  # takes seconds: only when there is something to read
+        from mlflow import MlflowClient  # imported here because it takes seconds
 
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
