@@ -28,7 +28,7 @@ from descent_lab.paths import ROOT
 from descent_lab.tracking.record import RunKey, TrackedRun
 from descent_lab.training.trainer import Outcome
 
-DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # C is 10 times quicker
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the one in C is 10 times quicker
 VARIABLE = "DESCENT_OUTBOX"  # the environment variable that names the folder of the outbox
 RUN_FILE = "parcel.json"  # keep this name: other versions may share the outbox, and delete sessions without this file
 DRAFT, SESSION = ".draft", ".session"  # the suffixes of folders that are being written, and of sessions

@@ -33,15 +33,7 @@ Point = tuple[str, float, int, int]  # a value of a metric: name, value, time in
 MAX_POINTS = 1000  # longer curves are thinned in MLflow; curves.npz holds all points
 BATCH_ENTRIES, BATCH_PARAMS = 1000, 100  # the most entries, and the most params among them, of one log_batch call
 MAX_TAG_LETTERS = 8000  # the longest value of a tag that MLflow accepts
-COMMON_PARAMS = (
-    "backend",
-    "dataset",
-    "optimizer",
-    "model",
-    "init",
-    "batching",
-    "epochs",
-)  # a search uses those that all runs share
+COMMON_PARAMS = ("backend", "dataset", "optimizer", "model", "init", "batching", "epochs")  # those that narrow a search
 OTHER_WRITER_SECONDS = 10.0  # how long to wait for another process that writes the same run
 CONNECT_SECONDS = 5  # how long to wait until a tracking server accepts a connection
 
