@@ -38,7 +38,7 @@ def count(work: Work) -> Count:
     """The work of a step, counted from the shape of the network and the number n of samples of a batch."""
     run = work.run()
     sizes, n = run.problem.objective.network.sizes, run.problem.batches.size
-    itemsize, climbs = np.dtype(run.dtype).itemsize, run.backend.order == 0
+    itemsize, climbs = np.dtype(run.dtype).itemsize, run.backend.draws_directions
     forward = sum(2 * n * a * b for a, b in pairwise(sizes))
     backward = 0 if climbs else 2 * forward - 2 * n * sizes[0] * sizes[1]  # dL/dW of all, dL/dh of all but the first
     hidden, outputs = n * sum(sizes[1:-1]), n * sizes[-1]

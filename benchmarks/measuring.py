@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from descent_lab.training import trainer as training
+from descent_lab.training import ledger
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("numpy", "jax", "scikit-learn", "mlflow", "hydra-core", "torch", "optax")
@@ -70,7 +70,7 @@ class Clock:
     def of_processor(cls) -> None:
         """Use seconds of the processor from now on, also in the ledger of the harness."""
         cls.now = staticmethod(process_time)
-        training.perf_counter = process_time
+        ledger.perf_counter = process_time
 
     @classmethod
     def threads(cls) -> int:

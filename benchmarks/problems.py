@@ -15,7 +15,8 @@ from descent_lab.cli.compose import Composer
 from descent_lab.data.batching import orders
 from descent_lab.paths import ROOT
 from descent_lab.sweeps.config import Config, parse
-from descent_lab.training.trainer import Outcome, Run, train
+from descent_lab.training.run import Outcome, Run
+from descent_lab.training.trainer import train
 
 CONF = ROOT / "conf"
 
@@ -139,7 +140,7 @@ def ours(work: Work, *more: str, n_runs: int = 1, threads: int = 1) -> Contestan
 def stepping(run: Run, outcomes: list[Outcome]) -> float:
     """The seconds of all steps of a stack, with set-up where steps need draws, because the first are drawn there."""
     ledger = outcomes[0].ledger
-    draws = run.program.batches.shuffle or run.backend.order == 0
+    draws = run.program.batches.shuffle or run.backend.draws_directions
     return len(outcomes) * (ledger["step"] + (ledger["setup"] if draws else 0.0))
 
 

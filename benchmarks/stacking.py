@@ -16,9 +16,10 @@ import numpy as np
 
 from benchmarks.measuring import RESULTS, Report, parser
 from benchmarks.problems import DIGITS, S1, S2, S3, Work
-from descent_lab.loops.base import Task
-from descent_lab.loops.compiled import CompiledMachine
-from descent_lab.training.trainer import Run, train
+from descent_lab.loops.base import Workload
+from descent_lab.loops.compiled import CompiledLoop
+from descent_lab.training.run import Run
+from descent_lab.training.trainer import train
 
 JAX = "backend=jax"
 SMALL = S1.but(JAX, "batching=minibatch", "batching.size=8", name="S1, minibatch 8")
@@ -26,16 +27,16 @@ WORKS = (S1.but(JAX), SMALL, S2.but(JAX), DIGITS.but(JAX), S3.but("dtype=float32
 
 
 class Caught(Exception):
-    """Carries a task out of `train`."""
+    """Carries a workload out of `train`."""
 
 
-def task(runs: list[Run]) -> Task:
-    """The task that `train` gives to the backend of these runs."""
+def workload_of(runs: list[Run]) -> Workload:
+    """The workload that `train` gives to the backend of these runs."""
 
-    def catch(backend: Any, task: Task) -> None:
-        raise Caught(task)
+    def catch(backend: Any, workload: Workload) -> None:
+        raise Caught(workload)
 
-    with patch.object(type(runs[0].backend), "machine", catch):
+    with patch.object(type(runs[0].backend), "prepare", catch):
         try:
             train(runs)
         except Caught as caught:
@@ -45,13 +46,13 @@ def task(runs: list[Run]) -> Task:
 
 def trainer(runs: list[Run], together: int | None) -> Callable[[], np.ndarray]:
     """The compiled training of a stack. together: runs that are vectorised together; None: as the backend chooses."""
-    made = task(runs)
-    with patch.object(CompiledMachine, "_together", lambda self, n: together) if together else nullcontext():
-        machine = runs[0].backend.machine(made)
-        machine.compile()
-    start = machine.start()
+    workload = workload_of(runs)
+    with patch.object(CompiledLoop, "_together", lambda self, n: together) if together else nullcontext():
+        loop = runs[0].backend.prepare(workload)
+        loop.compile()
+    start = loop.start()
     n_steps = runs[0].program.n_steps
-    return lambda: np.asarray(machine.advance(start, 0, n_steps, made.order, made.noise).theta)
+    return lambda: np.asarray(loop.advance(start, 0, n_steps, workload.order, workload.directions).theta)
 
 
 def entrants(work: Work, n_runs: int) -> dict[str, Callable[[], np.ndarray]]:

@@ -27,7 +27,8 @@ from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
 from descent_lab.tracking.server import Stores
 from descent_lab.tracking.uploader import Uploader
 from descent_lab.tracking.writer_process import WriterProcess
-from descent_lab.training.trainer import Outcome, train
+from descent_lab.training.run import Outcome
+from descent_lab.training.trainer import train
 
 LRS = [round(float(lr), 6) for lr in np.geomspace(1e-4, 0.1, 16)]
 RUN = ("backend=jax", "dataset=gaussian", "epochs=200")

@@ -18,11 +18,12 @@ from omegaconf import OmegaConf
 
 from descent_lab.cli.compose import Composer
 from descent_lab.cli.defaults import FileConfigSource
-from descent_lab.loops.base import Task
+from descent_lab.loops.base import Workload
 from descent_lab.paths import ROOT
 from descent_lab.plugins import conf_folders
 from descent_lab.sweeps.config import Config, parse
-from descent_lab.training.trainer import Outcome, Run, train
+from descent_lab.training.run import Outcome, Run
+from descent_lab.training.trainer import train
 
 CONF = ROOT / "conf"
 NUMBERS = np.random.default_rng(7).standard_normal((24, 3))  # in the files of csv and npz: two features and a target
@@ -69,9 +70,9 @@ class Caught(Exception):
     """Ends a training, and carries what the test wants to see."""
 
 
-def task_of(*runs: Run) -> Task:
-    """The task that the backend of these runs gets, to train them as one stack."""
-    with patch.object(type(runs[0].backend), "machine", lambda backend, task: _raise(Caught(task))):
+def workload_of(*runs: Run) -> Workload:
+    """What the backend of runs is given to train them as one stack."""
+    with patch.object(type(runs[0].backend), "prepare", lambda backend, workload: _raise(Caught(workload))):
         try:
             train(runs)
         except Caught as caught:

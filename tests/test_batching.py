@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from harness import backends_for, every_backend, make_config, make_run, task_of, trained
+from harness import backends_for, every_backend, make_config, make_run, trained, workload_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from descent_lab.data.batching import Batches, Batching, batches, orders
 from descent_lab.derivatives.backprop import backprop
-from descent_lab.loops.compiled import CompiledMachine
-from descent_lab.loops.recorded import HostMachine
+from descent_lab.derivatives.base import Backend
+from descent_lab.loops.compiled import CompiledLoop
+from descent_lab.loops.eager import EagerLoop
+from descent_lab.loops.recorded import RecordedLoop
 from descent_lab.nn.network import Network
 from descent_lab.problems.supervised import Problem
 from descent_lab.seeding import streams
@@ -22,31 +24,42 @@ SIZES = st.integers(1, 40).flatmap(lambda n: st.tuples(st.just(n), st.integers(1
 
 
 class Count:
-    """A method that takes no steps. It adds up the samples of its batches, which are rows of a unit matrix."""
+    """An update that takes no step but adds up the samples it is given; samples are rows of a unit matrix."""
 
     def start(self, theta, x, y):
         return theta[..., 0] * 0
 
-    def metrics(self, inner):
+    def metrics(self, opt_state):
         return {}
 
-    def step(self, carry, x, y, lr, noise):
+    def gradient(self, theta, x, y):
+        return None
+
+    def step(self, carry, x, y, lr, direction):
         return carry._replace(theta=carry.theta + x.sum(axis=-2)), x.sum(axis=(-2, -1))
 
 
 @dataclass(frozen=True)
-class Counting:
-    """A backend that counts samples with one of the two machines."""
+class Counting(Backend):
+    """A backend that counts samples in one of the loops."""
 
-    machine_of: Callable
+    make_loop: Callable
     order = 1
+    stack_runs = 1
 
-    def machine(self, task):
-        return self.machine_of(task)
+    def step_bytes(self, objective, n, itemsize):
+        return 0
+
+    def cost(self, objective, n, order):
+        return 0.0
+
+    def prepare(self, workload):
+        return self.make_loop(workload)
 
 
-HOST = Counting(lambda task: HostMachine(task, Count()))
-COMPILED = Counting(lambda task: CompiledMachine(task, lambda rule: Count()))
+RECORDED = Counting(lambda workload: RecordedLoop(workload, lambda optimizer: Count()))
+EAGER = Counting(lambda workload: EagerLoop(workload, lambda optimizer: Count()))
+COMPILED = Counting(lambda workload: CompiledLoop(workload, lambda optimizer: Count()))
 
 
 def runs_that_count(backend, n, size, shuffle, n_runs=2, epochs=3):
@@ -73,10 +86,11 @@ def check_counts(runs):
     np.testing.assert_array_equal(counts[max(counts)], 3)
 
 
+@pytest.mark.parametrize("backend", [RECORDED, EAGER], ids=["recorded", "eager"])
 @settings(max_examples=60, deadline=None)
-@given(SIZES, st.booleans())
-def test_every_sample_once_per_epoch_for_any_size(pair, shuffle):
-    check_counts(runs_that_count(HOST, *pair, shuffle))
+@given(pair=SIZES, shuffle=st.booleans())
+def test_every_sample_once_per_epoch_for_any_size(backend, pair, shuffle):
+    check_counts(runs_that_count(backend, *pair, shuffle))
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -87,10 +101,10 @@ def test_every_sample_once_per_epoch_when_compiled(n, size, shuffle):
 
 def test_counting_notices_a_lost_sample():
     class Lossy(Count):
-        def step(self, carry, x, y, lr, noise):
-            return super().step(carry, x[:, :2], y, lr, noise)
+        def step(self, carry, x, y, lr, direction):
+            return super().step(carry, x[:, :2], y, lr, direction)
 
-    lossy = Counting(lambda task: HostMachine(task, Lossy()))
+    lossy = Counting(lambda workload: RecordedLoop(workload, lambda optimizer: Lossy()))
     with pytest.raises(AssertionError):
         check_counts(runs_that_count(lossy, 7, 3, shuffle=False))
 
@@ -155,5 +169,5 @@ def test_batch_normalisation_refuses_a_batch_of_one(n, size):
 
 
 def test_each_run_of_a_stack_has_an_order_of_its_own():
-    order = task_of(*runs_that_count(HOST, 9, 4, shuffle=True)).order.values
+    order = workload_of(*runs_that_count(RECORDED, 9, 4, shuffle=True)).order.values
     assert not np.array_equal(order[0], order[1])

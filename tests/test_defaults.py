@@ -15,7 +15,7 @@ from descent_lab.components import resolve
 from descent_lab.data.batching import Batching
 from descent_lab.problems.supervised import Model
 from descent_lab.sweeps.config import Config, Tracking
-from descent_lab.training.trainer import Record, Stop
+from descent_lab.training.run import Record, Stop
 
 COMPONENTS = ("backend", "dataset", "engine", "init", "optimizer", "schedule")
 EVERY = [(group, choice) for group in COMPONENTS for choice in choices(group)]

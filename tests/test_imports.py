@@ -13,7 +13,8 @@ LAYERS = (  # from the lowest to the highest; parts of one layer may import each
     {"components", "errors", "faults", "metrics", "moved", "paths", "plugins", "seeding", "validation"},
     {"data", "nn", "optim", "taylor"},
     {"problems"},
-    {"derivatives", "loops"},
+    {"loops"},  # know no derivative
+    {"derivatives"},
     {"training"},
     {"child_processes", "tracking"},
     {"analysis", "sweeps"},

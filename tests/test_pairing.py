@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from harness import backends_for, choices, every_backend, make_config, make_run, task_of
+from harness import backends_for, choices, every_backend, make_config, make_run, workload_of
 
 from descent_lab.training.trainer import train
 
@@ -26,7 +26,7 @@ def drawn(*overrides, seeds=(5,)):
     runs = [make_run(*BASE, *overrides, f"seed={seed}") for seed in seeds]
     data = runs[0].problem.data
     arrays = {name: getattr(data, name) for name in ARRAYS} | {"theta": runs[0].problem.theta}
-    return arrays | {"order": task_of(*runs).order.values[0, :3]}
+    return arrays | {"order": workload_of(*runs).order.values[0, :3]}
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=" ".join)
@@ -62,7 +62,8 @@ def test_streams_do_not_disturb_each_other(model):
 @pytest.mark.parametrize("arrays", ["jax", "numpy"])
 def test_search_directions_depend_on_the_seed_alone(arrays):
     def directions(*overrides):
-        return task_of(make_run("backend=random_search", "dataset=product", "epochs=20", *overrides)).noise.values[0]
+        run = make_run("backend=random_search", "dataset=product", "epochs=20", *overrides)
+        return workload_of(run).directions.values[0]
 
     base = directions()
     np.testing.assert_array_equal(base, directions(f"backend.arrays={arrays}", "lr=3", "init=normal"))

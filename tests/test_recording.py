@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from harness import backends_for, choices, make_run, task_of
+from harness import backends_for, choices, make_run, workload_of
 
-from descent_lab.loops.recorded import HostMachine
+from descent_lab.loops.eager import EagerLoop
+from descent_lab.loops.host import HostLoop
+from descent_lab.loops.recorded import RecordedLoop
 from descent_lab.loops.recording import Number, Recorded, Recording
 from descent_lab.optim.first_order import SGD
 
@@ -15,47 +17,41 @@ NO_DECAY: dict[str, Any] = {"weight_decay": 0.0, "clip_value": None, "clip_norm"
 SMALL = ["dataset=wine", "epochs=3", "batching=minibatch", "batching.size=50"]
 
 
-def machine_of(*runs: Any) -> HostMachine:
-    machine = runs[0].backend.machine(task_of(*runs))
-    assert isinstance(machine, HostMachine)
-    machine.compile()
-    return machine
+def loop_of(*runs: Any) -> HostLoop:
+    """The loop of runs that are trained as one stack, ready."""
+    loop = runs[0].backend.prepare(workload_of(*runs))
+    assert isinstance(loop, HostLoop)
+    loop.compile()
+    return loop
 
 
-def plainly(machine: HostMachine, n: int) -> tuple[Any, np.ndarray]:
-    """The carry after n steps and every step's loss, by the method itself on arrays of NumPy."""
-    task, batches, carry = machine.task, machine.program.batches, machine.start()
-    runs, losses = np.arange(task.n_runs)[:, None], []
-    for t in range(n):
-        epoch, first, last = batches.place(t)
-        rows = np.arange(first, last)[None] if task.order is None else task.order.values[:, epoch, first:last]
-        noise = None if task.noise is None else task.noise.values[:, t]
-        lr = machine.lr * machine.schedule.factor(epoch, machine.program.epochs)
-        carry, loss = machine.method.step(carry, task.x_train[runs, rows], task.y_train[runs, rows], lr, noise)
-        losses.append(loss)
-    return carry, np.array(losses)
+def eager(recorded: HostLoop) -> EagerLoop:
+    """The eager loop over the same workload, with the same update and inputs."""
+    assert isinstance(recorded, RecordedLoop)
+    return EagerLoop(recorded.workload, lambda optimizer: recorded.update, recorded.inputs)
 
 
-def assert_same(found: Any, wanted: Any, tolerance: float = 1e-13) -> None:
-    if isinstance(wanted, tuple):
-        for a, b in zip(found, wanted, strict=True):
+def assert_same(values: Any, expected: Any, tolerance: float = 1e-13) -> None:
+    if isinstance(expected, tuple):
+        for a, b in zip(values, expected, strict=True):
             assert_same(a, b, tolerance)
-    elif wanted is not None:
-        assert np.asarray(found).dtype == np.asarray(wanted).dtype
-        np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
+    elif expected is not None:
+        assert np.asarray(values).dtype == np.asarray(expected).dtype
+        np.testing.assert_allclose(values, expected, rtol=tolerance, atol=tolerance)
 
 
 def assert_repeats(*overrides: str, n_runs: int = 1, tolerance: float = 1e-13) -> None:
-    """All steps of a training, in two calls, end where the method itself does."""
-    machine = machine_of(*(make_run(*overrides, f"seed={seed}", f"lr=0.0{seed + 1}") for seed in range(n_runs)))
-    order, noise, n = machine.task.order, machine.task.noise, machine.program.n_steps
-    wanted, _ = plainly(machine, n)
-    half = machine.advance(machine.start(), 0, n // 2, order, noise)
+    """All steps of a training, in two calls, end where the eager loop does."""
+    loop = loop_of(*(make_run(*overrides, f"seed={seed}", f"lr=0.0{seed + 1}") for seed in range(n_runs)))
+    order, directions, n = loop.workload.order, loop.workload.directions, loop.program.n_steps
+    plain = eager(loop)
+    expected = plain.advance(plain.start(), 0, n, order, directions)
+    half = loop.advance(loop.start(), 0, n // 2, order, directions)
     kept = half.theta.copy()
-    found = machine.advance(half, n // 2, n, order, noise)
-    assert_same(tuple(found)[:3], tuple(wanted)[:3], tolerance)
+    end = loop.advance(half, n // 2, n, order, directions)
+    assert_same(tuple(end)[:3], tuple(expected)[:3], tolerance)
     np.testing.assert_array_equal(half.theta, kept)  # what was given out is not written into
-    assert not np.array_equal(found.theta, half.theta)
+    assert not np.array_equal(end.theta, half.theta)
 
 
 @pytest.mark.parametrize("n_runs", [1, 3])
@@ -136,23 +132,21 @@ class Growing(SGD):
         return -lr * g, ((g * g).sum(-1, keepdims=True),)
 
 
-@pytest.mark.parametrize(("rule", "numbers"), [(WithNames, [20]), (Swapping, [6765, 10946])])
-def test_states_of_other_kinds(rule, numbers):
-    machine = machine_of(
-        replace(make_run("dataset=gaussian", "backend=numpy", "epochs=20"), optimizer=rule(**NO_DECAY))
-    )
-    wanted, _ = plainly(machine, 20)
-    found = machine.advance(machine.start(), 0, 20, None, None)
-    assert_same(tuple(found)[:3], tuple(wanted)[:3])
-    assert type(found.inner) is type(wanted.inner)
-    assert [part for part in found.inner if np.ndim(part) == 0] == numbers
+@pytest.mark.parametrize(("optimizer", "numbers"), [(WithNames, [20]), (Swapping, [6765, 10946])])
+def test_states_of_other_kinds(optimizer, numbers):
+    run = make_run("dataset=gaussian", "backend=numpy", "epochs=20")
+    loop = loop_of(replace(run, optimizer=optimizer(**NO_DECAY)))
+    ends = [each.advance(each.start(), 0, 20, None, None) for each in (loop, eager(loop))]
+    assert_same(*(tuple(end)[:3] for end in ends))
+    assert type(ends[0].opt_state) is type(ends[1].opt_state)
+    assert [part for part in ends[0].opt_state if np.ndim(part) == 0] == numbers
 
 
 @pytest.mark.parametrize(("begin", "message"), [((0.0,), "cannot become an array of shape"), ([0.0], "is a tuple")])
 def test_a_state_that_cannot_be_held_is_refused(begin, message):
     run = make_run("dataset=gaussian", "backend=numpy", "epochs=2")
     with pytest.raises(TypeError, match=message):
-        machine_of(replace(run, optimizer=Growing(begin=begin, **NO_DECAY)))
+        loop_of(replace(run, optimizer=Growing(begin=begin, **NO_DECAY)))
 
 
 def test_the_step_with_a_non_finite_loss_is_noticed():
@@ -160,12 +154,15 @@ def test_the_step_with_a_non_finite_loss_is_noticed():
         make_run("dataset=product", "backend=numpy", "epochs=400", "model.activation=identity", f"lr={lr}")
         for lr in (0.01, 5)
     ]
-    machine = machine_of(*runs)
+    loop = loop_of(*runs)
+    carry, losses = loop.start(), []
     with np.errstate(all="ignore"):
-        _, losses = plainly(machine, 400)
-    found = machine.advance(machine.start(), 0, 400, None, None)
-    first = int(np.flatnonzero(~np.isfinite(losses[:, 1]))[0])
-    assert found.diverged_at.tolist() == [-1, first] and first > 0
+        for _ in range(400):
+            carry, loss = loop.update.step(carry, loop.inputs, loop.workload.y_train, loop.rate(0), None)
+            losses.append(loss)
+    first = int(np.flatnonzero(~np.isfinite(np.array(losses)[:, 1]))[0])
+    for each in (loop, eager(loop)):
+        assert each.advance(each.start(), 0, 400, None, None).diverged_at.tolist() == [-1, first] and first > 0
 
 
 # The recording itself: `f` on recorded operands, then again on other values in the same memory.

@@ -101,7 +101,7 @@ def test_the_default_damping_seldom_falls_back():
 def test_a_network_whose_tangents_do_not_fit_is_refused(order, hidden):
     config = make_config("backend=taylor", f"backend.order={order}", f"model.hidden={hidden}", "dataset=gaussian")
     summary = run_all([config], progress=False)
-    assert summary.code == 1 and summary.finished == 0
+    assert summary.code == 2 and summary.finished == 0  # refused as bad input is
     (failure,) = summary.failed
     assert "GiB of memory" in failure.reason and "backend=taylor" in failure.reason and "\n" not in failure.reason
 

@@ -8,7 +8,8 @@ from harness import backends_for, choices, every_backend, make_run, trained
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descent_lab.training.trainer import Record, train
+from descent_lab.training.run import Record
+from descent_lab.training.trainer import train
 
 BACKENDS = every_backend()
 EXPLODING = ["dataset=line", "model=linear", "lr=1e6", "init=normal"]  # x up to 9, targets up to 32

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         schedules,
     )
     from descent_lab.problems.supervised import Model
-    from descent_lab.training.trainer import Record, Stop
+    from descent_lab.training.run import Record, Stop
 
 __all__ = [
     "SGD",
@@ -107,7 +107,7 @@ _HOMES = {  # the module or the package that has these names; all others in __al
     "descent_lab.nn": ["activations", "initialisers", "losses"],
     "descent_lab.nn.initialisers": ["Initialiser"],
     "descent_lab.problems.supervised": ["Model"],
-    "descent_lab.training.trainer": ["Record", "Stop"],
+    "descent_lab.training.run": ["Record", "Stop"],
 }
 _MODULES = ("activations", "backends", "datasets", "initialisers", "losses", "metrics", "schedules")
 _HOME = dict.fromkeys(__all__, "descent_lab.optim") | {name: home for home, names in _HOMES.items() for name in names}

@@ -2,7 +2,7 @@
 
 MOVED = {
     "src.backends.jax.Jax": "descent_lab.derivatives.reverse.Jax",
-    "src.backends.numpy.Numpy": "descent_lab.derivatives.numpy.Numpy",
+    "src.backends.numpy.Numpy": "descent_lab.derivatives.backprop.Numpy",
     "src.backends.random_search.RandomSearch": "descent_lab.derivatives.search.RandomSearch",
     "src.backends.taylor.TaylorAlgebra": "descent_lab.derivatives.taylor.TaylorAlgebra",
     "src.engines.Dask": "descent_lab.sweeps.engines.dask.Dask",

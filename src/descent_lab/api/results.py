@@ -9,7 +9,7 @@ import numpy as np
 from descent_lab.api.problem import Piece, Problem
 from descent_lab.errors import ModelError
 from descent_lab.problems.predictor import Predictor
-from descent_lab.training.trainer import Outcome
+from descent_lab.training.run import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd

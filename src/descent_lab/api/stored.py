@@ -8,7 +8,7 @@ from descent_lab.api.results import Result, Results
 from descent_lab.errors import ModelError
 from descent_lab.sweeps.restore import stored_config
 from descent_lab.tracking import reader
-from descent_lab.training.trainer import PURPOSES
+from descent_lab.training.ledger import PURPOSES
 
 
 @overload

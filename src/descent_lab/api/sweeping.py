@@ -20,7 +20,7 @@ from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
 from descent_lab.tracking.outbox import describe
 from descent_lab.tracking.reader.frames import curves_frame, rows_frame, run_row, with_length
 from descent_lab.training.bar import Bar
-from descent_lab.training.trainer import Outcome
+from descent_lab.training.run import Outcome
 
 DELAY = 0.5  # seconds of training before the progress bar appears
 

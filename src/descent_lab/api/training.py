@@ -7,15 +7,15 @@ from descent_lab.api.problem import Problem
 from descent_lab.api.problem import problem as made
 from descent_lab.api.results import Result
 from descent_lab.data.batching import Batching
-from descent_lab.derivatives.numpy import Numpy
+from descent_lab.derivatives.backprop import Numpy
+from descent_lab.derivatives.base import Backend
 from descent_lab.errors import ConfigError
-from descent_lab.loops.base import Backend
 from descent_lab.optim.base import Optimizer
 from descent_lab.optim.first_order import SGD
 from descent_lab.optim.schedules import Constant, Schedule
 from descent_lab.training import trainer
 from descent_lab.training.bar import Bar
-from descent_lab.training.trainer import Dtype, Record, Run, Stop
+from descent_lab.training.run import Dtype, Record, Run, Stop
 
 DELAY = 0.5  # seconds of training before the progress bar appears
 

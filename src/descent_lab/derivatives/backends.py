@@ -1,9 +1,9 @@
 """Every backend's class, by its name."""
 
-from descent_lab.derivatives.numpy import Numpy
+from descent_lab.derivatives.backprop import Numpy
+from descent_lab.derivatives.base import Backend, NumpyBackend
 from descent_lab.derivatives.reverse import Jax
 from descent_lab.derivatives.search import RandomSearch
 from descent_lab.derivatives.taylor import TaylorAlgebra
-from descent_lab.loops.base import Backend
 
-__all__ = ["Backend", "Jax", "Numpy", "RandomSearch", "TaylorAlgebra"]
+__all__ = ["Backend", "Jax", "Numpy", "NumpyBackend", "RandomSearch", "TaylorAlgebra"]

@@ -1,88 +1,93 @@
 """Reverse-mode gradients by JAX, in a compiled loop over steps.
 
-JAX is imported when a machine is built, not before: a sweep that is finished already does without it.
+JAX is imported when a loop is prepared, and not before: a sweep whose runs are all finished does without it.
 """
 
 import operator
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from descent_lab.loops.base import CPU_RUNS, Backend, Derivatives, Descent, Machine, Task, activation_bytes
+from descent_lab.derivatives.base import Backend, Derivatives, Descent
+from descent_lab.loops.base import Loop, Workload
+from descent_lab.loops.memory import activation_bytes
+from descent_lab.loops.xla import device_runs
 from descent_lab.nn.network import Layer, Network
 from descent_lab.problems.objective import Objective
 
 if TYPE_CHECKING:
     import jax
 
-ACCELERATOR_RUNS = 1024
-CACHED = 40_000  # activations of a block; measured, as is the next
-FEWEST = 512  # samples of a block: smaller products of wider layers take longer than the cache saves
-
-if "jax" in sys.modules:  # double precision, from here on or from when it is imported
-    sys.modules["jax"].config.update("jax_enable_x64", True)
-else:
-    os.environ["JAX_ENABLE_X64"] = "true"
-
-# A loop over small steps becomes one kernel of one thread, where XLA would call each part of each step and wake threads
-# for some. Measured: 1.3 to 3 times faster where a step takes a few microseconds; one of 20 us may take a fifth longer
-# than on two idle cores, but takes one. Read when JAX first compiles; XLA passes over loops that hold what such a
-# kernel cannot, such as matrix products.
-if "xla_backend_extra_options" not in (flags := os.environ.get("XLA_FLAGS", "")):
-    small = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1048576"
-    os.environ["XLA_FLAGS"] = f"{flags} {small}".strip()
+CACHED = 40_000  # activations of a block of samples: so many stay in the cache; measured, as is the next
+FEWEST = 512  # samples of a block: with fewer, products of wider layers take longer than the cache saves
 
 
 @dataclass(frozen=True, kw_only=True)
 class Jax(Backend):
-    """Gradients by jax.value_and_grad."""
+    """Gradients by jax.value_and_grad.
+
+    loop: the compiled loop is the only one.
+    """
 
     kind = "jax"
 
+    loop: Literal["compiled"] = "compiled"
+
     order = 2
-    working_bytes = staticmethod(activation_bytes)
 
     @property
     def stack_runs(self) -> int:
+        """The number of runs of a full stack on this process's device."""
         return device_runs()
 
-    def machine(self, task: Task) -> Machine:
-        from descent_lab.loops.compiled import CompiledMachine
+    def step_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
+        """Bytes of the activations of n samples and of their derivatives."""
+        return activation_bytes(objective, n, itemsize)
 
-        assert task.rule is not None
-        differentiate = partial(reverse_mode, task.program.objective, task.rule.kind.order)
-        return CompiledMachine(task, lambda rule: Descent(differentiate, rule))
+    def cost(self, objective: Objective, n: int, order: int) -> float:
+        """One gradient, and for the Hessian p tangents carried through it."""
+        network = objective.network
+        if order < 2:
+            return 1.0
+        return 1.0 + network.n_params * network.gradient_tangent_products / network.gradient_products
 
+    def prepare(self, workload: Workload) -> Loop:
+        """A compiled loop over steps of the optimizer."""
+        from descent_lab.loops.compiled import CompiledLoop
 
-def device_runs() -> int:
-    """Backend.stack_runs of what is compiled: an accelerator takes all that there are."""
-    import jax
+        objective = workload.program.objective
 
-    return CPU_RUNS if jax.default_backend() == "cpu" else ACCELERATOR_RUNS
+        def gradient(theta: Any, x: Any, y: Any) -> Any:
+            return reverse_mode(objective, 1, theta, x, y).g
+
+        return CompiledLoop(
+            workload,
+            lambda optimizer: Descent(partial(reverse_mode, objective, optimizer.order), optimizer, gradient),
+        )
 
 
 def reverse_mode(objective: Objective, order: int, theta: "jax.Array", x: "jax.Array", y: "jax.Array") -> Derivatives:
-    """Loss and derivatives of one run, theta (n_params,); the Hessian forward over reverse.
+    """Loss and derivatives of one run with theta (n_params,); the Hessian, for order 2, by forward over reverse mode.
 
-    The gradient is taken by layers and put together: that of a slice of theta is as long as theta, mostly zeros.
+    The gradient is taken layer by layer and then put together: JAX's gradient of a slice of theta would be as long as
+    theta, and mostly zeros.
     """
     import jax
     import jax.numpy as jnp
 
     layers = objective.network.layers(theta)
-    slope = jax.value_and_grad(objective.value_of, has_aux=True)
+    value_and_grad = jax.value_and_grad(objective.value_of, has_aux=True)
     n_blocks = _blocks(objective.network, len(x))
-    (loss, seen), pieces = slope(layers, x, y) if n_blocks == 1 else _in_blocks(slope, n_blocks, layers, x, y)
+    whole = value_and_grad if n_blocks == 1 else partial(_in_blocks, value_and_grad, n_blocks)
+    (loss, batch_stats), pieces = whole(layers, x, y)
     g = jnp.concatenate([piece.ravel() for piece in jax.tree.leaves(pieces)])
     H = jax.hessian(lambda theta: objective.value(theta, x, y)[0])(theta) if order == 2 else None
-    return Derivatives(loss, g, H, seen)
+    return Derivatives(loss, g, H, batch_stats)
 
 
 def _blocks(network: Network, n: int) -> int:
-    """In how many parts a batch of n samples is differentiated: 1, or on a CPU so many that each stays in the cache."""
+    """The number of blocks in which n samples are differentiated: 1, or on a CPU so many that each fits the cache."""
     import jax
 
     size = CACHED // sum(network.sizes)
@@ -92,15 +97,17 @@ def _blocks(network: Network, n: int) -> int:
     return next((count for count in range(least, 2 * least) if n % count == 0), least)
 
 
-def _in_blocks(slope: Callable[..., Any], n_blocks: int, layers: list[Layer], x: "jax.Array", y: "jax.Array") -> Any:
-    """What `slope` gives for a whole batch: the mean over blocks, each weighted by its samples."""
+def _in_blocks(
+    value_and_grad: Callable[..., Any], n_blocks: int, layers: list[Layer], x: "jax.Array", y: "jax.Array"
+) -> Any:
+    """What `value_and_grad` gives for a whole batch: the mean over blocks, each weighted by its number of samples."""
     import jax
 
     n, size = len(x), -(-len(x) // n_blocks)
 
     def part(first: Any, size: int) -> Any:
-        given = (jax.lax.dynamic_slice_in_dim(array, first, size) for array in (x, y))
-        return jax.tree.map(lambda value: value * (size / n), slope(layers, *given))
+        block = (jax.lax.dynamic_slice_in_dim(array, first, size) for array in (x, y))
+        return jax.tree.map(lambda value: value * (size / n), value_and_grad(layers, *block))
 
     def add(k: Any, total: Any) -> Any:
         return jax.tree.map(operator.add, total, part(k * size, size))

@@ -1,45 +1,93 @@
 """Gradients, and Hessians, by a truncated Taylor algebra: one forward evaluation, no reverse pass.
 
-The algebra itself can be used on its own: see src/backends/taylor_algebra.py, whose names are here too. Its cost
-grows with the number of parameters: every number of the forward pass carries a derivative for each.
+The algebra itself can be used on its own: see `descent_lab.taylor`. The cost grows with the number of parameters: every
+number of the forward pass carries a derivative for each parameter that it depends on.
 """
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
-from descent_lab.loops.base import CPU_RUNS, Backend, Derivatives, Descent, Machine, Task
-from descent_lab.loops.recorded import HostMachine, bound_rule
+from descent_lab.derivatives.base import Derivatives, NumpyBackend
+from descent_lab.derivatives.counting import Count, counted
+from descent_lab.loops.memory import activation_bytes
 from descent_lab.problems.objective import Objective
-from descent_lab.taylor import *  # noqa: F403
 from descent_lab.taylor import seed, tangent_bytes
+
+BLOCK_BYTES = 2**22  # of a block of samples, for the gradient of the whole training set
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaylorAlgebra(Backend):
+class TaylorAlgebra(NumpyBackend):
     """Forward-mode derivatives up to `order`."""
 
     kind = "taylor"
 
     order: Literal[1, 2] = 1
 
-    stack_runs = CPU_RUNS
+    def step_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
+        """Bytes that a step of one run on n samples takes: some times (measured) the tangents of the widest layer."""
+        return _tangent_bytes(objective, n, self.order, itemsize)
 
-    def working_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
-        """What a step of one run on n samples takes: so many times the tangents of the widest layer (measured)."""
-        network = objective.network
-        held = 3 + (5 if network.batch_norm else 2) * (len(network.sizes) - 2)
-        return held * tangent_bytes(n * max(network.sizes[1:]), network.n_params, self.order, itemsize)
+    def evaluation_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
+        """Bytes of the activations of all n training samples, and of the tangents of a block of them."""
+        in_block = _tangent_bytes(objective, _block_size(objective, n, itemsize), 1, itemsize)
+        return max(activation_bytes(objective, n, itemsize), in_block)
 
-    def machine(self, task: Task) -> Machine:
-        differentiate = partial(forward_mode, task.program.objective, self.order)
-        return HostMachine(task, Descent(differentiate, bound_rule(task)))
+    def cost(self, objective: Objective, n: int, order: int) -> float:
+        """The multiplications that the algebra makes, counted by sending two samples through it."""
+        return _multiplications(objective, self.order) / objective.network.gradient_products
+
+    def differentiate(self, objective: Objective, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> Derivatives:
+        """See `forward_mode`."""
+        return forward_mode(objective, self.order, theta, x, y)
+
+    def gradient(self, objective: Objective, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The gradient (n_runs, n_params) of the whole training set: the mean over blocks of samples, each weighted by
+        its number of samples, so that their tangents fit in memory."""
+        n = x.shape[-2]
+        size = _block_size(objective, n, theta.itemsize)
+        if size == n:
+            g: np.ndarray = forward_mode(objective, 1, theta, x, y).g
+            return g
+        total = np.zeros_like(theta)
+        for first in range(0, n, size):
+            block = x[..., first : first + size, :], y[..., first : first + size, :]
+            total += forward_mode(objective, 1, theta, *block).g * (block[0].shape[-2] / n)
+        return total
 
 
 def forward_mode(objective: Objective, order: int, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> Derivatives:
     """Loss and derivatives for theta (n_runs, n_params): direction k of the algebra is theta_k."""
-    loss, seen = objective.value(seed(theta, order), x, y)
+    loss, batch_stats = objective.value(seed(theta, order), x, y)
     H = loss.hessian if order == 2 else None
-    return Derivatives(loss.value, loss.gradient, H, None if seen is None else seen.value)
+    return Derivatives(loss.value, loss.gradient, H, None if batch_stats is None else batch_stats.value)
+
+
+def _tangent_bytes(objective: Objective, n: int, order: int, itemsize: int) -> int:
+    network = objective.network
+    held = 3 + (5 if network.batch_norm else 2) * (len(network.sizes) - 2)
+    return held * tangent_bytes(n * max(network.sizes[1:]), network.n_params, order, itemsize)
+
+
+def _block_size(objective: Objective, n: int, itemsize: int) -> int:
+    """The number of samples of a block. A network that normalises over the batch needs all n samples at once."""
+    if objective.network.batch_norm:
+        return n
+    return max(1, min(n, BLOCK_BYTES // _tangent_bytes(objective, 1, 1, itemsize)))
+
+
+@lru_cache(maxsize=64)
+def _multiplications(objective: Objective, order: int) -> float:
+    """Multiplications a sample: of matrix products, and of tangents by the derivative of an elementwise function."""
+    n, network, count = 2, objective.network, Count()
+    theta, x, y = (counted(np.ones((1, *shape)), count) for shape in _shapes(network.n_params, n, network.sizes))
+    with np.errstate(all="ignore"):
+        forward_mode(objective, order, theta, x, y)
+    return count.multiplications / n
+
+
+def _shapes(n_params: int, n: int, sizes: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    return (n_params,), (n, sizes[0]), (n, sizes[-1])

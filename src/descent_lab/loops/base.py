@@ -1,13 +1,14 @@
-"""What every backend shares: the task it is given, the two kinds of step, and the machine it answers with."""
+"""What a training loop is given, what it answers with, and the state that it carries from step to step.
 
-from abc import ABC, abstractmethod
+A loop repeats an update; where the derivatives of the update come from, it does not know.
+"""
+
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from descent_lab.components import Component
 from descent_lab.data.batching import Batches
 from descent_lab.loops.stacking import Stacked
 from descent_lab.nn.activations import Array
@@ -17,19 +18,24 @@ from descent_lab.problems.objective import Objective
 
 @dataclass(frozen=True)
 class Program:
-    """Everything that shapes the computation of a run; runs that share it are trained as one stack."""
+    """Everything that shapes the computation of a run; runs that share it are trained as one stack.
 
-    backend: Any
+    backend: the component that makes the loop. optimizer, schedule: their shapes (`stacking.shape`); optimizer is None
+    for a backend that takes none. n_test: the number of test samples.
+    """
+
+    backend: object
     objective: Objective
     batches: Batches
     n_test: int
     epochs: int
     dtype: str
-    rule: tuple[Any, ...] | None  # shape of the optimizer
-    schedule: tuple[Any, ...]  # shape of the schedule
+    optimizer: tuple[Any, ...] | None
+    schedule: tuple[Any, ...]
 
     @property
     def n_steps(self) -> int:
+        """The number of steps of a run that is not stopped early."""
         return self.epochs * self.batches.per_epoch
 
 
@@ -41,7 +47,7 @@ class Rows(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Task:
+class Workload:
     """A stack of runs to train: one program, and the numbers of each run along the leading axis of every array."""
 
     program: Program
@@ -51,119 +57,62 @@ class Task:
     x_test: np.ndarray
     y_test: np.ndarray
     lr: np.ndarray  # (n_runs,)
-    rule: Stacked | None
+    optimizer: Stacked | None
     schedule: Stacked
     order: Rows | None  # the first sample orders, if batches are shuffled
-    noise: Rows | None  # the first search directions, if the backend searches
+    directions: Rows | None  # the first search directions, if the backend draws some
 
     @property
     def n_runs(self) -> int:
+        """The number of runs in the stack."""
         return len(self.theta)
+
+    def column(self, values: np.ndarray) -> Any:
+        """(n_runs,) -> (n_runs, 1) in the dtype of theta, to broadcast against (n_runs, n_params).
+
+        Of one run a number: Python computes with numbers faster than NumPy with arrays of one.
+        """
+        columns = values.astype(self.theta.dtype)[:, None]
+        return columns[0, 0] if len(columns) == 1 else columns
+
+    def with_columns(self, stacked: Stacked | None) -> Any:
+        """A stacked component whose numbers are columns, one row a run; None stays None."""
+        return None if stacked is None else stacked.build(self.column)
 
 
 class Carry(NamedTuple):
     """The state of training between two steps."""
 
     theta: Array  # (..., n_params)
-    inner: Any  # the method's own: the optimizer's state, or the lowest loss so far
-    statistics: Array | None  # running statistics (..., n_statistics), if the network keeps any
-    diverged_at: Array  # (...) first step with a non-finite loss; -1: none
+    opt_state: Any  # the update's own: the optimizer's state, or the lowest loss so far
+    batch_stats: Array | None  # running means and variances (..., n_statistics), if the network normalises
+    diverged_at: Array  # (...) the first step with a non-finite loss; -1: none
 
 
-class Derivatives(NamedTuple):
-    """The loss of a batch (...) and its derivatives."""
-
-    loss: Array
-    g: Array  # (..., n_params)
-    H: Array | None  # (..., n_params, n_params), where it was asked for
-    seen: Array | None  # batch statistics (..., n_statistics), if the network normalises
-
-
-Differentiate = Callable[[Array, Array, Array], Derivatives]  # of theta, x, y
-
-
-@dataclass(frozen=True)
-class Descent:
-    """theta_{t+1} = theta_t + step(g_t): the gradient from the backend, the step from the optimizer."""
-
-    differentiate: Differentiate
-    rule: Any
+class Update(Protocol):
+    """How one step changes theta. All arrays may have leading axes of runs, or, when compiled, none."""
 
     def start(self, theta: Array, x: Array, y: Array) -> Any:
-        """The optimizer's state before the first step."""
-        return self.rule.init(theta)
+        """The opt_state before the first step, whose batch is x and y."""
 
-    def metrics(self, inner: Any) -> dict[str, Array]:
-        """What the optimizer has to tell."""
-        return self.rule.metrics(inner)
+    def step(self, carry: Carry, x: Array, y: Array, lr: Array, direction: Array | None) -> tuple[Carry, Array]:
+        """The state after one step on a batch, and the batch loss (...) before it.
 
-    def step(self, carry: Carry, x: Array, y: Array, lr: Array, noise: Array | None) -> tuple[Carry, Array]:
-        """One update, and the batch loss before it."""
-        theta = carry.theta
-        loss, g, H, seen = self.differentiate(theta, x, y)
-        step, inner = self.rule.step(g, carry.inner, theta, lr, H)
-        return carry._replace(theta=theta + step, inner=inner, statistics=running(carry.statistics, seen)), loss
+        direction: a search direction (..., n_params), for updates that need one.
+        """
 
+    def gradient(self, theta: Array, x: Array, y: Array) -> Array | None:
+        """The gradient (..., n_params) of the loss on x and y; None for an update that computes none."""
 
-@dataclass(frozen=True)
-class HillClimb:
-    """Random search: theta' = theta + lr N(0, 1), kept if its batch loss is lower than the lowest so far."""
-
-    objective: Objective
-
-    def start(self, theta: Array, x: Array, y: Array) -> Any:
-        """The loss to be beaten: that of the first batch."""
-        return self.objective.value(theta, x, y)[0]
-
-    def metrics(self, inner: Any) -> dict[str, Array]:
-        """Nothing beside the curves."""
-        return {}
-
-    def step(self, carry: Carry, x: Array, y: Array, lr: Array, noise: Array) -> tuple[Carry, Array]:
-        """One proposal, and the lowest batch loss before it."""
-        theta, lowest = carry.theta, carry.inner
-        xp = theta.__array_namespace__()
-        proposal = theta + lr * noise
-        loss, seen = self.objective.value(proposal, x, y)
-        better = loss < lowest
-        kept = carry._replace(
-            theta=xp.where(better[..., None], proposal, theta),
-            inner=xp.where(better, loss, lowest),
-            statistics=_where(better, running(carry.statistics, seen), carry.statistics),
-        )
-        return kept, lowest
+    def metrics(self, opt_state: Any) -> dict[str, Array]:
+        """Further metrics to record, by name, each of shape (...)."""
 
 
-CPU_RUNS = 32  # measured: what a processor gains from runs that train together, it gains from so many
+MakeUpdate = Callable[[Any], Update]  # from the optimizer with the numbers of its runs; None where there is none
 
 
-def activation_bytes(objective: Objective, n: int, itemsize: int) -> int:
-    """Activations of n samples and their derivatives, twice."""
-    return 4 * n * sum(objective.network.sizes) * itemsize
-
-
-def _where(better: Array, new: Array | None, old: Array | None) -> Array | None:
-    return None if new is None else new.__array_namespace__().where(better[..., None], new, old)
-
-
-def running(statistics: Array | None, seen: Array | None) -> Array | None:
-    """Running statistics after a batch, as torch.nn.BatchNorm1d keeps them."""
-    if statistics is None or seen is None:
-        return None
-    return (1 - BN_MOMENTUM) * statistics + BN_MOMENTUM * seen
-
-
-def first_statistics(objective: Objective, theta: np.ndarray) -> np.ndarray | None:
-    """Means 0 and variances 1 for every normalised unit, (n_runs, n_statistics)."""
-    network = objective.network
-    if not network.n_statistics:
-        return None
-    means_and_variances = [part for width in network.sizes[1:-1] for part in (np.zeros(width), np.ones(width))]
-    return np.tile(np.concatenate(means_and_variances).astype(theta.dtype), (len(theta), 1))
-
-
-class Machine(Protocol):
-    """A task made ready by a backend. Calls return when the work is done: their wall time is the work's time."""
+class Loop(Protocol):
+    """A workload made ready to train. Calls return when the work is done: their wall time is the work's time."""
 
     @property
     def device(self) -> str:
@@ -175,32 +124,51 @@ class Machine(Protocol):
     def start(self) -> Carry:
         """The untouched start."""
 
-    def advance(self, carry: Carry, start: int, stop: int, order: Rows | None, noise: Rows | None) -> Carry:
-        """Steps start, ..., stop - 1. `order` holds sample orders by epoch, `noise` search directions by step."""
+    def advance(self, carry: Carry, start: int, stop: int, order: Rows | None, directions: Rows | None) -> Carry:
+        """Steps start, ..., stop - 1. `order` holds sample orders by epoch, `directions` search directions by step."""
 
     def measure(self, carry: Carry) -> dict[str, np.ndarray]:
         """Metrics of the whole training and test set by name, each (n_runs,)."""
 
 
-class Backend(Component, ABC):
-    """Where the step comes from. Every backend is a frozen dataclass of its options.
+def measured(
+    objective: Objective, update: Update, carry: Carry, parts: dict[str, tuple[Array, Array]]
+) -> dict[str, Array]:
+    """The metrics of each part ("train", "test"), given by its x and y, the norm of the training gradient, and what the
+    update adds."""
+    metrics: dict[str, Array] = {}
+    for part, (x, y) in parts.items():
+        of_part = objective.metrics(carry.theta, x, y, carry.batch_stats)
+        metrics |= {f"{part}/{name}": value for name, value in of_part.items()}
+    g = update.gradient(carry.theta, *parts["train"])
+    if g is not None:
+        xp = g.__array_namespace__()
+        metrics["train/grad_norm"] = xp.sqrt((g * g).sum(-1))
+    return metrics | {f"train/{name}": value for name, value in update.metrics(carry.opt_state).items()}
 
-    suggested_lr: the learning rate where none is given, of a backend that takes no optimizer.
-    """
 
-    group = "backend"
-    suggested_lr: ClassVar[float | None] = None
-    order: int  # of the highest derivative it gives; 0: none, and no optimizer
+def running(batch_stats: Array | None, of_batch: Array | None) -> Array | None:
+    """The running means and variances after a batch, as torch.nn.BatchNorm1d keeps them."""
+    if batch_stats is None or of_batch is None:
+        return None
+    return (1 - BN_MOMENTUM) * batch_stats + BN_MOMENTUM * of_batch
 
-    @property
-    @abstractmethod
-    def stack_runs(self) -> int:
-        """The number of runs of a full stack: more runs together are not faster."""
 
-    @abstractmethod
-    def working_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
-        """What a step of one run on n samples takes, data and parameters apart."""
+def first_carry(workload: Workload, update: Update) -> Carry:
+    """The untouched start of a workload, as NumPy arrays."""
+    size, order = workload.program.batches.size, workload.order
+    rows = np.arange(size)[None] if order is None else order.values[:, 0, :size]
+    runs = np.arange(workload.n_runs)[:, None]
+    with np.errstate(all="ignore"):
+        opt_state = update.start(workload.theta, workload.x_train[runs, rows], workload.y_train[runs, rows])
+    never = np.full(workload.n_runs, -1, dtype=np.int32)
+    return Carry(workload.theta, opt_state, _first_stats(workload.program.objective, workload.theta), never)
 
-    @abstractmethod
-    def machine(self, task: Task) -> Machine:
-        """Make a task ready to train."""
+
+def _first_stats(objective: Objective, theta: np.ndarray) -> np.ndarray | None:
+    """Means 0 and variances 1 for every normalised unit, (n_runs, n_statistics); None without such units."""
+    network = objective.network
+    if not network.n_statistics:
+        return None
+    means_and_variances = [part for width in network.sizes[1:-1] for part in (np.zeros(width), np.ones(width))]
+    return np.tile(np.concatenate(means_and_variances).astype(theta.dtype), (len(theta), 1))

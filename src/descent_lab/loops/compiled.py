@@ -1,4 +1,4 @@
-"""Training compiled by JAX: a whole segment is one call, mapped over the runs of a stack."""
+"""The loop over steps compiled by JAX: a whole segment of training is one call, mapped over the runs of a stack."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,35 +11,34 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descent_lab.derivatives.reverse import reverse_mode
-from descent_lab.loops.base import CPU_RUNS, Carry, Rows, Task
-from descent_lab.loops.recorded import bound_rule, first_carry
+import descent_lab.loops.xla  # noqa: F401 - sets JAX up before it is used
+from descent_lab.loops.base import Carry, MakeUpdate, Rows, Update, Workload, first_carry, measured
+from descent_lab.loops.memory import CPU_RUNS
+from descent_lab.metrics import metrics_of
 
-Method = Callable[[Any], Any]  # optimizer (or None) -> Descent or HillClimb
-
-WIDE = {"xla_cpu_prefer_vector_width": 512}  # vectors as a processor has them: XLA takes half of AVX-512
-SMALL = 2500  # activations and parameters of a step up to which runs are vectorised together on a CPU
-ONE_THREAD = 2**22  # multiplications of a matrix product up to which one thread makes it
-TOGETHER = 20_000  # activations and parameters of a vectorised step at most
+WIDE = {"xla_cpu_prefer_vector_width": 512}  # bits: the whole of AVX-512, of which XLA would use half
+SMALL = 2500  # on a CPU, runs are vectorised together if a step has at most so many activations and parameters
+ONE_THREAD = 2**22  # one thread computes a matrix product of at most so many multiplications
+TOGETHER = 20_000  # a vectorised step has at most so many activations and parameters
 
 _compiled: dict[Any, dict[str, Any]] = {}  # what this process has compiled already, by program and shapes
 
 
-class CompiledMachine:
-    """Trains the runs of a task in one compiled loop over steps, mapped over runs."""
+class CompiledLoop:
+    """Trains the runs of a workload in one compiled loop over steps, mapped over runs."""
 
-    def __init__(self, task: Task, method: Method):
-        self.task, self.method = task, method
-        self.program, self.objective = task.program, task.program.objective
-        dtype = task.theta.dtype
-        rule = task.rule.numbers if task.rule else {}
-        numbers = {"lr": {"lr": task.lr}, "rule": rule, "schedule": task.schedule.numbers}
+    def __init__(self, workload: Workload, make_update: MakeUpdate) -> None:
+        self.workload, self.make_update = workload, make_update
+        self.program, self.objective = workload.program, workload.program.objective
+        dtype = workload.theta.dtype
+        of_optimizer = workload.optimizer.numbers if workload.optimizer else {}
+        numbers = {"lr": {"lr": workload.lr}, "optimizer": of_optimizer, "schedule": workload.schedule.numbers}
         self.numbers = jax.device_put(jax.tree.map(lambda values: values.astype(dtype), numbers))
-        self.train = jax.device_put(self._laid(task.x_train, task.y_train))
-        self.test = jax.device_put(self._laid(task.x_test, task.y_test))
+        self.train = jax.device_put(self._laid(workload.x_train, workload.y_train))
+        self.test = jax.device_put(self._laid(workload.x_test, workload.y_test))
         self.drawn: dict[str, tuple[Any, Any]] = {}  # what the host drew last, and its copy on the device
-        shapes = (None if rows is None else rows.values.shape for rows in (task.order, task.noise))
-        self.key = (self.program, task.n_runs, *shapes)
+        shapes = (None if rows is None else rows.values.shape for rows in (workload.order, workload.directions))
+        self.key = (self.program, workload.n_runs, *shapes, *metrics_of(self.objective.task).items())
         self.lowered = {} if self.key in _compiled else self._lower()
 
     @property
@@ -57,29 +56,33 @@ class CompiledMachine:
 
     @property
     def _options(self) -> dict[str, Any] | None:
-        """For a processor, measured: WIDE vectors; and small matrix products, which are over before other threads have
-        woken up, by one thread."""
+        """Options for a processor, measured: WIDE vectors, and one thread for small matrix products, which are over
+        before other threads have woken up."""
         if jax.default_backend() != "cpu":
             return None
         largest = self.program.batches.size * max(a * b for a, b in pairwise(self.objective.network.sizes))
         return WIDE | {"xla_cpu_multi_thread_eigen": largest > ONE_THREAD}
 
     def start(self) -> Carry:
-        """Computed on the host: compiling it would take longer."""
-        rule = bound_rule(self.task) if self.task.rule else None
-        carry = first_carry(self.task, self.method(rule), self.task.order)
-        counts = partial(np.full, self.task.n_runs, dtype=np.int32)  # numbers shared by all runs, such as t
-        inner = jax.tree.map(lambda leaf: counts(leaf) if np.ndim(leaf) == 0 else leaf, carry.inner)
-        return jax.device_put(carry._replace(inner=inner))
+        """The untouched start, computed on the host: compiling it would take longer."""
+        workload = self.workload
+        carry = first_carry(workload, self.make_update(workload.with_columns(workload.optimizer)))
+        counts = partial(np.full, workload.n_runs, dtype=np.int32)  # numbers shared by all runs, such as t
+        opt_state = jax.tree.map(lambda leaf: counts(leaf) if np.ndim(leaf) == 0 else leaf, carry.opt_state)
+        moved: Carry = jax.device_put(carry._replace(opt_state=opt_state))
+        return moved
 
-    def advance(self, carry: Carry, start: int, stop: int, order: Rows | None, noise: Rows | None) -> Carry:
-        firsts = (0 if rows is None else rows.first for rows in (order, noise))
+    def advance(self, carry: Carry, start: int, stop: int, order: Rows | None, directions: Rows | None) -> Carry:
+        """Steps start, ..., stop - 1, in one call."""
+        firsts = (0 if rows is None else rows.first for rows in (order, directions))
         where = (np.int32(value) for value in (start, stop, *firsts))
-        return jax.block_until_ready(self.calls["advance"](self._fed(carry, order, noise), *where))
+        after: Carry = jax.block_until_ready(self.calls["advance"](self._fed(carry, order, directions), *where))
+        return after
 
     def measure(self, carry: Carry) -> dict[str, np.ndarray]:
-        found = self.calls["measure"]((self.numbers, carry, self.train, self.test))
-        return {name: np.asarray(value) for name, value in jax.device_get(found).items()}
+        """Metrics of the whole training and test set by name, each (n_runs,)."""
+        metrics = self.calls["measure"]((self.numbers, carry, self.train, self.test))
+        return {name: np.asarray(value) for name, value in jax.device_get(metrics).items()}
 
     def _lower(self) -> dict[str, Any]:
         """The program traced, not yet compiled."""
@@ -87,12 +90,14 @@ class CompiledMachine:
         advance = jax.jit(_over_runs(self._advance, self._together(self.program.batches.size)))
         measure = jax.jit(_over_runs(self._measure, self._together(self.program.batches.n + self.program.n_test)))
         return {
-            "advance": advance.lower(self._fed(carry, self.task.order, self.task.noise), *(np.int32(0),) * 4),
+            "advance": advance.lower(
+                self._fed(carry, self.workload.order, self.workload.directions), *(np.int32(0),) * 4
+            ),
             "measure": measure.lower((self.numbers, carry, self.train, self.test)),
         }
 
-    def _fed(self, carry: Carry, order: Rows | None, noise: Rows | None) -> tuple[Any, ...]:
-        drawn = (self._on_device("order", order), self._on_device("noise", noise))
+    def _fed(self, carry: Carry, order: Rows | None, directions: Rows | None) -> tuple[Any, ...]:
+        drawn = (self._on_device("order", order), self._on_device("directions", directions))
         return (self.numbers, carry, self.train, *drawn)
 
     def _together(self, n_samples: int) -> int:
@@ -102,7 +107,7 @@ class CompiledMachine:
         is not. An accelerator is filled by all runs together.
         """
         if jax.default_backend() != "cpu":
-            return self.task.n_runs
+            return self.workload.n_runs
         network = self.objective.network
         numbers = n_samples * sum(network.sizes) + network.n_params
         return min(CPU_RUNS, TOGETHER // numbers) if numbers <= SMALL else 1
@@ -115,7 +120,8 @@ class CompiledMachine:
         return self.drawn[name][1]
 
     def _laid(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Samples last in memory, as the network takes them, or every step would turn them; first, to pick batches."""
+        """The arrays with the axis of samples last, as the network takes them, so that no step need turn them; where
+        batches are picked, with that axis first."""
         whole = self.program.batches.per_epoch == 1
         return tuple(np.ascontiguousarray(array.mT) if whole else array for array in arrays)
 
@@ -126,53 +132,50 @@ class CompiledMachine:
         x, y = laid
         return (x.mT, y.mT) if self.program.batches.per_epoch == 1 else (x, y)
 
-    def _bound(self, numbers: Any) -> tuple[Any, Any]:
-        """The method and the schedule with this run's numbers."""
-        task = self.task
-        return self.method(task.rule and task.rule.bind(numbers["rule"])), task.schedule.bind(numbers["schedule"])
+    def _bound(self, numbers: Any) -> tuple[Update, Any]:
+        """The update and the schedule with this run's numbers."""
+        optimizer, schedule = self.workload.optimizer, self.workload.schedule
+        bound = None if optimizer is None else optimizer.bind(numbers["optimizer"])
+        return self.make_update(bound), schedule.bind(numbers["schedule"])
 
-    def _advance(self, run: Any, start: Any, stop: Any, order_first: Any, noise_first: Any) -> Carry:
-        numbers, carry, laid, order, noise = run
-        method, schedule = self._bound(numbers)
+    def _advance(self, run: Any, start: Any, stop: Any, order_first: Any, first_direction: Any) -> Carry:
+        numbers, carry, laid, order, directions = run
+        update, schedule = self._bound(numbers)
         train = self._samples(laid)
         batches, epochs = self.program.batches, self.program.epochs
         lr_0 = numbers["lr"]["lr"]
+        all_steps: Callable[..., Carry] = jax.lax.fori_loop
 
-        def update(t: Any, carry: Carry, size: int) -> Carry:
+        def one_step(t: Any, carry: Carry, size: int) -> Carry:
             epoch, k = t // batches.per_epoch, t % batches.per_epoch
             rows = None if order is None else (order, epoch - order_first)
             x, y = _batch(train, k * batches.size, size, rows)
-            direction = None if noise is None else noise[t - noise_first]
+            direction = None if directions is None else directions[t - first_direction]
             lr = (lr_0 * schedule.factor(epoch, epochs)).astype(lr_0.dtype)
-            after, loss = method.step(carry, x, y, lr, direction)
+            after, loss = update.step(carry, x, y, lr, direction)
             bad = ~jnp.isfinite(loss) & (carry.diverged_at < 0)
             after = after._replace(diverged_at=jnp.where(bad, t, carry.diverged_at))
-            return jax.tree.map(lambda new, old: new.astype(old.dtype), after, carry)
+            typed: Carry = jax.tree.map(lambda new, old: new.astype(old.dtype), after, carry)
+            return typed
 
         if batches.last_size == batches.size:
-            return jax.lax.fori_loop(start, stop, partial(update, size=batches.size), carry)
+            return all_steps(start, stop, partial(one_step, size=batches.size), carry)
 
         def epoch(k: Any, carry: Carry) -> Carry:
             last = (k + 1) * batches.per_epoch - 1  # the step with the smaller batch
             within = jnp.maximum(start, last + 1 - batches.per_epoch), jnp.minimum(stop, last)
-            carry = jax.lax.fori_loop(*within, partial(update, size=batches.size), carry)
-            ends = partial(update, last, size=batches.last_size)
-            return jax.lax.cond(last < stop, ends, lambda carry: carry, carry)
+            carry = all_steps(*within, partial(one_step, size=batches.size), carry)
+            ends = partial(one_step, last, size=batches.last_size)
+            after: Carry = jax.lax.cond(last < stop, ends, lambda carry: carry, carry)
+            return after
 
-        return jax.lax.fori_loop(start // batches.per_epoch, -(-stop // batches.per_epoch), epoch, carry)
+        return all_steps(start // batches.per_epoch, -(-stop // batches.per_epoch), epoch, carry)
 
     def _measure(self, run: Any) -> dict[str, Any]:
         numbers, carry, *laid = run
-        method, _ = self._bound(numbers)
+        update, _ = self._bound(numbers)
         train, test = map(self._samples, laid)
-        found: dict[str, Any] = {}
-        for part, (x, y) in (("train", train), ("test", test)):
-            metrics = self.objective.metrics(carry.theta, x, y, carry.statistics)
-            found |= {f"{part}/{name}": value for name, value in metrics.items()}
-        if self.program.backend.order:
-            g = reverse_mode(self.objective, 1, carry.theta, *train).g
-            found["train/grad_norm"] = jnp.sqrt(jnp.sum(g * g))
-        return found | {f"train/{name}": value for name, value in method.metrics(carry.inner).items()}
+        return measured(self.objective, update, carry, {"train": train, "test": test})
 
 
 def _batch(train: Any, first: Any, size: int, rows: tuple[Any, Any] | None) -> tuple[Any, Any]:

@@ -88,7 +88,8 @@ class Operand(NDArrayOperatorsMixin):
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
-            "a step is recorded once: it cannot ask for a value, as `if`, float() and asarray() do; where() can choose"
+            "a step is recorded once: it cannot ask for a value, as `if`, float() and asarray() do; where() can "
+            "choose, and with backend.loop=eager all of them work"
         )
 
     __bool__ = __float__ = __int__ = __index__ = __array__ = _refuse

@@ -66,6 +66,28 @@ class Network:
         """The length of theta."""
         return sum(prod(shape) for _, _, shape in self.parts())
 
+    # The cost of a network: multiplications of matrix products for one sample, the layers' weights being W_k, m_k each.
+
+    @property
+    def forward_products(self) -> int:
+        """Multiplications of a forward pass: W_k^T h takes m_k."""
+        return sum(rows * columns for rows, columns in pairwise(self.sizes))
+
+    @property
+    def gradient_products(self) -> int:
+        """Multiplications of a gradient: a forward pass, h delta^T, and W delta, which the first layer needs not."""
+        first, *others = (rows * columns for rows, columns in pairwise(self.sizes))
+        return 2 * first + 3 * sum(others)
+
+    @property
+    def gradient_tangent_products(self) -> int:
+        """Multiplications of carrying one tangent through a gradient.
+
+        d(AB) = dA B + A dB takes two products for each of the gradient's; one where A or B is the network's input.
+        """
+        first, *others = (rows * columns for rows, columns in pairwise(self.sizes))
+        return 2 * first + 6 * sum(others)
+
     @property
     def n_statistics(self) -> int:
         """The length of the running statistics: a mean and a variance for every normalised unit."""

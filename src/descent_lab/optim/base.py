@@ -64,6 +64,10 @@ class Optimizer(Component, ABC):
         """Further metrics to record, by name, each of shape (...)."""
         return {}
 
+    def multiplications(self, n_params: int) -> float:
+        """Multiplications of a step beside the derivatives and a few for each parameter: 0 but for matrix methods."""
+        return 0.0
+
     def clip(self, g: Array) -> Array:
         """The gradient g of shape (..., n_params), clamped and shortened."""
         if self.clip_value is None and self.clip_norm is None:

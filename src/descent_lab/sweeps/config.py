@@ -18,7 +18,7 @@ from descent_lab.optim.schedules import Schedule
 from descent_lab.problems.supervised import Model, Problem, build
 from descent_lab.sweeps.identity import described, digest, flat
 from descent_lab.tracking.record import TrackedRun, Tracking
-from descent_lab.training.trainer import Dtype, Record, Run, Stop
+from descent_lab.training.run import Dtype, Record, Run, Stop
 from descent_lab.validation import refuse_unknown, typed
 
 Finite = Predicate(math.isfinite)

@@ -20,7 +20,7 @@ from descent_lab.tracking.server import Store, Stores
 from descent_lab.tracking.uploader import Uploader, deliver_abandoned
 from descent_lab.tracking.writer_process import WriterProcess
 from descent_lab.training.bar import Bar
-from descent_lab.training.trainer import Outcome
+from descent_lab.training.run import Outcome
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from time import monotonic
 from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
 from descent_lab.tracking.uploader import Uploader
 from descent_lab.training.bar import Bar
-from descent_lab.training.trainer import Recorder
+from descent_lab.training.recorder import Recorder
 
 LIVE_SECONDS = 10.0  # a run that trains longer can be watched in MLflow, where new points appear this often
 LIVE_RUNS = 16  # stacks of more runs are not shown live: writing them would take longer than training

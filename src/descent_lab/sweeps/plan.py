@@ -4,12 +4,10 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from math import ceil
 
-import numpy as np
 import psutil
 
 from descent_lab.errors import ConfigError, DescentError, Failure
 from descent_lab.faults import Fault, told
-from descent_lab.loops.base import activation_bytes
 from descent_lab.problems.supervised import Problem
 from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.engines.base import Engine
@@ -17,7 +15,7 @@ from descent_lab.sweeps.engines.serial import Serial
 from descent_lab.sweeps.summary import Failed
 from descent_lab.sweeps.worker import Stack
 from descent_lab.tracking.record import RunKey
-from descent_lab.training.trainer import Run
+from descent_lab.training.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -52,23 +50,13 @@ def by_program(configs: Iterable[Config]) -> tuple[list[Stack], list[Failed]]:
             failed.append(Failed(config.name, reason, config))
         else:
             groups.setdefault(key, (run, []))[1].append(config)
-    stacks = [Stack(group, run.program.n_steps, len(group) * _bytes(run)) for run, group in groups.values()]
+    stacks = [Stack(group, run.program.n_steps, len(group) * run.bytes()) for run, group in groups.values()]
     log.info("%d configurations in %d groups that share a program", sum(len(s.configs) for s in stacks), len(stacks))
     return stacks, failed
 
 
-def _bytes(run: Run) -> int:
-    """The memory of one run in bytes: data, theta with the optimizer's state, and the arrays of a step."""
-    data, objective, itemsize = run.problem.data, run.problem.objective, np.dtype(run.dtype).itemsize
-    numbers = sum(array.size for array in (data.x_train, data.y_train, data.x_test, data.y_test))
-    numbers += 6 * objective.network.n_params
-    evaluation = activation_bytes(objective, len(data.x_train), itemsize)
-    step = run.backend.working_bytes(objective, run.problem.batches.size, itemsize)
-    return numbers * itemsize + max(evaluation, step)
-
-
 def _refuse_size(config: Config, run: Run) -> None:
-    needed, free = _bytes(run), psutil.virtual_memory().available
+    needed, free = run.bytes(), psutil.virtual_memory().available
     if needed > 0.9 * free:
         raise ConfigError(
             f"backend={config.choices['backend']}: a step with {run.problem.objective.network.n_params} parameters on "

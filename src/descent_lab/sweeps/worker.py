@@ -11,7 +11,9 @@ from descent_lab.loops.program_cache import keep_programs
 from descent_lab.paths import CACHE
 from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.engines.base import attempt
-from descent_lab.training.trainer import Outcome, Recorder, Run, train
+from descent_lab.training.recorder import Recorder
+from descent_lab.training.run import Outcome, Run
+from descent_lab.training.trainer import train
 
 OnRecord = Callable[[Recorder, float], None]
 

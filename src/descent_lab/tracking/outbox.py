@@ -26,7 +26,7 @@ from descent_lab.errors import ConfigError, StoreError
 from descent_lab.metrics import better
 from descent_lab.paths import ROOT
 from descent_lab.tracking.record import RunKey, TrackedRun
-from descent_lab.training.trainer import Outcome
+from descent_lab.training.run import Outcome
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the one in C is 10 times quicker
 VARIABLE = "DESCENT_OUTBOX"  # the environment variable that names the folder of the outbox

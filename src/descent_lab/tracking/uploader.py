@@ -18,7 +18,7 @@ from descent_lab.tracking.outbox import FinishedRun, Session
 from descent_lab.tracking.record import RunKey, TrackedRun
 from descent_lab.tracking.server import Store, Stores
 from descent_lab.tracking.writer_process import ProcessLost, WriterProcess
-from descent_lab.training.trainer import Outcome
+from descent_lab.training.run import Outcome
 
 QUIET_SECONDS = 30.0  # a lost store is tried again after this time
 MAX_FAILURES = 2  # after this many failures in a row the store counts as lost; before, only the run as refused

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from functools import partial
 
-from descent_lab.loops.base import CPU_RUNS, Array, Backend, Derivatives, Descent, Machine, Task, activation_bytes
+from descent_lab.derivatives.base import Backend, Derivatives, Descent
+from descent_lab.loops.base import Loop, Workload
+from descent_lab.loops.memory import CPU_RUNS, activation_bytes
+from descent_lab.nn.activations import Array
 from descent_lab.problems.objective import Objective
 
 
@@ -14,14 +17,19 @@ class ForwardMode(Backend):
     order = 1
     stack_runs = CPU_RUNS
 
-    def working_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
+    def step_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
         return objective.network.n_params * activation_bytes(objective, n, itemsize)
 
-    def machine(self, task: Task) -> Machine:
-        from descent_lab.loops.compiled import CompiledMachine  # imports JAX, which takes a second
+    def cost(self, objective: Objective, n: int, order: int) -> float:
+        """A forward pass; and for each parameter a tangent, at two products for each one of the pass."""
+        network = objective.network
+        return (1 + 2 * network.n_params) * network.forward_products / network.gradient_products
 
-        differentiate = partial(forward_mode, task.program.objective)
-        return CompiledMachine(task, lambda optimizer: Descent(differentiate, optimizer))
+    def prepare(self, workload: Workload) -> Loop:
+        from descent_lab.loops.compiled import CompiledLoop  # imports JAX, which takes a second
+
+        differentiate = partial(forward_mode, workload.program.objective)
+        return CompiledLoop(workload, lambda optimizer: Descent(differentiate, optimizer))
 
 
 def forward_mode(objective: Objective, theta: Array, x: Array, y: Array) -> Derivatives:
@@ -29,5 +37,5 @@ def forward_mode(objective: Objective, theta: Array, x: Array, y: Array) -> Deri
     import jax
 
     g, _ = jax.jacfwd(objective.value, has_aux=True)(theta, x, y)
-    loss, statistics = objective.value(theta, x, y)
-    return Derivatives(loss, g, None, statistics)
+    loss, batch_stats = objective.value(theta, x, y)
+    return Derivatives(loss, g, None, batch_stats)

@@ -1,0 +1,61 @@
+"""What the loops that compute with NumPy arrays share: where they start, and what they measure."""
+
+from abc import ABC, abstractmethod
+from platform import machine
+
+import numpy as np
+
+from descent_lab.loops.base import Carry, MakeUpdate, Rows, Workload, first_carry, measured
+
+
+class HostLoop(ABC):
+    """Trains all runs of a workload at once, by broadcasting along the axis of runs."""
+
+    device = f"cpu {machine()}"
+
+    def __init__(self, workload: Workload, make_update: MakeUpdate, inputs: np.ndarray | None = None) -> None:
+        """inputs: (n_runs, n, ...), what the update takes in place of the training inputs; None: these."""
+        self.workload, self.program = workload, workload.program
+        self.update = make_update(workload.with_columns(workload.optimizer))
+        self.inputs = workload.x_train if inputs is None else inputs
+        self.lr = workload.column(workload.lr)
+        self.schedule = workload.with_columns(workload.schedule)
+
+    @abstractmethod
+    def compile(self) -> None:
+        """Do now whatever has to be done once."""
+
+    @abstractmethod
+    def advance(self, carry: Carry, start: int, stop: int, order: Rows | None, directions: Rows | None) -> Carry:
+        """Steps start, ..., stop - 1."""
+
+    def start(self) -> Carry:
+        """The untouched start."""
+        return first_carry(self.workload, self.update)
+
+    def measure(self, carry: Carry) -> dict[str, np.ndarray]:
+        """Metrics of the whole training and test set by name, each (n_runs,)."""
+        workload = self.workload
+        parts = {"train": (workload.x_train, workload.y_train), "test": (workload.x_test, workload.y_test)}
+        with np.errstate(all="ignore"):  # a diverging run overflows
+            return measured(self.program.objective, self.update, carry, parts)
+
+    def rate(self, epoch: int) -> np.ndarray:
+        """The learning rate of each run in an epoch: a number, or a column (n_runs, 1)."""
+        rate: np.ndarray = self.lr * self.schedule.factor(epoch, self.program.epochs)
+        return rate
+
+
+def pick(samples: np.ndarray, place: slice, rows: np.ndarray | None, into: np.ndarray) -> None:
+    """Copy the samples of a batch, by their place in data order or by their rows (n_runs, size)."""
+    if rows is None:
+        into[...] = samples[:, place]
+    else:
+        for r, chosen in enumerate(rows):
+            samples[r].take(chosen, axis=0, out=into[r], mode="clip")  # the mode alone saves it a buffer
+
+
+def noted(carry: Carry, loss: np.ndarray, t: int) -> Carry:
+    """The carry with those runs marked whose loss (n_runs,) is not finite at step t for the first time."""
+    new = ~np.isfinite(loss) & (carry.diverged_at < 0)
+    return carry._replace(diverged_at=np.where(new, t, carry.diverged_at))
