@@ -84,6 +84,14 @@ def _raise(error: Exception) -> None:
     raise error
 
 
+def double_precision() -> Any:
+    """A context in which JAX computes in float64; where it stands depends on JAX's version."""
+    import jax
+    import jax.experimental
+
+    return jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64(True)
+
+
 def file_of(*datasets: str) -> list[str]:
     """The overrides that give the data sets csv and npz a file."""
     if "csv" in datasets:

@@ -7,7 +7,7 @@ from importlib import import_module
 import jax
 import numpy as np
 import pytest
-from harness import choices, read_choice
+from harness import choices, double_precision, read_choice
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -288,7 +288,7 @@ def test_stacked_runs_equal_separate_runs(name, changes):
 def test_numpy_equals_jax(name, changes):
     (kind, _, _), (numeric, fixed), (theta, g) = read(name), numbers(name, changes), data()
     second = second_order(kind)
-    with jax.enable_x64(True):
+    with double_precision():
         traced, _ = descend_jax(kind, numeric, fixed, theta, g, second)
     path, _ = descend(kind, numeric, fixed, theta, g, second)
     np.testing.assert_allclose(path, traced, rtol=1e-12, atol=1e-12)
@@ -301,7 +301,7 @@ def test_float32_stays_float32(name, changes):
     path, state = descend(kind, numeric, fixed, theta, g, second)
     assert np.isfinite(path).all()
     assert float_dtypes(path, *state) == {np.dtype("float32")}
-    with jax.enable_x64(True):
+    with double_precision():
         path, state = jax.eval_shape(lambda *data: descend_jax(kind, numeric, fixed, *data), theta, g, second)
     assert float_dtypes(path, *state) == {np.dtype("float32")}
 

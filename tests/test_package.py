@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -28,6 +29,14 @@ def build(kind: str, source: Path, output: Path) -> Path:
     subprocess.run(command, cwd=source, check=True, capture_output=True)
     (made,) = output.iterdir()
     return made
+
+
+def install(python: Path, wheel: Path) -> None:
+    """Install a wheel without its dependencies, by uv where it is there, else by pip."""
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    tool = [uv, "pip", "install", "--python"] if uv else [sys.executable, "-m", "pip", "--python"]
+    command = [*tool, str(python), *([] if uv else ["install"]), "--quiet", "--no-deps", str(wheel)]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 @dataclass(frozen=True)
@@ -60,8 +69,7 @@ def installed(wheel, tmp_path_factory) -> Installed:
     place = tmp_path_factory.mktemp("environment")
     venv.create(place / "venv")
     python = place / "venv" / "bin" / "python"
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", str(wheel)]
-    subprocess.run([*install, "--disable-pip-version-check"], check=True, capture_output=True)
+    install(python, wheel)
     (site,) = (place / "venv" / "lib").glob("python*/site-packages")
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib"))  # a path of a .pth file loads no other .pth file
     (place / "empty").mkdir()
@@ -143,8 +151,7 @@ def imported(path: Path) -> set[str]:
 
 def test_a_plug_in_is_found_once_it_is_installed(installed, tmp_path):
     plugin = build("wheel", ROOT / "examples" / "plugin", tmp_path / "wheel")
-    install = [sys.executable, "-m", "pip", "--python", str(installed.python), "install", "--quiet", "--no-deps"]
-    subprocess.run([*install, "--disable-pip-version-check", str(plugin)], check=True, capture_output=True)
+    install(installed.python, plugin)
     (tmp_path / "empty").mkdir()
     done = Installed(installed.python, tmp_path / "empty")("run", "optimizer=sign_sgd", "dataset=moons", "epochs=2")
     assert (done.returncode, done.stderr) == (0, "") and "sign_sgd moons" in done.stdout

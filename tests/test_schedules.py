@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from harness import choices, values_of
+from harness import choices, double_precision, values_of
 from pydantic import TypeAdapter, ValidationError
 
 NAMES = choices("schedule")
@@ -78,7 +78,7 @@ def test_stacked_runs_have_their_own(name):
 @every_name
 def test_python_equals_traced(name):
     kind, values = read(name)
-    with jax.enable_x64(True):
+    with double_precision():
         numbers = {f: jnp.float64(v) for f, v in values.items()}
         factors = jax.jit(lambda numbers, ks, n: jax.vmap(lambda k: kind(**numbers).factor(k, n))(ks))
         compiled_factors = np.broadcast_to(factors(numbers, jnp.arange(N), N), N)
@@ -98,7 +98,7 @@ def test_float32_stays_float32_in_numpy(name, k):
 @every_name
 def test_float32_stays_float32_in_jax(name, counter):
     kind, values = read(name)
-    with jax.enable_x64(True):
+    with double_precision():
         numbers = {f: jnp.float32(v) for f, v in values.items()}
         count = jnp.zeros((), counter)
         lr = jax.eval_shape(lambda numbers, k, n: jnp.float32(1) * kind(**numbers).factor(k, n), numbers, count, count)
