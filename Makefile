@@ -1,10 +1,10 @@
-# make setup | demo | test | test-all | lint | bench | server
+# make setup | demo | test | test-all | lint | docs | bench | server | lock | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-all lint bench server lock clean
+.PHONY: setup demo test test-all lint docs bench server lock clean
 .DEFAULT_GOAL := setup
 
 setup: $(READY)
@@ -33,14 +33,25 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.ready-docs # the pages of docs/ into site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Documentation: site/index.html"
+
+$(VENV)/.ready-docs: requirements-docs.lock $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-docs.lock
+	touch $@
+
 bench: $(READY) # minutes; PyTorch and optax are compared where they are installed: pip install '.[bench]'
 	for script in steps whole sweep report stacking limits; do $(BIN)/python -m benchmarks.$$script || exit 1; done
 
 server: $(READY) # a tracking server for a team, on PostgreSQL; its options are in the script
 	PYTHON=$(BIN)/python scripts/server.sh
 
-lock: $(READY) # rewrite requirements.lock from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --no-annotate --no-header -o requirements.lock
+LOCKED := pyproject.toml --universal --python-version 3.11 --no-annotate --no-header
+
+lock: $(READY) # rewrite the two lock files from pyproject.toml
+	$(BIN)/uv pip compile $(LOCKED) --extra test -o requirements.lock
+	$(BIN)/uv pip compile $(LOCKED) --extra docs --constraints requirements.lock -o requirements-docs.lock
 
 clean:
-	rm -rf $(VENV) .cache reports/output
+	rm -rf $(VENV) .cache reports/output site
