@@ -1,5 +1,7 @@
 """Reading a store gives what was written, leaves incomplete runs out, and creates no files."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from descent_lab.analysis.subset import filled, reference_of
 from descent_lab.errors import StoreError
 from descent_lab.tracking.reader import load
 from descent_lab.tracking.reader.arrays import Artifacts, read_curves
-from tests.harness import make_config
+from tests.harness import make_config, make_run
 from tests.stores import store_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
@@ -105,6 +107,14 @@ def test_what_differs_keeps_runs_apart(full_store):
     assert set(runs["dataset"]) == {"iris, batching=full", "iris, batching=minibatch"}
     assert set(runs["entrant"]) == {"adam", "random_search"}
     spent = runs.groupby("entrant")["gradients"].max()
+    network = make_run("dataset=iris").problem.objective.network
+    assert spent["adam"] / spent["random_search"] == pytest.approx(network.gradient_products / network.forward_products)
+
+
+def test_runs_stored_before_costs_were_counted_get_a_rule_of_thumb(full_store):
+    results = load(full_store)
+    older = replace(results, runs=results.runs.drop(columns="cost_gradient_equivalents"))
+    spent = study(older).runs.groupby("entrant")["gradients"].max()
     assert spent["adam"] == pytest.approx(3 * spent["random_search"])
 
 

@@ -119,7 +119,7 @@ def test_metrics_of_the_schema(tracked, name):
     ledger = {f"ledger/{purpose}_seconds" for purpose in ("setup", "compile", "step", "eval", "log", "wall")}
     tracked = [curve for curve in curves if curve != "time/step_seconds"]
     summary = {f"{kind}/{curve.replace('/', '_')}" for curve in tracked for kind in ("final", "best")}
-    assert set(metrics) == curves | summary | ledger
+    assert set(metrics) == curves | summary | ledger | {"cost/gradient_equivalents"}
     assert all(np.isfinite(value) for value in metrics.values())
     assert metrics["final/train_loss"] == metrics["train/loss"] >= metrics["best/train_loss"]
 

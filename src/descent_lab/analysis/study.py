@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from descent_lab.analysis.statistics import gradient_equivalents
+from descent_lab.analysis.statistics.cost import BACKENDS, gradient_equivalents
 from descent_lab.tracking.reader import Results
 
 COMPARED = ("backend", "optimizer", "schedule")
@@ -24,6 +24,7 @@ IRRELEVANT = ("force", "timing", "tracking", "record")  # parameters that cannot
 GROUPS = ("backend", "dataset", "model", "init", "batching", "schedule", "optimizer")
 NO_OPTIMIZER = "none"
 CELL = ["dataset", "entrant", "lr"]
+COST = "cost_gradient_equivalents"
 
 
 @dataclass(frozen=True)
@@ -136,21 +137,26 @@ def _word(runs: pd.DataFrame, name: str) -> pd.Series:
     return (values if name in GROUPS else name.rpartition(".")[2] + "=" + values).where(runs[name].notna(), "")
 
 
-def _gradients(results: Results) -> list[float]:
-    """Gradient-equivalents each run spent: passes over the training set, weighed by what a step of it costs."""
-    return [
+def _gradients(results: Results) -> pd.Series:
+    """The gradient-equivalents that each run spent, as the run counted them from its own network.
+
+    Runs that were stored before runs counted have none. Where there are such runs, all runs get the rule of thumb of
+    `statistics.cost` in its place, so that they are compared in one unit, but for backends that it does not know.
+    """
+    runs = results.runs
+    counted: pd.Series = runs.get(COST, pd.Series(np.nan, index=runs.index))
+    if counted.notna().all():
+        return counted
+    known = runs["backend"].isin(BACKENDS)
+    by_rule = [
         gradient_equivalents(row.backend, row.optimizer, 1, _n_params(results, row)).gradient_equivalents * row.passes
-        if row.backend in KNOWN
-        else np.nan
-        for row in results.runs.itertuples()
+        for row in runs[known].itertuples()
     ]
-
-
-KNOWN = ("numpy", "jax", "taylor", "random_search")
+    return counted.mask(known, pd.Series(by_rule, index=runs.index[known], dtype=float))
 
 
 def _n_params(results: Results, row: Any) -> int:
-    """Only forward-mode and second-order steps cost more the more parameters there are."""
+    """The number of parameters, where the rule of thumb depends on it; else 1."""
     if row.backend == "taylor" or row.optimizer == "newton":
         return max(1, results.theta(row.run_id).get("final", np.empty(1)).size)
     return 1

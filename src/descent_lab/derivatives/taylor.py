@@ -37,8 +37,8 @@ class TaylorAlgebra(NumpyBackend):
         return max(activation_bytes(objective, n, itemsize), in_block)
 
     def cost(self, objective: Objective, n: int, order: int) -> float:
-        """The multiplications that the algebra makes, counted by sending two samples through it."""
-        return _multiplications(objective, self.order) / objective.network.gradient_products
+        """The multiplications that the algebra makes, counted by sending a few samples through it."""
+        return _multiplications(objective, self.order, n) / (n * objective.network.gradient_products)
 
     def differentiate(self, objective: Objective, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> Derivatives:
         """See `forward_mode`."""
@@ -79,15 +79,19 @@ def _block_size(objective: Objective, n: int, itemsize: int) -> int:
     return max(1, min(n, BLOCK_BYTES // _tangent_bytes(objective, 1, 1, itemsize)))
 
 
+def _multiplications(objective: Objective, order: int, n: int) -> float:
+    """Multiplications that the algebra makes for n samples: a constant, and as many for every sample."""
+    of_two, of_three = _counts(objective, order)
+    return of_two + (n - 2) * (of_three - of_two)
+
+
 @lru_cache(maxsize=64)
-def _multiplications(objective: Objective, order: int) -> float:
-    """Multiplications a sample: of matrix products, and of tangents by the derivative of an elementwise function."""
-    n, network, count = 2, objective.network, Count()
-    theta, x, y = (counted(np.ones((1, *shape)), count) for shape in _shapes(network.n_params, n, network.sizes))
-    with np.errstate(all="ignore"):
-        forward_mode(objective, order, theta, x, y)
-    return count.multiplications / n
-
-
-def _shapes(n_params: int, n: int, sizes: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    return (n_params,), (n, sizes[0]), (n, sizes[-1])
+def _counts(objective: Objective, order: int) -> tuple[int, int]:
+    """Multiplications for 2 and for 3 samples: those of matrix products, and of tangents by the derivatives of
+    elementwise functions. They are counted as they are made."""
+    counts = Count(), Count()
+    for n, count in zip((2, 3), counts, strict=True):
+        shapes = (objective.network.n_params,), (n, objective.network.sizes[0]), (n, objective.network.sizes[-1])
+        with np.errstate(all="ignore"):
+            forward_mode(objective, order, *(counted(np.ones((1, *shape)), count) for shape in shapes))
+    return counts[0].multiplications, counts[1].multiplications

@@ -226,8 +226,10 @@ def describe(
 
 
 def _summary(outcome: Outcome) -> dict[str, float]:
-    """final/* and best/* of every training and test metric that has a finite value."""
+    """final/* and best/* of every training and test metric that has a finite value, and what the steps cost."""
     summary = {}
+    if np.isfinite(outcome.gradient_equivalents):
+        summary["cost/gradient_equivalents"] = outcome.gradient_equivalents
     for name, values in outcome.curves.items():
         part, _, metric = name.partition("/")
         finite = values[np.isfinite(values)]

@@ -1,13 +1,13 @@
-"""What does a step cost, whichever way the gradient is had? One axis for hill climbing, backprop and Taylor.
+"""What the steps of a run cost, by a rule of thumb: for runs that were stored before runs counted their own cost.
 
-The unit is one gradient-equivalent: the loss and its gradient over the whole training set, by one forward
-pass and one reverse sweep. A forward pass alone costs `forward_cost` of it: 1/3 by the usual count (the
-reverse sweep does twice the work of the forward pass), or what was measured on the problem; say which.
+The unit is one gradient-equivalent: the loss and its gradient over the whole training set, by one forward pass and one
+reverse sweep. Today a run counts the multiplications of its own network (`Run.gradient_equivalents`) and stores the
+count as cost/gradient_equivalents. Where that is missing, this rule is used: a forward pass costs `forward_cost` of a
+gradient, 1/3 as deep and wide networks do (a network 30-10-1 takes 0.49); and carrying one directional derivative along
+costs `tangent_cost` times the program that it is carried through, 1.5 by the bound of Griewank & Walther (2008,
+chapter 4: p tangents cost 1 + 1.5 p).
 
-Tangents are modelled: carrying one directional derivative along costs `tangent_cost` times the program it is
-carried through, 1.5 by the bound of Griewank & Walther (2008, chapter 4: p tangents cost 1 + 1.5 p).
-
-| step | gradient-equivalents, per pass over the data |
+| step | gradient-equivalents for each pass over the data |
 | --- | --- |
 | hill climbing (`random_search`) | c_f |
 | reverse mode (`numpy`, `jax`) | 1 |
@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from descent_lab.analysis.statistics.frames import one_of
 
-BACKENDS = ("numpy", "jax", "taylor", "random_search")
+BACKENDS = ("numpy", "jax", "taylor", "random_search")  # those whose runs may have been stored without a count
 
 
 class Cost(NamedTuple):
@@ -42,10 +42,11 @@ def gradient_equivalents(
     forward_cost: float = 1 / 3,
     tangent_cost: float = 1.5,
 ) -> Cost:
-    """Cost of n_steps, each over batch_fraction of the training set, without what evaluation costs.
+    """The cost of n_steps steps, each over batch_fraction of the training set, without that of the metrics.
 
     forward_passes: passes without a reverse sweep, plain (hill climbing) or carrying Taylor coefficients.
-    gradients: passes with one. n_params and tangent_cost matter to Taylor and newton only.
+    gradients: passes with a reverse sweep. n_params and tangent_cost matter to Taylor and newton only.
+    Raises ValueError for a backend that the rule does not know, and for numbers out of range.
     """
     one_of("backend", backend, BACKENDS)
     if n_steps < 0:
