@@ -6,6 +6,7 @@ A line `<!-- table: choices of optimizer -->` of a page stands for the table tha
 `<!-- svg: docs/architecture.svg -->` for a drawing.
 """
 
+import ast
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -114,6 +115,13 @@ def studies() -> tuple[Sequence[str], list[Sequence[str]]]:
     return ["words", "what it asks"], rows
 
 
+def layers() -> tuple[Sequence[str], list[Sequence[str]]]:
+    """The order of imports that a test holds, from the highest layer to the lowest."""
+    (text_of_layers,) = re.findall(r"(?ms)^LAYERS = (\(.*?^\))", (ROOT / "tests" / "test_architecture.py").read_text())
+    rows = [[", ".join(f"`{part}`" for part in parts)] for parts in reversed(ast.literal_eval(text_of_layers))]
+    return ["parts of a layer"], rows
+
+
 TABLES: dict[str, Callable[..., tuple[Sequence[str], list[Sequence[str]]]]] = {
     "choices": choices,
     "optimizers": optimizers,
@@ -121,6 +129,7 @@ TABLES: dict[str, Callable[..., tuple[Sequence[str], list[Sequence[str]]]]] = {
     "parts": parts,
     "commands": commands,
     "studies": studies,
+    "layers": layers,
 }
 
 

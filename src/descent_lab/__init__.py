@@ -114,7 +114,9 @@ _HOME = dict.fromkeys(__all__, "descent_lab.optim") | {name: home for home, name
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for."""
+    """Import a public name when it is first asked for; `__version__` is that of the installed package."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("descent-lab")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = import_module(_HOME[name])
