@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descent_lab.report.figures import tuning
-from descent_lab.report.figures.style import DASHES, Style, log_span, log_ticks, styles, styles_in_order
+from descent_lab.report import drawing
+from descent_lab.report.drawing import log_ticks
+from descent_lab.report.looks import DASHES, MARKERS, Style, log_span, styles, styles_in_order
+from descent_lab.report.sections import clocks, curves, predictions, profiles, ranks, results, targets, tuning
 
 LOSSES = [3.0, 1e-3, 0.0, 3e300, np.inf]  # of one cell after the other: it fits exactly, all but diverges, diverges
 
@@ -52,7 +54,137 @@ def test_entrants_of_one_optimizer_share_its_colour_and_others_have_their_own():
     shared = styles({"jax sgd": "sgd", "numpy sgd": "sgd"})
     assert len({style.colour for style in shared.values()}) == 1
     assert len({style.dash for style in shared.values()}) == 2
+    assert len({style.marker for style in shared.values()}) == 2
     for names in (["fan_in", "he", "zeros"], [f"size={2**i}" for i in range(9)]):
-        found = styles_in_order(names)
-        assert list(found) == names
-        assert len({(style.colour, DASHES[style.dash]) for style in found.values()}) == len(names)
+        looks = styles_in_order(names)
+        assert list(looks) == names
+        assert len({(style.colour, DASHES[style.dash]) for style in looks.values()}) == len(names)
+
+
+def test_twenty_entrants_of_one_optimizer_are_told_apart():
+    looks = styles({f"sgd momentum={i}": "sgd" for i in range(20)})
+    assert len({(style.dash, style.marker) for style in looks.values()}) == 20
+    assert not {"P", "X", "x", "+"} & set(MARKERS)  # crosses stand for what diverged
+
+
+# Every figure, over frames that no figure would like.
+
+HARD = {
+    "ordinary": [1.0, 0.5, 0.2, 0.1],
+    "wild": [1.0, 1e76, 1e300, 1e-300],
+    "gaps": [1.0, np.nan, np.inf, 0.1],
+    "all equal": [0.5] * 4,
+    "zeros": [0.0] * 4,
+    "falls to zero": [1.0, 1e-3, 0.0, 0.0],
+    "negative": [-1.0, 1.0, 0.0, 2.0],
+    "nothing finite": [np.inf] * 4,
+    "missing": [np.nan] * 4,
+    "one run": [0.3],
+}
+NAMES = ("plain", "$x_1$ {a} 50% _b", "$unclosed^", "_hidden", "back\\slash & <i>")
+
+
+def frame(values, names=NAMES, dataset="a $data_set$"):
+    """A row per entrant and value, with every column that a figure asks for."""
+    y = np.array(values)
+    parts = [
+        pd.DataFrame(
+            {
+                "dataset": dataset, "entrant": name, "x": np.arange(len(y)), "estimate": y, "low": y / 2,
+                "high": np.where(np.arange(len(y)) == 1, np.inf, 2 * y), "diverged": [0, 1, 2, 0][: len(y)],
+            }
+        )
+        for name in names
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def drawings(values, names=NAMES):
+    """Every static figure of the values, by name."""
+    rows, looks = frame(values, names), styles(dict.fromkeys(names, "sgd"))
+    steps = rows.assign(step=rows["x"], step_seconds=rows["x"] / 7, lr=10.0 ** -rows["x"])
+    share = pd.DataFrame({"share": np.linspace(0, 1, len(rows)), "time": rows["x"], "tau": 1.0 + rows["x"]})
+    shares = rows.drop(columns=["low", "high"]).join(share).assign(clock="step", low=0.0, high=np.nan)
+    sizes = rows.assign(clock="step", level=0.5, size=2 ** (rows["x"] + 1), median=rows["estimate"])
+    points = rows.assign(truth=rows["x"] / 2, prediction=rows["estimate"])
+    ranked = pd.DataFrame({"entrant": names, "rank": np.arange(1.0, len(names) + 1)})
+    with np.errstate(all="ignore"):
+        yield "by entrant", curves.by_entrant(steps, "step", "loss", looks, "a $note$")
+        yield "by clock", curves.by_entrant(steps, clocks.SECONDS, "loss", looks)
+        yield "by lr", curves.by_lr(steps, "step", "loss", "a $note$")
+        yield "against lr", tuning.loss_against_lr(steps, "loss", looks)
+        yield "trials", tuning.trials(rows.assign(k=rows["x"] + 1, median=rows["estimate"]), "loss", looks)
+        one = steps[steps["entrant"] == names[0]]
+        yield "heat", tuning.heat(pd.concat([one.assign(value=0.5), one.assign(value=2.0)]), "a_$name$")
+        yield "final", results.final_losses(rows.assign(loss=rows["estimate"].fillna(np.inf)), rows[::4], looks)
+        yield "reached", targets.reached(shares, looks)
+        yield "surviving", targets.surviving(shares, "step", looks)
+        yield "batch size", targets.against_batch_size(sizes[sizes["entrant"] == names[0]])
+        yield "profile", profiles.profiles(shares, looks)
+        groups = pd.DataFrame({"group": 0, "entrant": names})
+        yield "ranks", ranks.critical_difference_diagram(ranked, groups, looks)
+        yield "predictions", predictions.prediction_against_truth(points, looks)
+
+
+@pytest.mark.parametrize("kind", HARD)
+def test_every_figure_is_drawn_whatever_the_values(kind):
+    """The layout and every glyph, without the time that it takes to compress an image."""
+    for name, figure in drawings(HARD[kind]):
+        with drawing.theme():
+            figure.draw_without_rendering()
+        assert figure.axes, name
+        for ax in figure.axes:
+            assert np.isfinite([*ax.get_xlim(), *ax.get_ylim()]).all(), name
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(lambda part: hasattr(part, "get_text"))]
+
+
+def test_names_are_literal_text():
+    for name, figure in drawings(HARD["ordinary"]):
+        shown = "\n".join(texts(figure))
+        assert not [
+            text for text in figure.findobj(lambda part: hasattr(part, "get_parse_math")) if text.get_parse_math()
+        ]
+        wanted = {"batch size": (), "heat": ("a_$name$",)}.get(name, NAMES)
+        assert [word for word in wanted if word not in shown] == [], name
+
+
+def test_the_same_frame_gives_the_same_bytes(tmp_path):
+    for again in ("a", "b"):
+        folder = tmp_path / again
+        folder.mkdir()
+        for name, figure in drawings(HARD["falls to zero"][:3], NAMES[:2]):
+            drawing.save(figure, folder / name)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+def test_intervals_are_within_the_axes():
+    rows = frame([1.0, 0.5, 0.2, 0.1], ["sgd"]).assign(lr=lambda rows: 10.0 ** -rows["x"], low=0.01, high=5.0)
+    (ax,) = tuning.loss_against_lr(rows, "loss", {"sgd": Style("black")}).axes
+    low, high = ax.get_ylim()
+    assert low < 0.01 and high > 5.0
+
+
+def test_no_theme_outlives_a_figure():
+    from matplotlib import rcParams
+
+    before = dict(rcParams)
+    curves.by_entrant(frame([1.0, 0.5]).assign(step=lambda rows: rows["x"]), "step", "loss", styles_in_order(NAMES))
+    assert dict(rcParams) == before
+
+
+def test_labels_do_not_overlap_where_there_are_many_panels_and_entrants():
+    names = [f"entrant_number_{i}_with_a_long_name" for i in range(24)]
+    parts = [frame([1.0, 0.5, 0.2, 0.1], names, f"a data set, model.hidden=[64,64], number {i}") for i in range(7)]
+    rows = pd.concat(parts).assign(step=lambda rows: rows["x"])
+    figure = curves.by_entrant(rows, "step", "loss", styles_in_order(names), "a note " * 30)
+    figure.draw_without_rendering()
+    labels = [text for text in figure.texts + figure.legends[0].get_texts() if text.get_text()]
+    labels += [part for ax in figure.axes for part in (ax._left_title, ax.xaxis.label, ax.yaxis.label)]
+    boxes = [label.get_window_extent() for label in labels if label.get_text()]
+    overlapping = [(i, j) for i in range(len(boxes)) for j in range(i) if boxes[i].overlaps(boxes[j])]
+    assert overlapping == []
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)

@@ -1,14 +1,19 @@
 """The report: from a real store, the same bytes every time, and a plain word where there is nothing to report."""
 
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
+from descent_lab.errors import NotGiven
+from descent_lab.report.blocks import Files, Picture, Plots, Words
 from descent_lab.report.build import main
+from descent_lab.report.plots import Plot
+from descent_lab.report.pool import Figures
+from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.tracking.reader import load
 from tests.harness import make_config
 from tests.stores import store_of
@@ -35,13 +40,13 @@ def uri(tmp_path_factory):
 def report(uri, tmp_path_factory):
     """A report of that store."""
     output = tmp_path_factory.mktemp("report")
-    assert _build(uri, output).returncode == 0
+    assert _build(uri, output) == 0
     return output
 
 
 def _build(uri, output, *more):
-    words = [sys.executable, "-m", "reports.build", "--uri", uri, "--output", str(output), *more]
-    return subprocess.run(words, capture_output=True, text=True, check=False)
+    """The exit code of a report."""
+    return main(["--uri", uri, "--output", str(output), *more])
 
 
 def test_everything_is_there(report):
@@ -59,7 +64,7 @@ def test_the_page_needs_no_network(report):
 
 
 def test_the_same_store_gives_the_same_bytes(uri, report, tmp_path):
-    assert _build(uri, tmp_path).returncode == 0
+    assert _build(uri, tmp_path, "--attach", "false") == 0
     for path in [*report.glob("*.csv"), *report.glob("figures/*")]:
         again = tmp_path / path.relative_to(report)
         assert again.read_bytes() == path.read_bytes(), path.name
@@ -90,8 +95,8 @@ def test_the_report_is_shown_in_mlflow_and_is_no_run_of_the_store(uri, report, t
     assert run.info.status == "FINISHED" and run.info.run_name == "report: all runs"
     assert {"figures/curves_epoch.png", "figures/loss_against_lr.png"} <= shown
     assert run.data.tags["mlflow.note.content"] in (report / "results.md").read_text()
-    assert _build(uri, tmp_path, "--filter", "params.seed = '0'").returncode == 0
-    assert _build(uri, tmp_path).returncode == 0
+    assert _build(uri, tmp_path, "--filter", "params.seed = '0'") == 0
+    assert _build(uri, tmp_path) == 0
     assert {run.info.run_name for run in reports()} == {"report: all runs", "report: filter params.seed = '0'"}
     assert len(reports()) == 2
     found = load(uri)
@@ -104,7 +109,7 @@ def test_batch_sizes_are_compared_where_nothing_else_varies(tmp_path):
     common = ("dataset=iris", "batching=minibatch", "lr=0.1", "epochs=20")
     configs = [make_config(*common, f"batching.size={size}", f"seed={seed}") for size in sizes for seed in range(5)]
     uri = store_of(tmp_path / "store", configs)
-    assert _build(uri, tmp_path / "report").returncode == 0
+    assert _build(uri, tmp_path / "report") == 0
     results = pd.read_csv(tmp_path / "report" / "results.csv")
     assert set(results["dataset"]) == {"iris"}
     assert set(results["entrant"]) == {f"size={size}" for size in sizes}
@@ -124,49 +129,143 @@ def test_a_diverged_run_is_counted(report):
     assert pd.read_csv(report / "cells.csv")["diverged"].sum() == 1
 
 
-def test_a_store_that_is_not_there_is_not_made(tmp_path, capsys):
+def test_bad_input_is_refused_in_one_line_with_exit_code_2(uri, tmp_path, capsys):
     missing = tmp_path / "nothing.db"
-    assert main(["--uri", f"sqlite:///{missing}", "--output", str(tmp_path)]) != 0
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1
-    assert not missing.exists()
+    words = {
+        "nothing.db": ["--uri", f"sqlite:///{missing}"],
+        "no_such_experiment": ["--uri", uri, "--experiment", "no_such_experiment"],
+        "filter": ["--uri", uri, "--filter", "params.seed === 0"],
+        "reference=nobody": ["--uri", uri, "--reference", "nobody"],
+        "tuning-seeds": ["--uri", uri, "--tuning-seeds", "77"],
+        "sizes": ["--uri", uri, "--compared", "sizes"],
+        "--no-such-option": ["--no-such-option"],
+    }
+    for named, options in words.items():
+        assert main([*options, "--output", str(tmp_path / "report")]) == 2, named
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert named in line
+    assert not missing.exists() and not (tmp_path / "report").exists()
 
 
 def test_a_partial_store_gives_a_partial_report(uri, tmp_path):
-    done = _build(uri, tmp_path, "--filter", "params.seed = '0'")
-    assert "Traceback" not in done.stderr, done.stderr
-    assert done.returncode == 0
+    assert _build(uri, tmp_path, "--attach", "false", "--filter", "params.seed = '0'") == 0
     assert (tmp_path / "index.html").exists()
 
 
 def test_no_run_fits(uri, tmp_path, capsys):
-    assert main(["--uri", uri, "--filter", "params.dataset = 'none'", "--output", str(tmp_path)]) != 0
+    assert main(["--uri", uri, "--filter", "params.dataset = 'none'", "--output", str(tmp_path)]) == 1
     assert "no finished run" in capsys.readouterr().err
 
 
-DRAWING = """
-import os, sys
-from pathlib import Path
-from descent_lab.report.drawing import Drawers
-from matplotlib.figure import Figure
+# Sections.
+
+
+def luck(report):
+    """A table of a section that is added below."""
+    return report.selection.runs.groupby("entrant", as_index=False)["seed"].sum()
+
+
+def wheel(table):
+    """Its static figure."""
+    figure = Figure((1, 1))
+    figure.text(0, 0, f"{len(table)} entrants")
+    return figure
+
+
+def luck_content(report):
+    """Its part of the page."""
+    plot = Plot("Wheel", "seed", "seed", "seed", "seed", [], (False, False))
+    plot.add("line", report.table("luck")[["seed"]], "", report.looks["adam"])
+    yield Words("Luck has <no> section.")
+    yield Plots([plot])
+    yield Picture("wheel", "a wheel")
+    yield Files(["luck", "bad_luck"])
+
+
+def no_luck(report):
+    """A table that these runs do not give."""
+    raise NotGiven("no luck")
+
+
+LUCK = Section(
+    "Luck",
+    45,
+    tables={"luck": Table(luck, "the sum of seeds"), "bad_luck": Table(no_luck, "nothing")},
+    figures=lambda report: [Drawing("wheel", wheel, (report.table("luck"),))],
+    content=luck_content,
+)
+
+
+@pytest.fixture
+def added(monkeypatch):
+    """Adds a section for one test."""
+
+    def add(name, section):
+        monkeypatch.setattr(SECTIONS, "_parts", {**SECTIONS._parts, name: section})
+
+    return add
+
+
+def test_a_section_is_in_the_page_the_files_and_the_menu_when_it_is_added(uri, added, tmp_path):
+    added("luck", LUCK)
+    assert _build(uri, tmp_path, "--attach", "false", "--filter", "params.dataset = 'iris'") == 0
+    page = (tmp_path / "index.html").read_text()
+    menu = page[page.index("<nav>") : page.index("</nav>")]
+    assert menu.index("Learning rates") < menu.index('<a href="#luck">Luck</a>') < menu.index("Targets")
+    section = page[page.index('<section id="luck">') :].partition("</section>")[0]
+    assert "Luck has &lt;no&gt; section." in section and '<div class="plot" id="plot-' in section
+    assert "data:image/svg+xml" in section and 'href="luck.csv"' in section and "bad_luck" not in section
+    assert "the sum of seeds" in page[page.index('<section id="files">') :]
+    assert list(pd.read_csv(tmp_path / "luck.csv")["entrant"]) == ["adam", "sgd"]
+    assert (tmp_path / "figures" / "wheel.svg").exists() and (tmp_path / "figures" / "wheel.png").exists()
+
+
+def mistaken(report):
+    """A table with a bug in it, which pandas finds."""
+    return pd.DataFrame({"a": [1]}).merge(pd.DataFrame({"b": [1]}), how="cross", on="a")
+
+
+@pytest.mark.parametrize("where", ["table", "content", "figure"])
+def test_a_bug_in_a_section_is_no_missing_table(where, uri, added, tmp_path, capsys):
+    """It ends the report with 1, one line that names the place, and a file with the traceback; nothing is written."""
+    bug = {
+        "table": Section("Bug", 5, tables={"bug": Table(mistaken, "")}),
+        "content": Section("Bug", 5, content=mistaken),
+        "figure": Section("Bug", 5, figures=lambda report: [Drawing("bug", mistaken, (None,))]),
+    }
+    added("bug", bug[where])
+    assert _build(uri, tmp_path / "report", "--filter", "params.dataset = 'iris' and params.seed = '0'") == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("MergeError: ") and f"({Path(__file__).name}:" in line
+    assert "MergeError" in Path(line.partition("traceback: ")[2]).read_text()
+    assert not (tmp_path / "report").exists() and list(tmp_path.iterdir()) == []
+
+
+def test_two_sections_may_not_give_the_same_table(uri, added, tmp_path, capsys):
+    added("double", Section("Double", 5, tables={"results": Table(luck, "")}))
+    assert _build(uri, tmp_path / "report") == 2
+    assert "another has a table named 'results' too" in capsys.readouterr().err
+
 
 def broken():
+    """A figure that cannot be drawn."""
     raise OSError("no ink")
 
-os.cpu_count = lambda: 3
-drawers = Drawers(Path(sys.argv[1]))
-drawers.start([(f"early{i}", Figure) for i in range(5)])
-drawers.start([("late", Figure), *([("broken", broken)] * int(sys.argv[2]))])
-print(drawers.helpers, *drawers.finish())
-"""
+
+def draw_broken(folder, processes):
+    """Draw a figure that cannot be drawn."""
+    with Figures(folder, processes) as figures:
+        figures.start([Drawing("broken", broken, ())])
+        figures.finish()
 
 
-@pytest.mark.parametrize("n_broken", [0, 1])
-def test_figures_are_drawn_by_several_processes_and_a_broken_one_is_said(n_broken, tmp_path):
-    words = [sys.executable, "-c", DRAWING, str(tmp_path / "figures"), str(n_broken)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
-    assert drawn == {*(f"early{i}" for i in range(5)), "late"}
-    if n_broken:
-        assert done.returncode == 1 and done.stderr.splitlines()[-1] == "OSError: no ink"
-    else:
-        assert done.stdout.split() == ["2", *(f"early{i}" for i in range(5)), "late"]
+@pytest.mark.parametrize("processes", [1, 2])
+def test_figures_are_drawn_by_a_pool_or_here_and_what_a_pool_cannot_draw_is_drawn_here(processes, tmp_path):
+    with Figures(tmp_path / "figures", processes) as figures:
+        figures.start([Drawing("early", Figure, ()), Drawing("of this process", lambda: Figure(), ())])
+        figures.start([Drawing("late", Figure, ())])
+        figures.finish()
+    assert {path.stem for path in (tmp_path / "figures").glob("*.png")} == {"early", "of this process", "late"}
+    assert figures.names == ["early", "of this process", "late"]
+    with pytest.raises(OSError, match="no ink"):
+        draw_broken(tmp_path / "figures", processes)

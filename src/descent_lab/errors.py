@@ -26,6 +26,10 @@ class ModelError(DescentError):
     """A trained model that is not there or does not fit."""
 
 
+class NotGiven(DescentError):
+    """What a table or a figure needs and these runs do not give. A report goes on without it, and says why."""
+
+
 class RunError(DescentError):
     """A run that was started and failed."""
 

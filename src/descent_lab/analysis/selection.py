@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from descent_lab.analysis.statistics import best_setting, centres, held_out
+from descent_lab.errors import NotGiven
 
 KEYS = ("dataset", "entrant")
 FOLDS = 10  # parts of the seeds; each part is reported at the lr that is best on the others
@@ -37,7 +38,7 @@ def select(runs: pd.DataFrame, value: str, tuning_seeds: Collection[int] | None 
     - If all seeds were run at all lr, each tenth of the seeds (or each seed) is reported at the lr that is best on the
       other seeds, so that no seed influences the lr at which it is reported.
 
-    tuning_seeds: use these as tuning seeds; None: as above. Raises ValueError if they leave nothing to report.
+    tuning_seeds: use these as tuning seeds; None: as above. Raises NotGiven if they leave nothing to report.
     """
     parts, tuning = [], {}
     for problem, group in runs.groupby("dataset", sort=True):
@@ -57,7 +58,7 @@ def _on_problem(runs: pd.DataFrame, value: str, named: Collection[int] | None) -
     if set(runs["seed"]) - set(tuning):
         try:
             return _split(runs, value, tuning), tuning
-        except ValueError:  # the other seeds were not run at the lr that was chosen
+        except NotGiven:  # the other seeds were not run at the lr that was chosen
             tuning = sorted(set(runs["seed"]))
     return _cross_validated(runs, value), tuning
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from descent_lab.analysis.statistics import interpolated_targets
 from descent_lab.analysis.study import Study
+from descent_lab.errors import ConfigError, NotGiven
 
 PREFERRED = ("sgd", "jax sgd", "numpy sgd")
 
@@ -28,12 +29,12 @@ def reference_of(runs: pd.DataFrame, value: str, named: str | None) -> str | Non
     """The entrant from which targets are derived: the named one, else sgd, else the median entrant.
 
     The median entrant is the one in the middle by final loss, of those with runs on the most problems: half of them
-    reach its targets. None where no run finished. Raises ValueError for a name that no entrant has.
+    reach its targets. None where no run finished. Raises ConfigError for a name that no entrant has.
     """
     entrants = sorted(set(runs["entrant"]))
     if named is not None:
         if named not in entrants:
-            raise ValueError(f"reference={named}: must be one of {', '.join(entrants)}")
+            raise ConfigError(f"reference={named}: must be one of {', '.join(entrants)}")
         return named
     usable = runs[np.isfinite(runs[value].astype(float)) & (runs["status"] == "finished")]
     coverage = usable.groupby("entrant")["dataset"].nunique()
@@ -46,15 +47,15 @@ def reference_of(runs: pd.DataFrame, value: str, named: str | None) -> str | Non
 
 
 def shared_targets(study: Study, runs: pd.DataFrame, reference: str | None, levels: Sequence[float]) -> pd.DataFrame:
-    """The targets of every problem on which the reference gives some. Raises ValueError where it gives none at all."""
+    """The targets of every problem on which the reference gives some. Raises NotGiven where it gives none at all."""
     if reference is None:
-        raise ValueError("no run finished, so there is no reference to derive targets from")
+        raise NotGiven("no run finished, so there is no reference to derive targets from")
     parts, reason = [], ""
     for _, group in runs.groupby("dataset", sort=True):
         try:
             parts.append(interpolated_targets(study.curves, group, reference, levels, entrant="entrant"))
-        except ValueError as error:
+        except NotGiven as error:
             reason = str(error)
     if not parts:
-        raise ValueError(reason)
+        raise NotGiven(reason)
     return pd.concat(parts, ignore_index=True).assign(reference=reference)

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from matplotlib import colormaps, rc_context
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from descent_lab.data.builtin.polynomials import POLYNOMIALS
-from descent_lab.report.figures.style import COLOURS, PANEL, RC, Span, log_x, log_y
+from descent_lab.report.drawing import PANEL, log_x, log_y, theme
+from descent_lab.report.looks import COLOURS, Span
 
 OURS, PUBLISHED, TRUTH = COLOURS["sgd"], COLOURS["adam"], "#444444"
 Drawing = Callable[[Axes], None]
@@ -17,7 +18,7 @@ Drawing = Callable[[Axes], None]
 
 def _sheet(drawings: Sequence[Drawing], width: float = PANEL[0], height: float = PANEL[1]) -> Figure:
     """Panels side by side."""
-    with rc_context(RC):
+    with theme():
         figure = Figure(figsize=(width * len(drawings), height), layout="constrained")
         FigureCanvasAgg(figure)
         for i, draw in enumerate(drawings):
@@ -82,7 +83,7 @@ def taylor(epochs: np.ndarray, losses: np.ndarray, published: tuple[float, float
 
 def polynomials(x: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Figure:
     """The curves, named, and the data x (n, 2) with labels (n,)."""
-    shades = colormaps["tab20"](np.linspace(0, 1, len(classes)))
+    shades = sns.color_palette("tab20", len(classes))
     grid = np.linspace(-1, 1, 200)
 
     def curves(ax: Axes) -> None:

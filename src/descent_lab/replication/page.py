@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from descent_lab.replication.verdicts import Finding, Picture, Section, table
-from descent_lab.report.figures import save
+from descent_lab.report.drawing import save
 
 HEAD = ("system", "figure", "published", "ours", "seeds below it", "verdict")
 DEFECTS = (  # each is written out in tests/test_replication.py, where a gradient check refuses it

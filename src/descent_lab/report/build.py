@@ -11,121 +11,108 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from descent_lab.errors import DescentError, without_password
+from descent_lab.errors import DescentError, Failure, NotGiven, without_password
+from descent_lab.faults import Fault, told
 from descent_lab.paths import ROOT
-from descent_lab.report.apart import Apart
 from descent_lab.report.folder import made_anew, refuse_foreign
+from descent_lab.report.pool import Figures
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from descent_lab.report.numbers import Numbers
+    from descent_lab.report.blocks import Rows
+    from descent_lab.report.report import Report
     from descent_lab.tracking.reader import Results
 
 PAGE = "index.html"
 LARGE = 100_000  # rows of a table from which on it is written as parquet
-DRAWN = ("train/loss", "test/accuracy", "test/rmse")  # the curves that are read
 GROUPS = ("backend", "optimizer", "schedule", "init", "batching", "model")
 
 
-def build(found: "Results", output: Path, arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """Write the report of these runs; the files to be looked at, and the others.
+def build(
+    results: "Results", figures: Figures, output: Path, options: argparse.Namespace
+) -> tuple[list[str], list[str]]:
+    """Write the report of these runs; the files to be looked at, and the others. `figures` draws into the output.
 
-    Raises ValueError, in one line, where nothing can be said.
+    Raises NotGiven, in one line, where nothing can be said, and ConfigError for an option that does not fit the runs.
     """
     # Imported here, as everywhere below, so that --help and a bad value answer at once.
-    from descent_lab.analysis.selection import select
-    from descent_lab.analysis.study import study
-    from descent_lab.report import drawing
-    from descent_lab.report.numbers import LOSS, Numbers, add_comparison, add_curves
-    from descent_lab.report.outputs import add_outputs
     from descent_lab.report.page import page
-    from descent_lab.report.tables import every_run, results
+    from descent_lab.report.report import Report
+    from descent_lab.report.sections.results import rows_of
 
-    _refuse_empty(found)
-    runs = study(found, arguments.compared)
-    told = Numbers.of(runs, select(runs.runs, LOSS, arguments.tuning_seeds), arguments.reference)
-    drawers = drawing.Drawers(output / "figures")
-    add_curves(told)
-    drawers.start(drawing.of_curves(told))  # the most of them, drawn while the rest is computed
-    add_comparison(told)
-    add_outputs(told, found)
-    drawers.start(drawing.of_comparison(told))
-    told.tables = {"runs": every_run(told), **told.tables}
-    written = _write_tables(told.tables, output)
-    figures = drawers.finish()
-    (output / "results.md").write_text(_markdown(results(told.table("results"))))
-    html = page(told, written, output / "figures", _about(found, told), _notes(found, told), arguments.mlflow)
-    (output / PAGE).write_text(html)
-    shown = [PAGE, "results.md", *(f"figures/{name}.png" for name in figures)]
-    return shown, [*written.values(), *(f"figures/{name}.svg" for name in figures)]
+    _refuse_empty(results)
+    report = Report.of(results, options.compared, options.tuning_seeds, options.reference, options.mlflow)
+    report.notes = _notes(results, report)
+    for section in report.sections.values():
+        figures.start(section.figures(report))
+    report.files = _write_tables(report, output)
+    (output / "results.md").write_text(_markdown(rows_of(report.table("results"))), encoding="utf-8")
+    figures.finish()
+    (output / PAGE).write_text(page(report, figures.folder, _about(results, report)), encoding="utf-8")
+    shown = [PAGE, "results.md", *(f"figures/{name}.png" for name in figures.names)]
+    return shown, [*report.files.values(), *(f"figures/{name}.svg" for name in figures.names)]
 
 
-def _ready_to_attach() -> None:
-    """What takes time there while the report is made here."""
-    import descent_lab.tracking.server  # noqa: F401
-
-
-def _attach(uri: str, experiments: Sequence[str], given: argparse.Namespace, names: Sequence[str]) -> None:
+def _attach(uri: str, experiments: Sequence[str], options: argparse.Namespace, names: Sequence[str]) -> None:
     """Show the report in MLflow: in the experiment of the runs, or in one named `reports` if they are of several."""
     from descent_lab.tracking.server import Store
 
-    selected = {"sweep": given.sweep, "filter": given.filter}
+    selected = {"sweep": options.sweep, "filter": options.filter}
     about = ", ".join(f"{name} {value}" for name, value in selected.items() if value) or "all runs"
     try:
         store = Store(uri, experiments[0] if len(experiments) == 1 else "reports")
-        store.attach(about, given.output, names, (given.output / "results.md").read_text())
+        store.attach(about, options.output, names, (options.output / "results.md").read_text(encoding="utf-8"))
     except Exception as error:  # a store that can only be read: the report is there all the same
-        said = f"not attached to {uri}: {(str(error).splitlines() or [''])[0]}"
-        print(without_password(said), file=sys.stderr)
+        line = f"not attached to {uri}: {(str(error).splitlines() or [''])[0]}"
+        print(without_password(line), file=sys.stderr)
 
 
-def _refuse_empty(found: "Results") -> None:
-    if found.runs.empty:
-        left = f" ({found.unfinished} not finished)" if found.unfinished else ""
-        uri = without_password(found.uri)
-        raise ValueError(f"{uri}: no finished run fits{left}; start some with python -m src.run")
+def _refuse_empty(results: "Results") -> None:
+    if results.runs.empty:
+        left = f" ({results.unfinished} not finished)" if results.unfinished else ""
+        raise NotGiven(f"{results.uri}: no finished run fits{left}; start some with python -m src.run")
 
 
-def _write_tables(tables: "dict[str, pd.DataFrame]", output: Path) -> dict[str, str]:
+def _write_tables(report: "Report", output: Path) -> dict[str, str]:
     """Each table to a file; its name by the table's."""
     written = {}
-    for name, table in tables.items():
-        file = f"{name}.parquet" if len(table) > LARGE else f"{name}.csv"
-        if file.endswith("csv"):
-            table.to_csv(output / file, index=False, lineterminator="\n")
+    for name, table in report.tables():
+        written[name] = f"{name}.parquet" if len(table) > LARGE else f"{name}.csv"
+        if written[name].endswith("csv"):
+            table.to_csv(output / written[name], index=False, lineterminator="\n")
         else:
-            table.to_parquet(output / file, index=False)
-        written[name] = file
+            table.to_parquet(output / written[name], index=False)
     return written
 
 
-def _markdown(table: dict) -> str:
-    rows = [table["head"], ["---"] * len(table["head"]), *table["body"]]
+def _markdown(table: "Rows") -> str:
+    rows = [table.head, ["---"] * len(table.head), *table.body]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
 
 
-def _about(found: "Results", told: "Numbers") -> str:
-    runs = told.study.runs
-    problems, entrants = runs["dataset"].nunique(), runs["entrant"].nunique()
-    experiments = ", ".join(found.experiments)
-    commits = ", ".join(sorted({commit[:10] for commit in found.runs["git.commit"].dropna()})) or "unknown"
-    counts = [_count(len(runs), "run"), _count(entrants, "entrant"), _count(problems, "problem")]
-    return f"{counts[0]}: {counts[1]} on {counts[2]}, from the MLflow experiment {experiments}; commit {commits}."
+def _about(results: "Results", report: "Report") -> str:
+    from descent_lab.report.words import counted
+
+    runs = report.study.runs
+    entrants, problems = (counted(runs[column].nunique(), what) for column, what in _COUNTED)
+    experiments = ", ".join(results.experiments)
+    commits = ", ".join(sorted({commit[:10] for commit in results.runs["git.commit"].dropna()})) or "unknown"
+    what = f"{counted(len(runs), 'run')}: {entrants} on {problems}"
+    return f"{what}, from the MLflow experiment {experiments}; commit {commits}."
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+_COUNTED = (("entrant", "entrant"), ("dataset", "problem"))
 
 
-def _notes(found: "Results", told: "Numbers") -> list[str]:
+def _notes(results: "Results", report: "Report") -> list[str]:
+    from descent_lab.report.words import counted
+
     notes = []
-    if found.unfinished:
-        notes.append(f"{_count(found.unfinished, 'run')} of the store not finished, and left out.")
-    if told.study.repeats:
-        again = _count(told.study.repeats, "run")
+    if results.unfinished:
+        notes.append(f"{counted(results.unfinished, 'run')} of the store not finished, and left out.")
+    if report.study.repeats:
+        again = counted(report.study.repeats, "run")
         notes.append(f"{again} left out that repeat another's settings and seed; the isolated, then the latest, stay.")
-    if (commits := found.runs["git.commit"].nunique()) > 1:
+    if (commits := results.runs["git.commit"].nunique()) > 1:
         notes.append(f"The runs were made by {commits} commits of the code.")
     return notes
 
@@ -191,54 +178,48 @@ def _dashed(word: str) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Build the report; 0, or 1 with one line where there is nothing to report. Exits with 2 for a bad option."""
-    given = parser().parse_args([_dashed(word) for word in words])
-    attached = given.attach == "true"
-    gc.set_threshold(500_000)  # MLflow and matplotlib make many objects and little garbage
-    import pandas  # noqa: F401 - once for both processes
+    """Build the report; the exit code.
 
+    0: it is written. 1: no run fits, or something is broken, which names the file of its traceback. 2: a bad option, an
+    unknown experiment, a store or filter that cannot be read, or an output that is refused. Each in one line.
+    """
     try:
-        refuse_foreign(given.output)
-    except DescentError as error:
-        print(error, file=sys.stderr)
-        return 2
-    store = Apart()  # MLflow is read there while what is to be done with it is imported here
-    store.ask(_find, given)
+        options = parser().parse_args([_dashed(word) for word in words])
+    except SystemExit as ended:
+        return int(ended.code or 0)
     try:
-        import descent_lab.report.page  # noqa: F401
-
-        found = _with_curves(store.answer(), store)
-        if attached:
-            store.ask(_ready_to_attach)
-        with made_anew(given.output) as folder:
-            shown, others = build(found, folder, given)
-    except DescentError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except ValueError as error:
+        return _build(options)
+    except NotGiven as error:
         print(error, file=sys.stderr)
         return 1
-    if attached:
-        store.answer()
-        store.ask(_attach, found.uri, found.experiments, given, shown)
-        store.answer()
+    except DescentError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except Exception as error:  # a bug, here or in a plug-in's section
+        fault = Fault.of(error)
+        print(told(Failure(fault.summary, fault.traceback)), file=sys.stderr)
+        return 1
+
+
+def _build(options: argparse.Namespace) -> int:
+    refuse_foreign(options.output)
+    gc.set_threshold(500_000)  # MLflow and pandas make many objects and little garbage
+    with Figures() as figures:  # which import seaborn while the store is read here
+        results = _read(options)
+        with made_anew(options.output) as folder:
+            figures.folder = folder / "figures"
+            shown, others = build(results, figures, folder, options)
+    if options.attach == "true":
+        _attach(results.uri, results.experiments, options, shown)
     n_files = len(shown) + len(others)
-    print(f"{len(found.runs)} runs; {n_files} files in {given.output}; open {given.output / PAGE}")
-    gc.freeze()  # or the interpreter looks through everything once more before it ends
+    print(f"{len(results.runs)} runs; {n_files} files in {options.output}; open {options.output / PAGE}")
     return 0
 
 
-def _find(given: argparse.Namespace) -> "Results":
-    from descent_lab.tracking.reader import find
+def _read(options: argparse.Namespace) -> "Results":
+    """The runs, with the curves that are drawn: the training loss, and the metrics of the test set."""
+    from descent_lab.metrics import METRICS
+    from descent_lab.tracking.reader import load
 
-    return find(given.uri, given.experiment, given.filter, given.sweep)
-
-
-def _with_curves(found: "Results", store: Apart) -> "Results":
-    """Half of them is read there, half here; all there if MLflow has to be asked."""
-    from descent_lab.tracking.reader import read_curves
-
-    here = len(found.runs) // 2 if found.artifacts.local else 0
-    store.ask(read_curves, found.artifacts, found.runs[here:], DRAWN)
-    first = read_curves(found.artifacts, found.runs[:here], DRAWN)
-    return found.with_curves([*first, *store.answer()])
+    drawn = ["train/loss", *(f"test/{name}" for name in METRICS if name != "loss")]
+    return load(options.uri, options.experiment, options.filter, options.sweep, drawn)

@@ -1,177 +1,287 @@
-"""Static figures, svg and png, for papers: which tables become which pictures."""
+"""Static figures: the theme, panels with one legend and a note, axes that a reader can use, and files without a date.
 
-import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from multiprocessing import get_context
+What is drawn in the panels is up to the sections, most of it by seaborn's functions for axes. The same frame gives the
+same bytes. Text is literal: names from outside may hold $, _, % or braces.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from math import ceil, floor
 from pathlib import Path
-from typing import Any
+from textwrap import wrap
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from descent_lab.analysis.statistics import indistinguishable
-from descent_lab.report import figures
-from descent_lab.report.apart import may_fork
-from descent_lab.report.numbers import CELL, Numbers
+from descent_lab.report.looks import DASHES, Looks, Span, Style, natural
 
-BAND = "line: median over seeds; shade: 95 % interval"
-LOSS = "training loss"
-METRICS = {"test/accuracy": "test accuracy", "test/rmse": "test RMSE"}
-PROCESSES = 4
-Job = tuple[str, Callable[[], Figure]]
-
-
-def styles_of(found: Numbers) -> dict[str, figures.Style]:
-    """One style per entrant; the colour is the optimizer's where optimizers are compared, or backends."""
-    runs = found.study.runs.drop_duplicates("entrant")
-    if not {"optimizer", "backend"} & set(found.study.compared):
-        return figures.styles_in_order(runs["entrant"])
-    names = runs["optimizer"].where(runs["optimizer"] != "none", runs["backend"])
-    return figures.styles(dict(zip(runs["entrant"], names, strict=True)))
-
-
-class Drawers:
-    """Processes that write figures while this one goes on; where it may not fork, it writes them at the end."""
-
-    def __init__(self, folder: Path) -> None:
-        """folder: for the files; made here."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.helpers = min(PROCESSES, os.cpu_count() or 1) - 1 if may_fork() else 0
-        self.batches: list[tuple[list[Job], Any, list[Any]]] = []
-
-    def start(self, jobs: Iterable[Job]) -> None:
-        """Begin with these."""
-        context = get_context("fork" if self.helpers else None)
-        todo, begun = list(jobs), context.Value("i", 0)
-        helpers = [context.Process(target=self._draw, args=(todo, begun)) for _ in range(self.helpers)]
-        for helper in helpers:
-            helper.start()
-        self.batches.append((todo, begun, helpers))
-
-    def finish(self) -> list[str]:
-        """Help until all are written; their names."""
-        for todo, begun, helpers in self.batches:
-            self._draw(todo, begun)
-            for helper in helpers:
-                helper.join()
-            if any(helper.exitcode for helper in helpers):
-                begun.value = 0
-                self._draw(todo, begun)  # so that what is wrong is said here
-        return [name for todo, _, _ in self.batches for name, _ in todo]
-
-    def _draw(self, todo: Sequence[Job], begun: Any) -> None:
-        while True:
-            with begun:
-                place, begun.value = begun.value, begun.value + 1
-            if place >= len(todo):
-                return
-            name, make = todo[place]
-            figures.save(make(), self.folder / name)
+RC = {
+    "svg.hashsalt": "descent-lab",
+    "svg.fonttype": "path",
+    "text.parse_math": False,
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same figure on every machine
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.linewidth": 0.7,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "legend.handlelength": 2.6,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "xtick.bottom": True,
+    "ytick.left": True,
+}
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+PANEL = (3.1, 2.35)  # inches
+COLUMNS = 3
+MUTED = "#555555"  # of notes, and of marks that stand for no entrant
+METADATA: dict[str, dict[str, str | None]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+Draw = Callable[[Axes, pd.DataFrame], None]
 
 
-def of_curves(found: Numbers) -> Iterator[Job]:
-    """(file name, how to draw it) of the figures that need `add_curves` alone."""
-    return _curves(found, styles_of(found), _unfair(found))
+@contextmanager
+def theme() -> Iterator[None]:
+    """Seaborn's white grid at the size of a paper, for what is made within the block alone."""
+    with rc_context({**sns.axes_style("whitegrid"), **sns.plotting_context("paper"), **RC}):
+        yield
 
 
-def of_comparison(found: Numbers) -> Iterator[Job]:
-    """The other figures."""
-    looks, unfair = styles_of(found), _unfair(found)
-    yield from _tuning(found, looks, unfair)
-    yield from _targets(found, looks, unfair)
-    yield from _outputs(found, looks)
+def panels(
+    frame: pd.DataFrame,
+    by: str,
+    draw: Draw,
+    x_label: str,
+    y_label: str,
+    legend: Mapping[str, Line2D],
+    note: str = "",
+    panel: tuple[float, float] = PANEL,
+    left: float | None = None,
+) -> Figure:
+    """One panel for each value of a column, in a grid, with one legend below for all and a note under it.
+
+    panel: width and height of each, in inches. left: inches for the tick labels of every panel's y axis.
+    """
+    with theme():
+        groups = sorted(frame.groupby(by), key=lambda group: natural(str(group[0])))
+        columns = min(max(1, int(COLUMNS * PANEL[0] / panel[0])), len(groups))
+        rows = ceil(len(groups) / columns)
+        titles = [_wrapped(str(name), int(panel[0] * 11.5))[:3] for name, _ in groups]
+        head = 0.14 * (max(map(len, titles), default=1) - 1)
+        figure, foot = _sheet(rows, columns, legend, note, head, panel)
+        for i, (_, group) in enumerate(groups):
+            ax = figure.add_subplot(rows, columns, i + 1)
+            draw(ax, group)
+            ax.set_title("\n".join(titles[i]), loc="left", y=1.02)
+            ax.set_xlabel(x_label if i + columns >= len(groups) else "")
+            ax.set_ylabel(y_label if i % columns == 0 else "")
+        _arrange(figure, rows, columns, foot, head, left)
+        return figure
 
 
-def _unfair(found: Numbers) -> str:
-    """What every figure says that compares entrants with unequal budgets."""
-    warned = found.table("warnings")
-    if warned.empty or not (warned["warning"] == "unequal budgets").any():
-        return ""
-    return "; budgets are unequal (see the ledger)"
+def _wrapped(text: str, width: int) -> list[str]:
+    return wrap(text, width) or [text]
 
 
-def _curves(found: Numbers, looks: dict[str, figures.Style], unfair: str) -> Iterator[Job]:
-    curves = found.table("curves")
-    if curves.empty:
+def _sheet(
+    rows: int, columns: int, legend: Mapping[str, Line2D], note: str, head: float, panel: tuple[float, float]
+) -> tuple[Figure, float]:
+    """An empty figure with its legend and note, and the height in inches that they take."""
+    width = max(columns * panel[0], 4.2)
+    lines = wrap(note, int(width * 17))
+    per_row = max(1, int(width / (0.6 + 0.063 * max(map(len, legend), default=1))))
+    foot = 0.17 * ceil(len(legend) / per_row) + 0.14 * len(lines) + 0.1
+    figure = Figure(figsize=(width, rows * (panel[1] + head) + foot))
+    FigureCanvasAgg(figure)
+    height = figure.get_figheight()
+    if legend:
+        below = (0.14 * len(lines) + 0.02) / height
+        place: dict[str, Any] = {"loc": "lower center", "ncols": per_row, "bbox_to_anchor": (0.5, below)}
+        box = figure.legend(list(legend.values()), [" "] * len(legend), **place)
+        for text, name in zip(box.get_texts(), legend, strict=True):
+            text.set_text(name)  # after it was made: matplotlib leaves names out that begin with an underscore
+    if lines:
+        figure.text(0.02, 0.03 / height, "\n".join(lines), fontsize=7, color=MUTED, va="bottom")
+    return figure, foot
+
+
+def _arrange(figure: Figure, rows: int, columns: int, foot: float, head: float, left: float | None) -> None:
+    """Panels and labels at fixed places: to look for free ones takes most of the time that drawing takes."""
+    width, height = figure.get_size_inches()
+    gap_x, gap_y = 0.42 if left is None else left + 0.1, 0.56 + head  # inches between panels
+    left = 0.68 if left is None else left
+    panel_width = (width - left - 0.1 - (columns - 1) * gap_x) / columns
+    panel_height = (height - foot - 0.42 - 0.3 - head - (rows - 1) * gap_y) / rows
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - 0.1 / width,
+        bottom=(foot + 0.42) / height,
+        top=1 - (0.3 + head) / height,
+        wspace=gap_x / panel_width,
+        hspace=gap_y / panel_height,
+    )
+    for ax in figure.axes:
+        place = ax.get_position()
+        ax.xaxis.set_label_coords(0.5, -0.26 / (place.height * height))
+        ax.yaxis.set_label_coords(-0.5 / (place.width * width), 0.5)
+
+
+def lines(ax: Axes, rows: pd.DataFrame, x: str, y: str, looks: Looks, every: bool = True, **more: Any) -> None:
+    """A line per entrant. every: whether each point has a marker; else a few have, at different places for each.
+
+    Where lines coincide, the wider one lies below, so that each can be seen.
+    """
+    drawn = rows[np.isfinite(rows[y].to_numpy(dtype=float))]
+    names = [str(name) for name in sorted(set(drawn["entrant"]), key=lambda name: natural(str(name)))]
+    if not names:
         return
-    chosen = curves[curves["chosen"]]
-    loss = chosen[chosen["metric"] == "train/loss"]
-    for axis in ("step", "epoch", *(["gradients"] if _costs_differ(loss) else [])):
-        yield f"curves_{axis}", partial(figures.by_entrant, loss, axis, LOSS, looks, BAND + unfair)
-    for metric, label in METRICS.items():
-        if len(part := chosen[chosen["metric"] == metric]):
-            name = f"curves_{metric.replace('/', '_')}"
-            yield name, partial(figures.by_entrant, part, "epoch", label, looks, BAND)
-    clock = found.table("clock_curves")
-    for timing in ("isolated", "shared"):
-        if len(clock) and len(part := clock[clock["timing"] == timing]):
-            note = BAND + unfair
-            if timing == "shared":
-                note = "NOT TO BE COMPARED: runs were trained stacked and share one clock. " + note
-            name = "curves_step_seconds" + ("" if timing == "isolated" else "_shared")
-            yield (
-                name,
-                partial(figures.by_entrant, part, "step_seconds", LOSS, looks, note),
-            )
-    every = curves[curves["metric"] == "train/loss"]
-    several = every[every.groupby(CELL[:2])["lr"].transform("nunique") > 1]
-    for problem, part in several.groupby("dataset", sort=True):
-        name = f"curves_by_lr_{slug(str(problem))}"
-        yield name, partial(figures.by_lr, part, "step", LOSS, f"{problem}; {BAND}")
+    sns.lineplot(
+        drawn, x=x, y=y, hue="entrant", style="entrant", hue_order=names, style_order=names,
+        palette={name: looks[name].colour for name in names}, dashes={name: DASHES[looks[name].dash] for name in names},
+        markers={name: looks[name].marker for name in names}, markeredgewidth=0, markersize=4.5,
+        estimator=None, errorbar=None, legend=False, ax=ax, **more,
+    )  # fmt: skip
+    for i, line in enumerate(ax.lines[-len(names) :]):
+        line.set_linewidth(1.2 + 0.7 * (len(names) - 1 - i) / max(len(names) - 1, 1))
+        if not every:
+            line.set_markevery((0.02 + 0.22 * i / len(names), 0.22))
 
 
-def _costs_differ(curves: pd.DataFrame) -> bool:
-    """Whether gradient-equivalents say anything that epochs do not."""
-    return not np.allclose(curves["gradients"], curves["epoch"], equal_nan=True)
+def bands(ax: Axes, rows: pd.DataFrame, x: str, looks: Looks, step: Literal["post"] | None = None) -> None:
+    """The given interval `low` to `high` of each entrant as a shade, where it is finite."""
+    for name, band in rows.groupby("entrant", sort=True):
+        low, high = (band[column].to_numpy(dtype=float) for column in ("low", "high"))
+        known = np.isfinite(low) & np.isfinite(high) & (high > low)
+        if known.any():
+            shade: dict[str, Any] = {"color": looks[str(name)].colour, "alpha": 0.14, "linewidth": 0}
+            ax.fill_between(band[x].to_numpy(dtype=float), low, high, where=known, step=step, **shade)
 
 
-def _tuning(found: Numbers, looks: dict[str, figures.Style], unfair: str) -> Iterator[Job]:
-    cells = found.table("cells")
-    if len(cells):
-        note = "marker: median over seeds; bar: 95 % interval" + unfair
-        yield "loss_against_lr", partial(figures.loss_against_lr, cells, "final " + LOSS, looks, note)
-    best = found.table("best_of_k")
-    if len(best):
-        note = "median outcome of k lr drawn from the grid, exact over all subsets" + unfair
-        yield "best_of_k", partial(figures.best_of_k, best, "final " + LOSS, looks, note)
+def bars(ax: Axes, x: np.ndarray, rows: pd.DataFrame, colour: Any) -> None:
+    """The given intervals `low` to `high` at x, (n_rows,), as upright lines, where they are finite."""
+    low, high = (rows[column].to_numpy(dtype=float) for column in ("low", "high"))
+    known = np.isfinite(low) & np.isfinite(high)
+    ax.vlines(x[known], low[known], high[known], color=colour, linewidth=1, alpha=0.8)
 
 
-def _targets(found: Numbers, looks: dict[str, figures.Style], unfair: str) -> Iterator[Job]:
-    ecdf, survival, profile = (found.table(name) for name in ("runtime_ecdf", "survival", "profile"))
-    sizes = found.table("batch_size")
-    shared = f"targets shared by all, from what {found.reference} reaches" + unfair
-    if len(sizes):
-        yield "batch_size", partial(figures.against_batch_size, sizes, "marker: median; bar: 95 % interval; " + shared)
-    if len(ecdf):
-        yield "targets_reached", partial(figures.reached, ecdf, looks, shared)
-    if len(survival):
-        part = survival[survival["clock"] == "gradients"]
-        if len(part):
-            yield "targets_survival", partial(figures.surviving, part, "gradients", looks, "level 1; " + shared)
-    if len(profile):
-        yield "profile", partial(figures.profiles, profile, looks, shared)
-    ranks, pairs = found.table("ranks"), found.table("rank_pairs")
-    if len(ranks) and len(pairs):
-        groups = indistinguishable(pairs, "wilcoxon")
-        note = "bars join entrants that the data cannot tell apart (Wilcoxon, Holm)"
-        yield "ranks", partial(figures.critical_difference_diagram, ranks, groups, looks, note)
+def heatmap(ax: Axes, shade: pd.DataFrame, words: np.ndarray, **more: Any) -> None:
+    """A matrix of coloured cells with words in them."""
+    size = 7 if max(shade.shape) <= 7 else 5
+    sns.heatmap(
+        shade, ax=ax, annot=words, fmt="", annot_kws={"fontsize": size}, linewidths=0.5, linecolor="white", cbar=False,
+        **more,
+    )  # fmt: skip
+    ax.tick_params(length=0)
+    ax.tick_params(axis="y", labelrotation=0)
 
 
-def _outputs(found: Numbers, looks: dict[str, figures.Style]) -> Iterator[Job]:
-    points, counts = found.table("predictions"), found.table("confusion")
-    if len(points):
-        note = "test set; each entrant's run of median final loss"
-        yield "predictions", partial(figures.prediction_against_truth, points, looks, note)
-    if len(counts):
-        summed = counts.groupby(["dataset", "entrant", "truth", "prediction"], as_index=False)["count"].sum()
-        note = "test samples, summed over the reported seeds; shade: share of the true class"
-        yield "confusion", partial(figures.confusion, summed, note)
+def handles(looks: Looks, names: Iterable[str], line: bool = True) -> dict[str, Line2D]:
+    """Legend entries of those entrants that are drawn, as lines or as markers alone."""
+    drawn = set(names)
+    return {name: _handle(style, line) for name, style in looks.items() if name in drawn}
 
 
-def slug(text: str) -> str:
-    """A file name for a label."""
-    return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_")
+def _handle(style: Style, line: bool) -> Line2D:
+    dash = DASHES[style.dash]
+    kind: Any = ((0, dash) if dash else "-") if line else "none"
+    return Line2D([], [], color=style.colour, linestyle=kind, marker=style.marker, markeredgewidth=0)
+
+
+def log_x(ax: Axes, x: np.ndarray) -> None:
+    """A logarithmic axis that also shows 0, where training begins."""
+    positive = x[np.isfinite(x) & (x > 0)]
+    if not len(positive):
+        return
+    low, high = positive.min(), positive.max()
+    if (x == 0).any():
+        ax.set_xscale("symlog", linthresh=low, linscale=0.4)
+        ax.set_xlim(0, high if high > low else 2 * low)
+    else:
+        ax.set_xscale("log")
+        ax.set_xlim(*Span(low, high).limits)
+    zero = [0.0] if (x == 0).any() else []
+    _ticks(ax.xaxis, [*zero, *log_ticks(low, high, 4)])
+
+
+def log_y(ax: Axes, span: Span | None) -> None:
+    """A logarithmic axis, below which 0 has a place of its own; without a span the axis stays as it is."""
+    if span is None:
+        return
+    bottom, top = span.limits
+    ax.set_ylim(0 if span.zero else bottom, top)  # before the scale: it would look for limits of its own
+    ax.set_yscale("log" if not span.zero else "symlog", **_about_zero(span))
+    _ticks(ax.yaxis, [0.0] * span.zero + log_ticks(bottom, top, 5))
+
+
+def log_along_x(ax: Axes, span: Span | None) -> None:
+    """The same along x."""
+    if span is None:
+        return
+    bottom, top = span.limits
+    ax.set_xlim(0 if span.zero else bottom, top)
+    ax.set_xscale("log" if not span.zero else "symlog", **_about_zero(span))
+    _ticks(ax.xaxis, [0.0] * span.zero + log_ticks(bottom, top, 4))
+
+
+def _about_zero(span: Span) -> dict[str, float]:
+    return {"linthresh": span.limits[0], "linscale": 0.4} if span.zero else {}
+
+
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Whole decades between two numbers, thinned; where these are too few, 1, 2 and 5 times them, or round numbers."""
+    first, last = ceil(np.log10(low) - 1e-9), floor(np.log10(high) + 1e-9)
+    decades = list(range(first, last + 1))
+    if len(decades) >= 2:
+        return [10.0**d for d in decades[:: ceil(len(decades) / most)]]
+    fine = [m * 10.0**d for d in range(first - 1, last + 2) for m in (1, 2, 5)]
+    inside = [tick for tick in fine if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+    if len(inside) >= 2:
+        return inside
+    even = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(f"{tick:.6g}") for tick in even if low <= tick <= high]
+
+
+def _ticks(axis: Axis, ticks: list[float]) -> None:
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(FixedFormatter([tick_label(tick) for tick in ticks]))
+    axis.set_minor_locator(NullLocator())
+
+
+def tick_label(tick: float) -> str:
+    """Plain from 0.01 to 1000, else powers of ten."""
+    if tick == 0 or 0.01 <= abs(tick) <= 1000:
+        return f"{tick:g}"
+    mantissa, _, exponent = f"{tick:.1e}".partition("e")
+    power = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+    return power if mantissa == "1.0" else f"{float(mantissa):g}·{power}"
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Write path.svg and path.png, without a date or a version in them."""
+    written = []
+    with theme():
+        for kind, metadata in METADATA.items():
+            file = path.with_name(f"{path.name}.{kind}")
+            quick: dict[str, Any] = {"pil_kwargs": {"compress_level": 2}} if kind == "png" else {}
+            figure.savefig(file, format=kind, dpi=150, metadata=metadata, **quick)
+            written.append(file)
+    return written

@@ -8,6 +8,7 @@ import pandas as pd
 from descent_lab.analysis.statistics.frames import WORST, columns_of, confident, one_of, require
 from descent_lab.analysis.statistics.intervals import median_interval
 from descent_lab.analysis.statistics.seeds import sorted_groups
+from descent_lab.errors import NotGiven
 
 AXES = ("step", "epoch", "gradients", "step_seconds")
 CLOCK_POINTS = 100  # points of a curve over seconds, as runs record at different times
@@ -23,10 +24,10 @@ def on_axis(curves: pd.DataFrame, runs: pd.DataFrame, metric: str, axis: str) ->
     require(curves, "run_id", "step", "metric", "value")
     records = curves[(curves["metric"] == metric) & curves["run_id"].isin(runs["run_id"])]
     if records.empty:
-        raise ValueError(f"metric {metric!r}: must be one of {', '.join(sorted(curves['metric'].unique()))}")
+        raise NotGiven(f"metric {metric!r}: must be one of {', '.join(sorted(curves['metric'].unique()))}")
     absent = set(runs["run_id"]) - set(records["run_id"])
     if absent:
-        raise ValueError(f"{len(absent)} runs have no record of {metric!r}, among them {min(map(str, absent))}")
+        raise NotGiven(f"{len(absent)} runs have no record of {metric!r}, among them {min(map(str, absent))}")
     records = records.sort_values(["run_id", "step"], kind="stable")
     return pd.DataFrame({"run_id": records["run_id"], "x": _position(records, runs, axis), "value": records["value"]})
 

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from descent_lab.errors import NotGiven
+
 WORST = {"lower": np.inf, "higher": -np.inf}
 
 
@@ -28,7 +30,7 @@ def require(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
     if missing:
         raise ValueError(f"column {missing[0]!r} is missing: the frame has {', '.join(map(str, frame.columns))}")
     if frame.empty:
-        raise ValueError(f"the frame with columns {', '.join(columns)} has no rows")
+        raise NotGiven(f"the frame with columns {', '.join(columns)} has no rows")
     for column in columns:
         if not is_numeric_dtype(frame[column]) and (gaps := frame[column].isna().sum()):
             raise ValueError(f"column {column!r}: {gaps} of {len(frame)} rows have no name; give them one")
@@ -78,7 +80,7 @@ def complete(table: pd.DataFrame, purpose: str) -> pd.DataFrame:
     gaps = np.argwhere(table.isna().to_numpy())
     if len(gaps):
         row, column = table.index[gaps[0, 0]], table.columns[gaps[0, 1]]
-        raise ValueError(f"{column} is missing on {table.index.name} {row}: {purpose} need every one on each")
+        raise NotGiven(f"{column} is missing on {table.index.name} {row}: {purpose} need every one on each")
     return table
 
 

@@ -15,6 +15,7 @@ from descent_lab.analysis.statistics.signed_ranks import (
     signed_ranks,
     smallest_p,
 )
+from descent_lab.errors import NotGiven
 
 SAME = "indistinguishable"
 ALL = "all"
@@ -71,13 +72,13 @@ def _differences(
         index=["dataset", "seed"], columns=entrant, values="level"
     )
     if wide.shape[1] < 2:
-        raise ValueError(f"column {entrant!r}: a comparison needs 2 entrants, found {list(wide.columns)}")
+        raise NotGiven(f"column {entrant!r}: a comparison needs 2 entrants, found {list(wide.columns)}")
     tables = {dataset: part.to_numpy() for dataset, part in wide.groupby(level="dataset")}
     differences = {
         (wide.columns[i], wide.columns[j]): _by_dataset(tables, i, j) for i, j in combinations(range(wide.shape[1]), 2)
     }
     if lonely := [pair for pair, by_dataset in differences.items() if not by_dataset]:
-        raise ValueError(f"{lonely[0][0]} and {lonely[0][1]} share no data set and seed")
+        raise NotGiven(f"{lonely[0][0]} and {lonely[0][1]} share no data set and seed")
     return differences
 
 

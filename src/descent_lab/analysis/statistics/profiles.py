@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from descent_lab.analysis.statistics.frames import complete, once, one_of, require
+from descent_lab.errors import NotGiven
 
 
 def performance_ratios(
@@ -38,7 +39,7 @@ def _reference_times(table: pd.DataFrame, reference: str | pd.Series | None) -> 
         stored = table[one_of("reference", reference, table.columns)] if isinstance(reference, str) else reference
         times = stored.reindex(table.index)
         if not np.isfinite(times).all():
-            raise ValueError(
+            raise NotGiven(
                 f"the reference has no finite time on {table.index.name} {times[~np.isfinite(times)].index[0]}"
             )
     reference_times: np.ndarray = times.to_numpy(dtype=float)

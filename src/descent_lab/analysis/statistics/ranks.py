@@ -16,6 +16,7 @@ from descent_lab.analysis.statistics.frames import complete, confident, levels, 
 from descent_lab.analysis.statistics.intervals import median
 from descent_lab.analysis.statistics.pairs import SAME, holm
 from descent_lab.analysis.statistics.signed_ranks import difference, signed_rank_p, signed_ranks
+from descent_lab.errors import NotGiven
 
 PERMUTATIONS = 9_999  # number of random permutations of Friedman's test
 
@@ -55,7 +56,7 @@ def critical_difference(n_entrants: int, n_datasets: int, confidence: float = 0.
     # CD = q sqrt(k (k + 1) / 6 N), q the quantile of the studentised range over sqrt(2)
     k, n = n_entrants, n_datasets
     if k < 2 or n < 1:
-        raise ValueError(f"{k} entrants on {n} data sets: needs at least 2 entrants and 1 data set")
+        raise NotGiven(f"{k} entrants on {n} data sets: needs at least 2 entrants and 1 data set")
     return _q(k, confident(confidence)) * float(np.sqrt(k * (k + 1) / (6 * n)))
 
 
@@ -110,7 +111,7 @@ def _scores(runs: pd.DataFrame, value: str, entrant: str, better: str, scale: st
     medians = level.groupby(["dataset", entrant])["level"].agg(lambda x: float(median(x.to_numpy())))
     wide = medians.unstack(entrant)
     if wide.shape[1] < 2:
-        raise ValueError(f"column {entrant!r}: ranking needs 2 entrants, found {list(wide.columns)}")
+        raise NotGiven(f"column {entrant!r}: ranking needs 2 entrants, found {list(wide.columns)}")
     return complete(wide, "ranks")
 
 

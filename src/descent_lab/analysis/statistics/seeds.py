@@ -9,6 +9,7 @@ import pandas as pd
 from descent_lab.analysis.statistics import intervals
 from descent_lab.analysis.statistics.frames import columns_of, confident, levels, one_of, require
 from descent_lab.analysis.statistics.intervals import Interval
+from descent_lab.errors import NotGiven
 
 Row = dict[str, object]
 RANGE_UP_TO = 6  # for up to 6 seeds the range covers an interquartile mean more often than a bootstrap does
@@ -121,7 +122,7 @@ def _pooled(
     parts = [np.sort(x[stratum == name]) for name in np.unique(stratum)]
     short = min(len(part) for part in parts)
     if short < 2:
-        raise ValueError(f"{short} run in a stratum: at least 2 are needed for an interval")
+        raise NotGiven(f"{short} run in a stratum: at least 2 are needed for an interval")
     if statistic in MEANS and (reason := _no_mean(x)) is not None:
         return _without_interval(POOLED[statistic](x)), "none", reason
     if statistic == "median":

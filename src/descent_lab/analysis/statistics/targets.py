@@ -9,6 +9,7 @@ from descent_lab.analysis.statistics.curves import on_axis
 from descent_lab.analysis.statistics.frames import WORST, columns_of, levels, one_of, require
 from descent_lab.analysis.statistics.intervals import median
 from descent_lab.analysis.statistics.seeds import sorted_groups
+from descent_lab.errors import NotGiven
 
 
 def reference_targets(
@@ -25,7 +26,7 @@ def reference_targets(
     level = median_of(_named_runs(runs, reference, entrant), ["dataset", entrant], value, better)
     best = level.groupby("dataset")["median"].agg("min" if better == "lower" else "max")
     if not np.isfinite(best).all():
-        raise ValueError(f"reference {reference!r} diverged on data set {best[~np.isfinite(best)].index[0]}: no target")
+        raise NotGiven(f"reference {reference!r} diverged on data set {best[~np.isfinite(best)].index[0]}: no target")
     return pd.DataFrame({"dataset": best.index, "level": 1.0, "target": best.to_numpy()})
 
 
@@ -49,7 +50,7 @@ def interpolated_targets(
     start_losses = first.merge(_named_runs(runs, reference, entrant)[["run_id", "dataset"]], on="run_id")
     start = start_losses.groupby("dataset")["value"].median().reindex(goal.index)
     if start.isna().any() or (start <= 0).any() or (goal <= 0).any():
-        raise ValueError(f"metric {metric!r}: interpolation needs positive losses, at step 0 and at the end")
+        raise NotGiven(f"metric {metric!r}: interpolation needs positive losses, at step 0 and at the end")
     parts = [pd.DataFrame({"level": f, "target": start ** (1 - f) * goal**f}) for f in map(_fraction, fractions)]
     return pd.concat(parts).reset_index().sort_values(["dataset", "level"], ignore_index=True)
 
@@ -67,7 +68,7 @@ def _named_runs(runs: pd.DataFrame, reference: str | Sequence[str], entrant: str
     named = runs[runs[entrant].isin(columns_of(reference))]
     absent = set(runs["dataset"]) - set(named["dataset"])
     if absent:
-        raise ValueError(f"reference {reference!r} has no run on data set {min(map(str, absent))}")
+        raise NotGiven(f"reference {reference!r} has no run on data set {min(map(str, absent))}")
     return named
 
 
@@ -102,7 +103,7 @@ def first_hits(
     require(targets, "dataset", "level", "target")
     one_of("better", better, WORST)
     if absent := set(runs["dataset"]) - set(targets["dataset"]):
-        raise ValueError(f"data set {min(map(str, absent))} has no target")
+        raise NotGiven(f"data set {min(map(str, absent))} has no target")
     records = on_axis(curves, runs, metric, axis)
     tries = runs.merge(targets[["dataset", "level", "target"]], on="dataset")
     hit = _hits(records, tries, better)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from descent_lab.analysis.statistics.frames import WORST, columns_of, levels, one_of, require
 from descent_lab.analysis.statistics.seeds import sorted_groups, summarise
+from descent_lab.errors import NotGiven
 
 CELLS = ("dataset", "optimizer")
 
@@ -43,7 +44,7 @@ def centres(
     require(runs, *cell, "seed", value)
     used = runs[runs["seed"].isin(list(tuning_seeds))]
     if used.empty:
-        raise ValueError(f"no run has a tuning seed: {sorted(tuning_seeds)} of {sorted(runs['seed'].unique())}")
+        raise NotGiven(f"no run has a tuning seed: {sorted(tuning_seeds)} of {sorted(runs['seed'].unique())}")
     grouped = used.assign(level=levels(used, value, better)).groupby(cell, dropna=False)["level"]
     return grouped.agg(estimate="median", mean="mean").reset_index()
 
@@ -84,7 +85,7 @@ def held_out(
     absent = chosen[keys].merge(reported[keys].drop_duplicates(), on=keys, how="left", indicator=True)
     if len(absent := absent[absent["_merge"] == "left_only"]):
         first = ", ".join(f"{key}={absent.iloc[0][key]}" for key in keys)
-        raise ValueError(f"{first} has no run on a held-out seed")
+        raise NotGiven(f"{first} has no run on a held-out seed")
     return reported
 
 
@@ -173,7 +174,7 @@ def sensitivity(
         grid = cells.iloc[index].sort_values(setting)
         x = grid["estimate"].to_numpy(dtype=float)
         if (x[np.isfinite(x)] < 0).any():
-            raise ValueError(f"column 'estimate': {x.min():g} is negative, so no factor of it says anything")
+            raise NotGiven(f"column 'estimate': {x.min():g} is negative, so no factor of it says anything")
         tuned = _range(grid[setting].to_numpy(dtype=float), -x if better == "higher" else x, factor, better)
         rows.append(dict(zip(keys, key, strict=True)) | tuned)
     return pd.DataFrame(rows)

@@ -4,8 +4,6 @@ const PLOTS = (() => {
   Bokeh.set_log_level("error");
   const described = JSON.parse(document.getElementById("plot-data").textContent);
   const plots = [];
-  const CLOCKS = { step: "step", epoch: "epoch", gradients: "gradient-equivalents", step_seconds: "step seconds",
-    lr: "lr", k: "lr tried, k", tau: "tau: time over that of the quickest", truth: "truth" };
 
   // What is 0, or less than a logarithmic axis shows, is drawn on its lower edge; the mouse is told the value itself.
   const drawn = (name) => `${name} drawn`;
@@ -61,7 +59,7 @@ const PLOTS = (() => {
     const plot = Bokeh.Plotting.figure({
       title: spec.title, height: 300, sizing_mode: "stretch_width", tools: "pan,wheel_zoom,box_zoom,reset",
       x_axis_type: scale(spec.log[0]), y_axis_type: scale(spec.log[1]),
-      x_axis_label: CLOCKS[spec.x] + spec.remark, y_axis_label: spec.label, ...limits,
+      x_axis_label: spec.x_label, y_axis_label: spec.y_label, ...limits,
     });
     plot.toolbar.active_scroll = null;
     plot.toolbar.logo = null;
@@ -85,7 +83,7 @@ const PLOTS = (() => {
     const column = (name) => spec.parts.flatMap((part) => part.data[name] ?? []);
     if (spec.log[0]) ticks(plot.below[0], column(x));
     if (spec.log[1]) ticks(plot.left[0], spec.limits ?? column(spec.y));
-    if (x === "k") plot.below[0].ticker = new Bokeh.FixedTicker({ ticks: [...new Set(column("k"))] });
+    if (spec.every_x) plot.below[0].ticker = new Bokeh.FixedTicker({ ticks: [...new Set(column(x))] });
   };
 
   const draw = (spec, i) => {
@@ -114,11 +112,11 @@ const PLOTS = (() => {
     for (const { plot } of plots)
       for (const part of plot.renderers) if (part.name === name) part.visible = !hidden.has(name);
   };
-  const along = async (axis) => {
+  const along = async (axis, label) => {
     await done;
     for (const { plot, spec } of plots.filter(({ spec }) => spec.axes)) {
       for (const part of plot.renderers) part.glyph.x = field(axis);
-      plot.below[0].axis_label = CLOCKS[axis];
+      plot.below[0].axis_label = label;
       scaled(plot, spec, axis);
       plot.reset.emit();
     }

@@ -1,0 +1,104 @@
+"""The report of some runs: its tables, computed when they are asked for, and why others are missing."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from descent_lab.analysis.selection import Selection, select
+from descent_lab.analysis.study import Study, study
+from descent_lab.analysis.subset import reference_of
+from descent_lab.errors import ConfigError, NotGiven
+from descent_lab.report.looks import Style, styles, styles_in_order
+from descent_lab.report.section import Section, Table, ordered
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from descent_lab.tracking.reader import Results
+
+LOSS = "final_train_loss"
+PAIR = ["dataset", "entrant"]
+
+
+@dataclass
+class Report:
+    """What sections make their tables, figures and words of.
+
+    results: the runs as stored. study: those that are compared. selection: those that are reported.
+    reference: the entrant that targets are derived from; None where no run finished.
+    files: the file of each table that was written. notes: what the reader has to be told of the store.
+    mlflow: the address at which the page's links open runs.
+    """
+
+    results: "Results"
+    study: Study
+    selection: Selection
+    reference: str | None
+    mlflow: str = ""
+    notes: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)  # why a table is not there
+    _made: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        results: "Results",
+        compared: "Sequence[str] | None" = None,
+        tuning_seeds: "Collection[int] | None" = None,
+        reference: str | None = None,
+        mlflow: str = "",
+    ) -> "Report":
+        """compared: the groups that make an entrant. reference: None for sgd, or else one in the middle."""
+        runs = study(results, compared)
+        try:
+            selection = select(runs.runs, LOSS, tuning_seeds)
+        except NotGiven as error:
+            raise ConfigError(f"tuning-seeds: {error}") from error
+        return cls(results, runs, selection, reference_of(selection.runs, LOSS, reference), mlflow)
+
+    @cached_property
+    def sections(self) -> dict[str, Section]:
+        """The sections there are by name, in the order of the page."""
+        return dict(ordered())
+
+    @cached_property
+    def declared(self) -> dict[str, Table]:
+        """The tables of all sections by name. Raises ConfigError where two have the same name."""
+        tables: dict[str, Table] = {}
+        for name, section in self.sections.items():
+            if double := sorted(set(tables) & set(section.tables)):
+                raise ConfigError(f"section {name!r} of the report: another has a table named {double[0]!r} too")
+            tables |= section.tables
+        return tables
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The table; empty where these runs do not give it, and then `missing` says why."""
+        if name not in self._made:
+            try:
+                self._made[name] = self.declared[name].make(self)
+                if self._made[name].empty:
+                    raise NotGiven("no rows")
+            except NotGiven as error:
+                self.missing[name], self._made[name] = str(error), pd.DataFrame()
+        return self._made[name]
+
+    def given(self, *names: str) -> bool:
+        """Whether these runs give all of these tables."""
+        return all(len(self.table(name)) for name in names)
+
+    def tables(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """The name and the rows of every table that these runs give."""
+        return ((name, self.table(name)) for name in self.declared if self.given(name))
+
+    @cached_property
+    def looks(self) -> Mapping[str, Style]:
+        """A style per entrant; the colour is the optimizer's where optimizers are compared, or backends."""
+        runs = self.study.runs.drop_duplicates("entrant")
+        if not {"optimizer", "backend"} & set(self.study.compared):
+            return styles_in_order(runs["entrant"])
+        names = runs["optimizer"].where(runs["optimizer"] != "none", runs["backend"])
+        return styles(dict(zip(runs["entrant"], names, strict=True)))
