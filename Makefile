@@ -1,6 +1,15 @@
 # make setup | demo | test | test-all | lint | docs | bench | server | lock | clean
+# Variables, e.g. `make test PYTHON=python3.13 VENV=.venv-lowest RESOLUTION=lowest-direct LINT=`
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
+# Versions that are installed: locked, or the lowest-direct or highest that pyproject.toml allows.
+RESOLUTION ?= locked
+# What `make test` does first; nothing: linters speak for the locked versions only.
+LINT ?= lint
+
+INSTALLED := $(if $(filter locked,$(RESOLUTION)),-r requirements.lock,-r pyproject.toml --extra test --resolution $(RESOLUTION))
+# The lowest versions warn of newer versions of what they need themselves.
+WARNINGS := $(if $(filter lowest-direct,$(RESOLUTION)),-W default::DeprecationWarning)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -12,7 +21,7 @@ setup: $(READY)
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(INSTALLED)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $(READY)
 
@@ -22,11 +31,11 @@ demo: $(READY)
 	@echo "Report: reports/output/index.html"
 	@echo "Runs:   $(BIN)/mlflow ui   (then open http://127.0.0.1:5000)"
 
-test: $(READY) lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+test: $(READY) $(LINT)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(WARNINGS)
 
-test-all: $(READY) lint
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow"
+test-all: $(READY) $(LINT)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow" $(WARNINGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

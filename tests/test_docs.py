@@ -134,6 +134,16 @@ def test_the_links_of_a_page_lead_to_files(page):
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
 
 
+def test_the_hosted_workflow_calls_targets_of_the_makefile():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    called = {step["run"] for job in jobs.values() for step in job["steps"] if "run" in step}
+    assert called == {"make setup", "make test", "make docs"}
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(re.search(rf"(?m)^{command.split()[1]}:", makefile) for command in called)
+    for variable in jobs["test"]["env"]:
+        assert re.search(rf"(?m)^{variable} \?=", makefile), variable
+
+
 def test_the_readme_is_short():
     assert len(README.read_text().splitlines()) <= 120
 
