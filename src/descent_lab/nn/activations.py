@@ -24,11 +24,14 @@ class Activation:
     df: the derivative da/dz as a function of z and a: an array shaped like z, or a number.
     gain: the factor on initial weights that keeps the variance of activations from layer to layer: that of He et al.
     2015 for relu, and that of `torch.nn.init.calculate_gain` for the others.
+    class_targets: where this is the output function of a classification, what stands for "not this class" and "this
+    class" among the targets.
     """
 
     f: Callable[[Array], Array]
     df: Callable[[Array, Array], Array | float]
     gain: float = 1.0
+    class_targets: tuple[float, float] = (0.0, 1.0)
 
 
 def _relu(z: Array) -> Array:
@@ -52,6 +55,6 @@ ACTIVATIONS: Registry[Activation] = Registry(
         "identity": Activation(lambda z: z, lambda z, a: 1.0),
         "relu": Activation(_relu, lambda z, a: z.__array_namespace__().sign(a), gain=math.sqrt(2)),
         "sigmoid": Activation(_sigmoid, lambda z, a: a * (1 - a)),
-        "tanh": Activation(_tanh, lambda z, a: 1 - a * a, gain=5 / 3),
+        "tanh": Activation(_tanh, lambda z, a: 1 - a * a, gain=5 / 3, class_targets=(-1.0, 1.0)),  # LeCun et al. 1998
     },
 )

@@ -8,6 +8,8 @@ A plug-in adds a class of its own, derived from `Loss`, by `LOSSES.add("huber", 
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import ClassVar
 
 from descent_lab.components import Registry
@@ -40,6 +42,15 @@ class Loss(ABC):
     def predict(self, z: Array) -> Array:
         """Predictions, of the shape of z."""
         return ACTIVATIONS[self.output].f(z)
+
+    def value_of_units(self, z: list[Array], y: Array) -> Array:
+        """The loss, of shape (...), of logits given unit by unit, each (..., n), and targets y (..., n, n_outputs)."""
+        return self.value(z[0].__array_namespace__().stack(z, axis=-2), y.mT)
+
+    @property
+    def class_targets(self) -> tuple[float, float]:
+        """The targets of a classification: of "not this class" and of "this class"."""
+        return ACTIVATIONS[self.output].class_targets if self.output in ACTIVATIONS else (0.0, 1.0)
 
 
 def _mean(values: Array) -> Array:
@@ -118,6 +129,14 @@ class CategoricalCrossEntropy(Loss):
         """The probabilities of the classes, of the shape of z; they sum to 1 over axis -2."""
         e = z.__array_namespace__().exp(self._lowered(z))
         return e / e.sum(axis=-2, keepdims=True)
+
+    def value_of_units(self, z: list[Array], y: Array) -> Array:
+        """The loss, of shape (...), as `value` computes it, without an axis over the units."""
+        xp = z[0].__array_namespace__()
+        top = reduce(xp.maximum, z)
+        log_sum = xp.log(reduce(add, [xp.exp(z_k - top) for z_k in z])) + top
+        true = reduce(add, [y[..., k] * z_k for k, z_k in enumerate(z)])
+        return (log_sum - true).sum(axis=-1) / y.shape[-2]
 
     @staticmethod
     def _lowered(z: Array) -> Array:

@@ -28,8 +28,9 @@ class Predictor:
         a = self._network(x if self.data.x_scaling is None else self.data.x_scaling.apply(x))
         if self.data.task == "regression":
             return a if self.data.y_scaling is None else self.data.y_scaling.invert(a)
-        if self.objective.loss.output == "tanh":
-            a = (a + 1) / 2  # its targets are -1 and 1 (supervised.py)
+        low, high = self.objective.loss.class_targets
+        if (low, high) != (0, 1):
+            a = (a - low) / (high - low)
         return np.concatenate([1 - a, a], axis=1) if self.data.task == "binary" else a
 
     @property

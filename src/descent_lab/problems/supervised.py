@@ -78,7 +78,9 @@ def _objective(data: Data, model: Model) -> Objective:
 
 
 def _coded(data: Data, objective: Objective) -> Data:
-    """The data with class targets -1 and 1 where the output is tanh (LeCun et al. 1998), else unchanged: 0 and 1."""
-    if objective.loss.output != "tanh" or data.task == "regression":
+    """The data of a classification with the class targets of the output function, in place of 0 and 1."""
+    low, high = objective.loss.class_targets
+    if (low, high) == (0, 1) or data.task == "regression":
         return data
-    return Data(**(vars(data) | {"y_train": 2 * data.y_train - 1, "y_test": 2 * data.y_test - 1}))
+    coded = {name: low + (high - low) * getattr(data, name) for name in ("y_train", "y_test")}
+    return Data(**(vars(data) | coded))
