@@ -1,6 +1,6 @@
 """The plain loop over steps in NumPy: `print`, `breakpoint()` and `if` on values work in every line of a step.
 
-It takes 1.5 to 3 times as long as the recorded loop where steps are small, and ends at the same numbers.
+It takes 1.3 to 3 times as long as the recorded loop, most where steps are small, and ends at the same numbers.
 """
 
 import numpy as np
