@@ -1,9 +1,12 @@
 """Axes that a reader can use, whatever the losses are."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from descent_lab.errors import NotGiven
 from descent_lab.report import drawing
 from descent_lab.report.drawing import log_ticks
 from descent_lab.report.looks import DASHES, MARKERS, Style, log_span, styles, styles_in_order
@@ -188,3 +191,34 @@ def test_labels_do_not_overlap_where_there_are_many_panels_and_entrants():
     overlapping = [(i, j) for i in range(len(boxes)) for j in range(i) if boxes[i].overlaps(boxes[j])]
     assert overlapping == []
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+
+
+def test_entrants_with_the_same_curve_can_all_be_seen():
+    rows = frame([1.0, 0.5, 0.2, 0.1], ["a", "b", "c"]).assign(step=lambda rows: rows["x"])
+    figure = curves.by_entrant(rows, "step", "loss", styles(dict.fromkeys("abc", "sgd")))
+    drawn = figure.axes[0].lines
+    assert len({line.get_linewidth() for line in drawn}) == len({line.get_markevery() for line in drawn}) == 3
+    assert [bool(line.get_path_effects()) for line in drawn] == [False, True, True]
+
+
+def test_two_swept_numbers_give_a_heat_map():
+    grid = [(lr, momentum, seed) for lr in (0.1, 0.01) for momentum in ("0.5", "0.9") for seed in range(3)]
+    runs = pd.DataFrame(grid, columns=["lr", "optimizer.momentum", "seed"])
+    runs = runs.assign(dataset="d", backend="numpy", optimizer="momentum", status="finished")
+    runs["final_train_loss"] = runs["lr"] * runs["optimizer.momentum"].astype(float) + runs["seed"]
+    runs.loc[(runs["lr"] == 0.1) & (runs["seed"] > 0), "status"] = "diverged"
+    params = ["lr", "optimizer.momentum"]
+    report = SimpleNamespace(study=SimpleNamespace(runs=runs), results=SimpleNamespace(params=params))
+    table = tuning.settings(report).set_index(["value", "lr"])
+    assert set(table["parameter"]) == {"momentum"} and set(table["n"]) == {3}
+    assert table["estimate"].to_dict() == {
+        (0.5, 0.01): 1.005,
+        (0.5, 0.1): np.inf,
+        (0.9, 0.01): 1.009,
+        (0.9, 0.1): np.inf,
+    }
+    figure = tuning.heat(table.reset_index(), "momentum")
+    assert {"1", "1.01", "div.", "0.5", "0.9"} <= set(texts(figure))
+    report.study.runs = runs[runs["lr"] == 0.1]
+    with pytest.raises(NotGiven, match="several lr"):
+        tuning.settings(report)

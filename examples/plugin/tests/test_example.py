@@ -1,5 +1,11 @@
 """The plug-in's own tests: its choices by name, and its classes as objects."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
 import pytest
 from descent_lab_example.backends import ForwardMode
 from descent_lab_example.datasets import Moons
@@ -32,3 +38,19 @@ def test_named_parts_are_known():
     for other in (jax, taylor):
         assert other.curves["train/loss"] == pytest.approx(numpy.curves["train/loss"], rel=1e-10)
         assert other.curves["test/mae"] == pytest.approx(numpy.curves["test/mae"], rel=1e-10)
+
+
+def test_the_report_has_the_section_and_the_metric(tmp_path):
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db", "DESCENT_OUTBOX": str(tmp_path / "outbox")}
+
+    def command(*words):
+        program = Path(sys.executable).with_name("descent-lab")
+        subprocess.run([program, *words], cwd=tmp_path, env={**os.environ, **store}, check=True, capture_output=True)
+
+    command("run", "-m", "dataset=gaussian", "optimizer=sgd,adam", "seed=0,1", "epochs=3")
+    command("report", "output=report", "attach=false")
+    report = tmp_path / "report"
+    assert list(pd.read_csv(report / "worst.csv")["entrant"]) == ["adam", "sgd"]
+    assert (report / "figures" / "worst.png").exists() and (report / "figures" / "curves_test_mae.png").exists()
+    assert '<a href="#worst">Worst seeds</a>' in (report / "index.html").read_text()
+    assert pd.read_csv(report / "results.csv")["test_mae"].notna().all()

@@ -20,6 +20,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
 from descent_lab.report.looks import DASHES, Looks, Span, Style, natural
@@ -162,6 +163,8 @@ def lines(ax: Axes, rows: pd.DataFrame, x: str, y: str, looks: Looks, every: boo
     )  # fmt: skip
     for i, line in enumerate(ax.lines[-len(names) :]):
         line.set_linewidth(1.2 + 0.7 * (len(names) - 1 - i) / max(len(names) - 1, 1))
+        if looks[names[i]].dash:  # seen on top of a line of the same colour, too
+            line.set_path_effects([withStroke(linewidth=line.get_linewidth() + 1.2, foreground="white")])
         if not every:
             line.set_markevery((0.02 + 0.22 * i / len(names), 0.22))
 
@@ -190,6 +193,7 @@ def heatmap(ax: Axes, shade: pd.DataFrame, words: np.ndarray, **more: Any) -> No
         shade, ax=ax, annot=words, fmt="", annot_kws={"fontsize": size}, linewidths=0.5, linecolor="white", cbar=False,
         **more,
     )  # fmt: skip
+    ax.grid(visible=False)
     ax.tick_params(length=0)
     ax.tick_params(axis="y", labelrotation=0)
 

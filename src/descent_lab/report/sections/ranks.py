@@ -89,7 +89,7 @@ def _axis(ax: "Axes", n: int, depth: float) -> None:
     ax.spines["top"].set_visible(True)
     ax.xaxis.tick_top()
     ax.xaxis.set_label_position("top")
-    ax.set_xticks(np.arange(1, max(n, 2) + 1, max(1, n // 12)))
+    ax.set_xticks(np.arange(1, max(n, 2) + 1, ceil(n / 12)))
     ax.set_yticks([])
     ax.set_xlabel("average rank (1 is best)")
 

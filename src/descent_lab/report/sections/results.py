@@ -152,14 +152,13 @@ def _dodge(ax: "Axes") -> None:
 
 
 def _diverged(ax: "Axes", group: pd.DataFrame, names: list[str], looks: Looks) -> None:
+    """A cross at the right edge for entrants with diverged runs, and their number before it."""
+    at_edge = ax.get_yaxis_transform()
     for place, name in enumerate(names):
         n = int((~np.isfinite(group.loc[group["entrant"] == name, "loss"])).sum())
         if n:
-            ax.plot(1.0, place, "x", color=looks[name].colour, transform=ax.get_yaxis_transform(), clip_on=False)
-            ax.annotate(
-                f"{n}", (1.0, place), (5, 0), ax.get_yaxis_transform(), "offset points", fontsize=6, va="center",
-                annotation_clip=False,
-            )  # fmt: skip
+            ax.plot(0.99, place, "X", color=looks[name].colour, transform=at_edge, markeredgewidth=0)
+            ax.annotate(f"{n}", (0.99, place), (-5, 0), at_edge, "offset points", fontsize=6, ha="right", va="center")
 
 
 def _points(ax: "Axes", medians: pd.DataFrame, styles: list[Any]) -> None:
