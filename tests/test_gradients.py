@@ -72,10 +72,10 @@ def test_a_batch_too_large_for_the_cache_has_the_gradient_of_the_whole(n, linked
     """It is differentiated in blocks of samples."""
     objective, theta, x, y = case("tanh", linked, shape=(1, n))
     assert _blocks(objective.network, n) > 1
-    found = reverse_mode(objective, 1, *map(jnp.asarray, (theta[0], x[0], y[0])))
+    derivatives = reverse_mode(objective, 1, *map(jnp.asarray, (theta[0], x[0], y[0])))
     loss, g, *_ = backprop(objective, theta, x, y)
-    np.testing.assert_allclose(found.loss, loss[0], rtol=1e-12)
-    assert_close(np.asarray(found.g), g[0], 1e-12)
+    np.testing.assert_allclose(derivatives.loss, loss[0], rtol=1e-12)
+    assert_close(np.asarray(derivatives.g), g[0], 1e-12)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

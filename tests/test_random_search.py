@@ -61,9 +61,9 @@ def test_the_unit_by_unit_form_is_the_same_objective(given):
     assert type(form) is RowwiseObjective
     for scale in (1, 300):  # the latter with logits that overflow if they are not held back
         theta = scale * run.problem.theta
-        found, seen = form.value(jnp.asarray(theta), jnp.asarray(data.x_train), jnp.asarray(data.y_train))
-        np.testing.assert_allclose(found, objective.value(theta, data.x_train, data.y_train)[0], rtol=1e-12)
-        assert seen is None
+        value, batch_stats = form.value(jnp.asarray(theta), jnp.asarray(data.x_train), jnp.asarray(data.y_train))
+        np.testing.assert_allclose(value, objective.value(theta, data.x_train, data.y_train)[0], rtol=1e-12)
+        assert batch_stats is None
     ends = [trained(*SEARCH, *given, "epochs=80", f"backend.arrays={arrays}") for arrays in ARRAYS]
     np.testing.assert_allclose(*(outcome.theta["final"] for outcome in ends), rtol=1e-11)
 

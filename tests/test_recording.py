@@ -216,22 +216,22 @@ def test_a_repetition_computes_what_numpy_does(name):
     f, recording = FUNCTIONS[name], Recording()
     a, b, t = A.copy(), B.copy(), [3]
     with np.errstate(all="ignore"):
-        found = f(Recorded(recording, a), Recorded(recording, b), Number(recording, t))
+        result = f(Recorded(recording, a), Recorded(recording, b), Number(recording, t))
     for k in (3, 1, 2):
         a[...], b[...], t[0] = A + k, k * B[::-1], k
         with np.errstate(all="ignore"):
             recording.repeat()
-            wanted = f(a.copy(), b.copy(), k)
-        assert found.dtype == np.asarray(wanted).dtype and found.shape == np.shape(wanted)
-        np.testing.assert_allclose(found.array, wanted, rtol=1e-15)
+            expected = f(a.copy(), b.copy(), k)
+        assert result.dtype == np.asarray(expected).dtype and result.shape == np.shape(expected)
+        np.testing.assert_allclose(result.array, expected, rtol=1e-15)
 
 
 def test_numbers_do_not_widen_single_precision():
     recording, x = Recording(), np.ones(3, np.float32)
     a, t, lr = Recorded(recording, x), Number(recording, [2]), Number(recording, [np.float32(0.1)])
     scaled = (1 - np.float32(0.9) ** t) * a, (t % 2) * a, abs(t // 2) * a
-    for found in (a * t, a * 0.5, lr * a, *scaled, np.where(a > 0, 0.5, a), np.clip(a, 0, lr)):
-        assert found.dtype == np.float32
+    for result in (a * t, a * 0.5, lr * a, *scaled, np.where(a > 0, 0.5, a), np.clip(a, 0, lr)):
+        assert result.dtype == np.float32
 
 
 def test_memory_is_used_again_and_inputs_are_not():

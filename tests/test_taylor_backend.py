@@ -58,13 +58,13 @@ def test_the_hessian_is_that_of_jax(loss, batch_norm):
     problem = make_run(*small(loss, "tanh", batch_norm)).problem
     data, objective = problem.data, problem.objective
     x, y = data.x_train[:12], data.y_train[:12]
-    found = forward_mode(objective, 2, problem.theta[None], x[None], y[None])
+    derivatives = forward_mode(objective, 2, problem.theta[None], x[None], y[None])
     hessian = jax.jit(jax.hessian(lambda theta: objective.value(theta, jnp.asarray(x), jnp.asarray(y))[0]))
-    wanted = hessian(problem.theta)
-    np.testing.assert_allclose(found.H[0], wanted, atol=1e-8 * np.abs(wanted).max())
-    np.testing.assert_allclose(found.H[0], found.H[0].T, atol=1e-12 * np.abs(wanted).max())
+    expected = hessian(problem.theta)
+    np.testing.assert_allclose(derivatives.H[0], expected, atol=1e-8 * np.abs(expected).max())
+    np.testing.assert_allclose(derivatives.H[0], derivatives.H[0].T, atol=1e-12 * np.abs(expected).max())
     g = reverse_mode(objective, 1, *(jnp.asarray(a) for a in (problem.theta, x, y))).g
-    np.testing.assert_allclose(found.g[0], g, atol=1e-12 * np.abs(g).max())
+    np.testing.assert_allclose(derivatives.g[0], g, atol=1e-12 * np.abs(g).max())
 
 
 def test_newton_is_the_same_on_taylor_and_jax():
@@ -83,9 +83,9 @@ def test_newton_says_how_often_it_fell_back():
 
 def test_a_step_that_falls_back_leads_along_the_gradient():
     """-g / max |eigenvalue| where an eigenvalue is not positive, the Newton step where all are."""
-    rule = Newton(damping=0.0, weight_decay=0.0, clip_value=None, clip_norm=None)
+    newton = Newton(damping=0.0, weight_decay=0.0, clip_value=None, clip_norm=None)
     g, H = np.array([[1.0, 2.0]] * 2), np.array([np.diag([4.0, -8.0]), np.diag([4.0, 8.0])])
-    step, (fallbacks,) = rule.step(g, rule.init(g), g, 1.0, H)
+    step, (fallbacks,) = newton.step(g, newton.init(g), g, 1.0, H)
     np.testing.assert_allclose(step, [[-1 / 8, -2 / 8], [-1 / 4, -2 / 8]])
     assert fallbacks.tolist() == [1, 0]
 
@@ -109,3 +109,17 @@ def test_a_network_whose_tangents_do_not_fit_is_refused(order, hidden):
 def test_newton_needs_second_derivatives():
     with pytest.raises(ValueError, match=r"optimizer=newton: needs derivatives of order 2, and backend taylor gives"):
         make_config("backend=taylor", "optimizer=newton")
+
+
+def test_the_gradient_of_the_whole_training_set_is_taken_in_blocks(monkeypatch):
+    """As metrics record it: the same in one block and in several, within the memory that is estimated."""
+    run = make_run("backend=taylor", "dataset=iris", "model.hidden=[4]")
+    data, objective, backend = run.problem.data, run.problem.objective, run.backend
+    n, given = len(data.x_train), (run.problem.theta[None], data.x_train[None], data.y_train[None])
+    whole = backend.gradient(objective, *given)
+    in_one = backend.evaluation_bytes(objective, n, 8)
+    monkeypatch.setattr("descent_lab.derivatives.taylor.BLOCK_BYTES", 7 * in_one // n)
+    np.testing.assert_allclose(backend.gradient(objective, *given), whole, rtol=1e-12, atol=1e-15)
+    assert backend.evaluation_bytes(objective, n, 8) < in_one / 10
+    normalised = make_run("backend=taylor", "dataset=iris", "model.hidden=[4]", "model.batch_norm=true")
+    assert backend.evaluation_bytes(normalised.problem.objective, n, 8) > in_one  # it needs all samples at once

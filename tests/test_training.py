@@ -156,12 +156,12 @@ def test_divergence_ends_a_run_at_its_last_finite_record(batching, backend):
 
 @pytest.mark.parametrize("batching", ["full", "minibatch"])
 def test_backends_diverge_at_the_same_step(batching):
-    found = [
+    steps = [
         trained(*EXPLODING, *backend, f"batching={batching}", "epochs=300", *size).diverged_at
         for backend in backends_for()
         for size in [["batching.size=4"] if batching == "minibatch" else []]
     ]
-    assert len(set(found)) == 1 and found[0] is not None
+    assert len(set(steps)) == 1 and steps[0] is not None
 
 
 # Stacks
@@ -227,8 +227,8 @@ def test_float32_stays_float32(optimizer, backend):
     given = ["dataset=iris", "batching=minibatch", "schedule=warmup_cosine", "epochs=3", "model.batch_norm=true"]
     given = [*given, f"optimizer={optimizer}", "model.hidden=[4]"]
     (double,), (single,) = (train([run_of(backend, *given, f"dtype={dtype}")]) for dtype in ("float64", "float32"))
-    found = {name: values.dtype for name, values in single.theta.items()}
-    assert set(found.values()) == {np.dtype(np.float32)}, found
+    dtypes = {name: values.dtype for name, values in single.theta.items()}
+    assert set(dtypes.values()) == {np.dtype(np.float32)}, dtypes
     metrics = {name: v.dtype for name, v in single.curves.items() if name.endswith(("loss", "norm"))}
     assert set(metrics.values()) == {np.dtype(np.float32)}, metrics
     np.testing.assert_allclose(single.curves["train/loss"], double.curves["train/loss"], rtol=2e-3)

@@ -1,10 +1,10 @@
-"""NumPy calls recorded once, then repeated into the same memory.
+"""NumPy calls that are recorded once and then repeated into the same memory.
 
-A training step makes the same calls every time, and most of a small step's time goes into what is around them: Python's
-own work, arguments checked, memory asked for. A step that runs once on `Recorded` arrays computes as NumPy does, and
-keeps every call with the memory of its arguments and its result; to repeat it is one loop over these calls. The numbers
-are the same, up to the rounding of sums over arrays that lay in another order. As under a compiler, a step cannot ask
-for values (`if`, float()): that raises TypeError.
+A training step makes the same calls every time, and most of a small step's time goes into what surrounds them: the work
+of the Python interpreter, checks of arguments, and requests for memory. A step that runs once on `Recorded` arrays
+computes as NumPy does and keeps every call, with the memory of its arguments and its result; repeating the step is one
+loop over these calls. The numbers are the same, up to the rounding of sums over arrays that lie in memory in another
+order (the tests find none). As under a compiler, a step cannot ask for values (`if`, float()): that raises TypeError.
 """
 
 import operator
@@ -17,14 +17,20 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-ALIGNED = 64  # bytes: a line of the cache, and the widest vector
-WASTE = 4  # times too large may memory be that is used again
+ALIGNED = 64  # bytes: the length of a line of the cache, and of the widest vector
+WASTE = 4  # reuse a freed buffer only if it has at most 4 times the bytes that are needed
 REDUCTIONS = {np.sum: np.add, np.prod: np.multiply, np.max: np.maximum, np.min: np.minimum}
-WRITING = (np.dot, np.concatenate)  # functions that can write where they are told
+WRITING = (np.dot, np.concatenate)  # functions that can write into an array of the caller
 MAKING: dict[Any, int | None] = {np.empty_like: None, np.zeros_like: 0, np.ones_like: 1}
 VIEWS = (np.broadcast_to, np.expand_dims, np.moveaxis, np.reshape, np.squeeze, np.swapaxes, np.transpose)
-ASKING = (np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj)  # for what does not change
-# Of numbers, which keep Python's types: a Python number does not widen float32.
+ASKING = (
+    np.shape,
+    np.ndim,
+    np.size,
+    np.result_type,
+    np.iscomplexobj,
+)  # functions of shapes and types, which stay the same from step to step
+# Functions of numbers, which keep the types of Python: a Python number does not widen float32.
 PYTHONS: dict[Any, Callable[..., Any]] = {
     np.add: operator.add,
     np.subtract: operator.sub,
@@ -37,20 +43,20 @@ PYTHONS: dict[Any, Callable[..., Any]] = {
     np.absolute: abs,
 }
 
-Cell = list[Any]  # of one number
-Free = dict[int, list[np.ndarray]]  # memory by its bytes
+Cell = list[Any]  # a list of one number, which calls read and write
+Free = dict[int, list[np.ndarray]]  # freed buffers by their number of bytes
 
 
 class Recording:
     """The calls of one computation, and the memory they work in."""
 
     def __init__(self, free: Free | None = None) -> None:
-        """`free`: memory to share with recordings that are not repeated at the same time."""
+        """free: buffers to share with recordings that are not repeated at the same time."""
         self._calls: list[Callable[[], Any]] = []
         self._free: Free = {} if free is None else free
 
     def repeat(self) -> None:
-        """Make all calls again, on what their inputs hold by now."""
+        """Make all calls again, on what their inputs hold now."""
         for call in self._calls:
             call()
 
@@ -60,7 +66,7 @@ class Recording:
         self._calls.append(call)
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> "Recorded":
-        """Memory for a result."""
+        """An array for a result, in a freed buffer if one fits."""
         n = prod(shape) * np.dtype(dtype).itemsize
         fit = min((size for size, free in self._free.items() if free and n <= size <= WASTE * n), default=None)
         room = _Room(_aligned(n) if fit is None else self._free[fit].pop(), self._free)
@@ -68,7 +74,7 @@ class Recording:
 
 
 class _Room:
-    """Memory that is free again when Python frees the last array in it: no later call can ask for what it holds."""
+    """A buffer that may be reused once Python frees the last array in it: no later call can need what it holds."""
 
     def __init__(self, memory: np.ndarray, free: Free):
         self.memory, self._free = memory, free
@@ -84,7 +90,7 @@ def _aligned(n: int) -> np.ndarray:
 
 
 class Operand(NDArrayOperatorsMixin):
-    """What a recorded step computes with in place of an array or a number."""
+    """What a recorded step is given in place of an array or a number."""
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
@@ -104,10 +110,10 @@ class Number(Operand):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         if method != "__call__" or any(isinstance(x, Recorded | np.ndarray) for x in inputs):
             return _recorded(self.recording, ufunc, method, inputs, **options)
-        found = Number(self.recording, [None])
+        result = Number(self.recording, [None])
         cells = [x.cell if isinstance(x, Number) else [x] for x in inputs]
-        self.recording.keep(_of_numbers(PYTHONS.get(ufunc, ufunc), found.cell, cells))
-        return found
+        self.recording.keep(_of_numbers(PYTHONS.get(ufunc, ufunc), result.cell, cells))
+        return result
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """number[...] = value, as for arrays."""
@@ -122,27 +128,27 @@ class Number(Operand):
             self.recording.keep(lambda: cell.__setitem__(0, given[0]))
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, options: Any) -> Any:
-        """As of an array of shape (), unless there is an array that takes it."""
+        """The function of an array of shape (), unless another argument is an array."""
         if Recorded in types:
             return NotImplemented
         like = Recorded(self.recording, self.as_array(np.result_type(self.cell[0])))
         return like.__array_function__(function, types, args, options)
 
     def copy(self) -> "Number":
-        """What it is now."""
-        found = Number(self.recording, [None])
-        found[...] = self
-        return found
+        """A copy of the present value."""
+        result = Number(self.recording, [None])
+        result[...] = self
+        return result
 
     def as_array(self, dtype: Any) -> np.ndarray:
-        """An array of shape () that holds it."""
+        """An array of shape () that holds the number."""
         array, cell = np.empty((), dtype), self.cell
         self.recording.keep(lambda: array.fill(cell[0]))
         return array
 
 
 def _of_numbers(f: Callable[..., Any], result: Cell, cells: list[Cell]) -> Callable[[], None]:
-    if len(cells) == 2:  # nearly all are; in a quarter of the time
+    if len(cells) == 2:  # so it is nearly always, and this takes a quarter of the time
         a, b = cells
 
         def call() -> None:
@@ -184,7 +190,7 @@ class Recorded(Operand):
         return self._view(self.array.transpose(*axes))
 
     def __getattr__(self, name: str) -> Any:
-        """Other methods of arrays are functions of numpy."""
+        """Any other method of an array is the function of numpy that has its name."""
         if name.startswith("_") or name in ("real", "imag") or not callable(getattr(np, name, None)):
             raise AttributeError(f"{name} of an array cannot be recorded")
         return partial(getattr(np, name), self)
@@ -201,14 +207,14 @@ class Recorded(Operand):
         return self._view(array) if np.may_share_memory(array, self.array) else np.reshape(self, array.shape)
 
     def copy(self) -> "Recorded":
-        """What it is now."""
-        found = self.recording.empty(self.shape, self.dtype)
-        found[...] = self
-        return found
+        """A copy of the present value."""
+        result = self.recording.empty(self.shape, self.dtype)
+        result[...] = self
+        return result
 
     @property
     def is_input(self) -> bool:
-        """Whether it lies in memory from outside."""
+        """Whether it lies in memory that the recording did not make."""
         return self._room is None
 
     def _view(self, array: np.ndarray) -> "Recorded":
@@ -234,7 +240,7 @@ class Recorded(Operand):
         if isinstance(value, tuple | list):
             return self._results(call, value)
         shared = isinstance(value, np.ndarray) and np.may_share_memory(value, self.array)
-        if value is None or (shared and function not in VIEWS):  # it may work in place
+        if value is None or (shared and function not in VIEWS):  # the function may work in place
             self.recording.keep(call)
         if value is None:
             return None
@@ -249,10 +255,10 @@ class Recorded(Operand):
         return result
 
     def _made(self, value: Any, like: "Recorded", dtype: Any = None, shape: Any = None, **_: Any) -> "Recorded":
-        found = self.recording.empty(like.shape if shape is None else shape, dtype or like.dtype)
+        result = self.recording.empty(like.shape if shape is None else shape, dtype or like.dtype)
         if value is not None:
-            self.recording.keep(partial(found.array.fill, value))
-        return found
+            self.recording.keep(partial(result.array.fill, value))
+        return result
 
     def _results(self, call: Callable[[], Any], values: Any) -> tuple["Recorded", ...]:
         """The several results of a function."""
@@ -268,7 +274,7 @@ class Recorded(Operand):
 
 
 def _recorded(recording: Recording, ufunc: np.ufunc, method: str, inputs: Any, out: Any = None, **options: Any) -> Any:
-    """A ufunc, or a method of it, on operands, arrays and numbers."""
+    """Record a ufunc, or a method of one, on operands, arrays and numbers."""
     dtype = np.result_type(*map(_value, inputs))
     operands = [_cast(x, dtype) for x in inputs]
     inputs = [_plain(x, dtype) for x in operands]
@@ -287,16 +293,16 @@ def _recorded(recording: Recording, ufunc: np.ufunc, method: str, inputs: Any, o
 
 
 def _cast(x: Any, dtype: np.dtype) -> Any:
-    """Truth values that count as 0 and 1 are made so first: NumPy takes twice as long to do it on the way."""
+    """Truth values that count as 0 and 1, as numbers: NumPy takes twice as long where it has to convert them itself."""
     if not isinstance(x, Recorded) or x.dtype != bool or dtype.kind != "f":
         return x
-    found = x.recording.empty(x.shape, dtype)
-    found[...] = x
-    return found
+    result = x.recording.empty(x.shape, dtype)
+    result[...] = x
+    return result
 
 
 def _result(recording: Recording, value: Any, out: Recorded | None) -> Recorded:
-    """Where a call writes what it has just returned."""
+    """The array into which a call writes, when repeated, what it has just returned."""
     if isinstance(out, np.ndarray):
         raise TypeError("a plain array cannot take what is recorded: make it with numpy's empty_like or zeros_like")
     if isinstance(out, Recorded):
@@ -318,22 +324,22 @@ def _operands(x: Any) -> list[Any]:
 
 
 def _arguments(x: Any, dtype: Any) -> Any:
-    """Arguments of a function, among which are axes and flags that stay as they are."""
+    """The arguments of a function as NumPy takes them; axes and flags stay as they are."""
     if isinstance(x, list | tuple):
         return type(x)(_arguments(part, dtype) for part in x)
     return _plain(x, dtype) if isinstance(x, Operand) else x
 
 
 def _plain(x: Any, dtype: Any) -> Any:
-    """What NumPy is called with: arrays, also for numbers, which it would have to convert at every call."""
+    """The array that NumPy is called with; for a number too, or NumPy would convert it at every call."""
     if isinstance(x, Number):
         return x.as_array(dtype)
     return x.array if isinstance(x, Recorded) else np.asarray(x, dtype) if np.ndim(x) == 0 else x
 
 
 def _basic(key: Any) -> tuple[Any, ...]:
-    """The key of a view. Raises TypeError for lists and arrays, which would pick by value."""
+    """The key of a view. Raises TypeError for lists and arrays, which would choose entries by value."""
     keys = key if isinstance(key, tuple) else (key,)
     if any(isinstance(k, bool) or not isinstance(k, int | np.integer | slice | None | EllipsisType) for k in keys):
         raise TypeError("only slices and integers can be recorded as an index")
-    return keys if any(k is ... for k in keys) else (*keys, ...)  # or one entry would be no view
+    return keys if any(k is ... for k in keys) else (*keys, ...)  # without the ellipsis, one entry would not be a view
