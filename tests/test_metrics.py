@@ -1,12 +1,16 @@
 """The list of metrics: what each one computes, and that a metric added to it reaches everything that is recorded."""
 
+from types import SimpleNamespace
+
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from harness import make_config, make_run, trained
 
 from descent_lab.metrics import METRICS, Metric, Outputs, better, metrics_of
 from descent_lab.nn.losses import BinaryCrossEntropy, CategoricalCrossEntropy, MeanSquaredError
+from descent_lab.report.sections import results
 from descent_lab.tracking.outbox import describe
 
 LOGITS = np.array([[[3.0, -1.0, 0.5, -2.0]]])  # (1 run, 1 output, 4 samples)
@@ -59,3 +63,14 @@ def test_a_metric_that_is_added_is_recorded_everywhere(within, backend):
     assert summary["final/train_within"] == values[-1]
     assert summary["best/train_within"] == values.max()
     assert "train/within" not in trained("dataset=iris", "epochs=1", f"backend={backend}").curves
+
+
+def test_a_metric_that_is_added_is_in_the_table_of_results(within):
+    rng = np.random.default_rng(0)
+    runs = pd.DataFrame({"dataset": "product", "entrant": ["a", "b"] * 6, "seed": np.repeat(range(6), 2)})
+    runs = runs.assign(final_test_rmse=rng.random(12), final_test_within=rng.random(12))
+    table = results._scores(SimpleNamespace(runs=runs)).set_index("entrant")
+    assert (table["test_metric"] == "rmse").all()
+    for entrant in ("a", "b"):
+        median = runs.loc[runs["entrant"] == entrant, "final_test_within"].median()
+        assert table.loc[entrant, "test_within"] == pytest.approx(median)

@@ -157,7 +157,35 @@ SCHEDULE = """
         def factor(self, k, n):
             return (1 - k / n) ** self.power
 """
-CLASSES = {"optimizer": OPTIMIZER, "dataset": DATASET, "engine": ENGINE, "init": INITIALISER, "schedule": SCHEDULE}
+BACKEND = """
+    from dataclasses import dataclass
+    import numpy as np
+    from descent_lab.derivatives.base import Derivatives, NumpyBackend
+
+    @dataclass(frozen=True, kw_only=True)
+    class Mine(NumpyBackend):
+        h: float = 1e-5
+        order = 1
+
+        def step_bytes(self, objective, n, itemsize):
+            return 0
+
+        def cost(self, objective, n, order):
+            return 1.0 * objective.network.n_params
+
+        def differentiate(self, objective, theta, x, y):
+            loss, batch_stats = objective.value(theta, x, y)
+            moved = [objective.value(theta + self.h * e, x, y)[0] for e in np.eye(theta.shape[-1])]
+            return Derivatives(loss, (np.stack(moved, -1) - loss[..., None]) / self.h, None, batch_stats)
+"""
+CLASSES = {
+    "optimizer": OPTIMIZER,
+    "dataset": DATASET,
+    "engine": ENGINE,
+    "init": INITIALISER,
+    "schedule": SCHEDULE,
+    "backend": BACKEND,
+}
 
 
 @pytest.mark.parametrize("group", CLASSES)
