@@ -91,6 +91,7 @@ def panels(
         figure, foot = _sheet(rows, columns, legend, note, head, panel)
         for i, (_, group) in enumerate(groups):
             ax = figure.add_subplot(rows, columns, i + 1)
+            ax.set(xlabel=" ", ylabel=" ")  # seaborn looks through all ticks to label an axis that has no label
             draw(ax, group)
             ax.set_title("\n".join(titles[i]), loc="left", y=1.02)
             ax.set_xlabel(x_label if i + columns >= len(groups) else "")
