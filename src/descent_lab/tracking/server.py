@@ -3,8 +3,8 @@
 import logging
 import os
 import socket
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from random import uniform
@@ -50,14 +50,12 @@ class Store:
         self.remote = not uri.startswith(SQLITE)  # other machines may write to it, whatever is locked here
         self.write_token: str | None = None
         _use_write_ahead_log()
-        for logger in ("alembic", "mlflow.store.db.utils"):
-            logging.getLogger(logger).setLevel(logging.WARNING)
         try:
             _check_answer(uri)
             import mlflow  # imported here because it takes seconds
 
             mlflow.set_tracking_uri(uri)
-            with self.alone():
+            with self.alone(), _only_warnings():
                 self.client = mlflow.MlflowClient(uri)
                 self.experiment_id = self._open_experiment(experiment)
         except Exception as error:
@@ -309,6 +307,17 @@ def _shortened(note: str) -> str:
 
 def _slug(uri: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in uri)
+
+
+@contextmanager
+def _only_warnings() -> Iterator[None]:
+    """Log nothing below a warning: MLflow tells of every table that it creates, whatever the level of its loggers."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 @cache
