@@ -106,4 +106,5 @@ def _through_normalisation(layer: Layer, trace: Trace, delta: np.ndarray, slope:
     u, du = trace.u, layer.gamma * delta
     slope.gamma[...] = (delta * u).sum(-1, keepdims=True)
     slope.beta[...] = delta.sum(-1, keepdims=True)
-    return (du - du.mean(-1, keepdims=True) - u * (du * u).mean(-1, keepdims=True)) / trace.sigma
+    ds: np.ndarray = (du - du.mean(-1, keepdims=True) - u * (du * u).mean(-1, keepdims=True)) / trace.sigma
+    return ds

@@ -183,7 +183,8 @@ class Recorded(Operand):
 
     def flatten(self) -> "Recorded":
         """A copy with one axis."""
-        return self.copy().reshape(-1)
+        flat: Recorded = self.copy().reshape(-1)
+        return flat
 
     def transpose(self, *axes: Any) -> "Recorded":
         """A view with its axes in another order."""

@@ -41,7 +41,8 @@ def _values(runs: Obtained) -> np.ndarray:
 
 def _alive(runs: Obtained) -> np.ndarray:
     """Which networks still tell one x from another, (n_seeds,)."""
-    return np.ptp(_values(runs), axis=1) > DEAD
+    alive: np.ndarray = np.ptp(_values(runs), axis=1) > DEAD
+    return alive
 
 
 def _line(runs: Obtained, published: list[float]) -> list[Finding]:

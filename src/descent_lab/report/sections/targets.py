@@ -137,6 +137,9 @@ def against_batch_size(rows: pd.DataFrame, note: str = "") -> "Figure":
     Dotted is perfect scaling: half the steps for twice the batch, in the same epochs (Shallue et al. 2019, fig. 1).
     rows: `clock, dataset, level, size, median, low, high`.
     """
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import NullLocator
+
     from descent_lab.report import drawing
 
     levels = [f"target level {level:g}" for level in sorted(rows["level"].unique())]
@@ -155,10 +158,10 @@ def against_batch_size(rows: pd.DataFrame, note: str = "") -> "Figure":
         sizes = sorted(group["size"].unique())
         ax.set_xscale("log")
         ax.set_xticks(sizes, [str(b) if b >= 2 * a else "" for a, b in zip([0, *sizes[:-1]], sizes, strict=True)])
-        ax.xaxis.set_minor_locator(drawing.NullLocator())
+        ax.xaxis.set_minor_locator(NullLocator())
         drawing.log_y(ax, log_span(group["median"].to_numpy(dtype=float)))
 
-    legend = drawing.handles(looks, levels) | {PERFECT: drawing.Line2D([], [], color=drawing.MUTED, **ideal)}
+    legend = drawing.handles(looks, levels) | {PERFECT: Line2D([], [], color=drawing.MUTED, **ideal)}
     return drawing.panels(named, "title", draw, "batch size", "median to reach the target", legend, note)
 
 

@@ -86,6 +86,8 @@ def loss_against_lr(rows: pd.DataFrame, y_label: str, looks: Looks, note: str = 
 
     An lr with diverged runs is marked at the top edge: filled where half or more diverged, hollow where some did.
     """
+    from matplotlib.lines import Line2D
+
     from descent_lab.report import drawing
 
     def draw(ax: "Axes", group: pd.DataFrame) -> None:
@@ -104,7 +106,7 @@ def loss_against_lr(rows: pd.DataFrame, y_label: str, looks: Looks, note: str = 
     half = ~np.isfinite(rows["estimate"].to_numpy(dtype=float))
     for name, face, where in ((HALF, drawing.MUTED, half), (SOME, "none", ~half & (rows["diverged"] > 0).to_numpy())):
         if where.any():
-            legend[name] = drawing.Line2D([], [], **_crosses(drawing.MUTED, face))
+            legend[name] = Line2D([], [], **_crosses(drawing.MUTED, face))
     return drawing.panels(rows, "dataset", draw, "lr", y_label, legend, note)
 
 
