@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge
 
-from descent_lab.data.base import Data
+from descent_lab.data.base import Data, Dataset
 from descent_lab.data.batching import Batches, Batching, batches
 from descent_lab.errors import ConfigError
 from descent_lab.nn.activations import ACTIVATIONS
@@ -52,7 +52,7 @@ class Problem:
 
 
 def build(
-    dataset: Any, model: Model, init: Initialiser, batching: Batching, seed: int, stream: str = "independent"
+    dataset: Dataset, model: Model, init: Initialiser, batching: Batching, seed: int, stream: str = "independent"
 ) -> Problem:
     """Load the data and put the problem together.
 

@@ -10,12 +10,15 @@ from annotated_types import Ge, Gt, Predicate
 
 from descent_lab import plugins
 from descent_lab.components import resolve
+from descent_lab.data.base import Dataset
 from descent_lab.data.batching import Batching
+from descent_lab.derivatives.base import Backend
 from descent_lab.errors import ConfigError, DataError, without_password
 from descent_lab.nn.initialisers import Initialiser
 from descent_lab.optim.base import Optimizer
 from descent_lab.optim.schedules import Schedule
 from descent_lab.problems.supervised import Model, Problem, build
+from descent_lab.sweeps.engines.base import Engine
 from descent_lab.sweeps.identity import described, digest, flat
 from descent_lab.tracking.record import TrackedRun, Tracking
 from descent_lab.training.run import Dtype, Record, Run, Stop
@@ -38,8 +41,8 @@ class Config:
     values: every leaf as validated, nested; passwords are hidden. choices: the choice made in each group.
     """
 
-    backend: Any
-    dataset: Any
+    backend: Backend
+    dataset: Dataset
     model: Model
     init: Initialiser
     batching: Batching
@@ -54,7 +57,7 @@ class Config:
     stop: Stop = Run.stop
     timing: Literal["shared", "isolated"] = "shared"
     tracking: Tracking
-    engine: Any
+    engine: Engine
     force: bool = False
     dry_run: bool = False
     debug: bool = False

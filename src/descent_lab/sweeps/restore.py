@@ -57,7 +57,8 @@ def stored_config(stored: Results, run_id: str) -> Config:
         raise _not_again(run_id, error) from None
     noted = stored.runs.set_index("run_id")["data"].loc[run_id]  # none in runs stored before contents were noted
     if isinstance(noted, str) and noted != content:
-        raise ModelError(f"run={run_id}: {config.dataset.path} has changed since the run, and with it its scaling")
+        source = config.values["dataset"].get("path", config.choices["dataset"])
+        raise ModelError(f"run={run_id}: {source} has changed since the run, and with it its scaling")
     return config
 
 
