@@ -51,7 +51,10 @@ def shared_targets(study: Study, runs: pd.DataFrame, reference: str | None, leve
     if reference is None:
         raise NotGiven("no run finished, so there is no reference to derive targets from")
     parts, reason = [], ""
-    for _, group in runs.groupby("dataset", sort=True):
+    for problem, group in runs.groupby("dataset", sort=True):
+        if reference not in set(group["entrant"]):
+            reason = f"the reference {reference} has no run on {problem}"
+            continue
         try:
             parts.append(interpolated_targets(study.curves, group, reference, levels, entrant="entrant"))
         except NotGiven as error:
