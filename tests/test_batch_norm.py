@@ -31,9 +31,9 @@ def by_hand(theta, x, mean=None, variance=None):
 def test_the_training_loss_uses_the_batch():
     objective, theta, x, y = one_layer()
     prediction, mean, variance = by_hand(theta, x)
-    loss, seen = objective.value(theta, x, y)
+    loss, batch_stats = objective.value(theta, x, y)
     assert loss == pytest.approx(np.mean((prediction - y[:, 0]) ** 2), rel=1e-14)
-    np.testing.assert_allclose(seen, [*mean, *(variance * 3 / 2)], rtol=1e-14)  # unbiased, as PyTorch keeps it
+    np.testing.assert_allclose(batch_stats, [*mean, *(variance * 3 / 2)], rtol=1e-14)  # unbiased, as PyTorch keeps it
     np.testing.assert_allclose(mean, [3.0, -6.0])
     np.testing.assert_allclose(variance, [6.0, 24.0])
 
@@ -59,11 +59,11 @@ def test_running_statistics_are_a_moving_average():
     given = [*NORMALISED, "optimizer=sgd", "lr=1e-300", "epochs=1"]
     run = make_run(*given)
     data = run.problem.data
-    seen = run.problem.objective.value(run.problem.theta, data.x_train, data.y_train)[1]
+    batch_stats = run.problem.objective.value(run.problem.theta, data.x_train, data.y_train)[1]
     theta = trained(*given).theta
     start = np.concatenate([np.zeros(5), np.ones(5), np.zeros(4), np.ones(4)])
     np.testing.assert_array_equal(theta["statistics_init"], start)
-    wanted = (1 - BN_MOMENTUM) * start + BN_MOMENTUM * seen
+    wanted = (1 - BN_MOMENTUM) * start + BN_MOMENTUM * batch_stats
     np.testing.assert_allclose(theta["statistics_final"], wanted, rtol=1e-12)
 
 

@@ -56,14 +56,14 @@ def assert_close(g, expected, tolerance):
 def test_backprop_is_jax_is_central_differences(activation, linked, bias, batch):
     batch_norm, shape = BATCHES[batch]
     objective, theta, x, y = case(activation, linked, bias, batch_norm, shape)
-    loss, g, _, seen = backprop(objective, theta, x, y)
+    loss, g, _, batch_stats = backprop(objective, theta, x, y)
     for r in range(len(theta)):
         assert_close(g[r], differences(objective, theta[r], x[r], y[r]), 1e-6)
-    jax_loss, jax_g, _, jax_seen = reverse_mode(objective, 1, *(jnp.asarray(a[-1]) for a in (theta, x, y)))
+    jax_loss, jax_g, _, jax_stats = reverse_mode(objective, 1, *(jnp.asarray(a[-1]) for a in (theta, x, y)))
     assert loss[-1] == pytest.approx(float(jax_loss), rel=1e-12)
     assert_close(g[-1], np.asarray(jax_g), 1e-11)
     if batch_norm:
-        np.testing.assert_allclose(seen[-1], jax_seen, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(batch_stats[-1], jax_stats, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("linked", LINKED, ids="-".join)

@@ -91,10 +91,10 @@ def test_running_statistics_replace_those_of_the_batch():
     network = Network((3, 4, 5, 1), "tanh", bias=True, batch_norm=True)
     theta, x = draw(network, n=50)
     traces = network.forward(theta, x)
-    given = np.concatenate([moment(t.s) for t in traces[:-1] for moment in (_mean, _variance)])
-    np.testing.assert_allclose(network.forward(theta, x, given)[-1].a, traces[-1].a, rtol=1e-12)
+    batch_stats = np.concatenate([moment(t.s) for t in traces[:-1] for moment in (_mean, _variance)])
+    np.testing.assert_allclose(network.forward(theta, x, batch_stats)[-1].a, traces[-1].a, rtol=1e-12)
     unbiased = np.concatenate([m for t in traces[:-1] for m in (_mean(t.s), _variance(t.s) * 50 / 49)])
-    np.testing.assert_allclose(network.statistics(traces), unbiased, rtol=1e-12)
+    np.testing.assert_allclose(network.batch_stats(traces), unbiased, rtol=1e-12)
 
 
 def _mean(s):

@@ -57,18 +57,18 @@ def resolve(group: str, target: object) -> type[Component]:
             f"plugins.allow=[{top}] on the command line lets a configuration name its classes"
         )
     try:
-        found = getattr(import_module(module), name)
+        kind = getattr(import_module(module), name)
     except Exception as error:
         if isinstance(error, AttributeError) or (
             isinstance(error, ModuleNotFoundError) and path.startswith(f"{error.name}.")
         ):
             raise ConfigError(f"{where}: no such class ({error})") from error
         raise ConfigError(f"{where}: its module cannot be imported: {Fault.of(error).summary}") from error
-    if not isinstance(found, type) or not issubclass(found, Component) or found.group != group:
+    if not isinstance(kind, type) or not issubclass(kind, Component) or kind.group != group:
         raise ConfigError(f"{where}: is not the class of a component of the group {group}")
-    if isabstract(found):
+    if isabstract(kind):
         raise ConfigError(f"{where}: is an abstract class; name one that is complete")
-    return found
+    return kind
 
 
 def target_of(component: Component) -> str:

@@ -100,15 +100,15 @@ def places() -> list[Path]:
 
 def _file(module: str) -> Path | None:
     """The file of a module, found without importing it or the packages that it is in; None where there is none."""
-    top, *inner = module.split(".")
+    top, *below = module.split(".")
     try:
         spec = find_spec(top)
     except Exception:  # whatever a finder raises; `load` says so when the module is needed
         return None
     if spec is None:
         return None
-    if not inner:
+    if not below:
         return Path(spec.origin) if spec.origin else None
-    places = [Path(folder, *inner) for folder in spec.submodule_search_locations or ()]
+    places = [Path(folder, *below) for folder in spec.submodule_search_locations or ()]
     files = [file for place in places for file in (place / "__init__.py", place.with_suffix(".py"))]
     return next((file for file in files if file.is_file()), None)

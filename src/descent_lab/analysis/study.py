@@ -31,8 +31,8 @@ COST = "cost_gradient_equivalents"
 class Study:
     """Runs that can be compared.
 
-    runs: one row per cell and seed. `dataset` is the label of the problem, `entrant` that of the entrant, and `rule`
-    the label of the entrant without its backend.
+    runs: one row per cell and seed. `dataset` is the label of the problem, `entrant` that of the entrant, and
+    `without_backend` is the label of the entrant with its backend left out.
     curves: those of these runs.
     compared: the groups that make an entrant.
     """
@@ -62,7 +62,7 @@ def study(results: Results, compared: Sequence[str] | None = None) -> Study:
         data=runs["dataset"],
         dataset=_problems(runs, [name for name in varied if name not in own]),
         entrant=_entrants(runs, own, compared),
-        rule=_entrants(runs, *([n for n in names if n.partition(".")[0] != "backend"] for names in (own, compared))),
+        without_backend=_entrants(runs, _without_backend(own), _without_backend(compared)),
         gradients=_gradients(results),
     )
     distinct = _once(labelled)
@@ -70,6 +70,10 @@ def study(results: Results, compared: Sequence[str] | None = None) -> Study:
     if len(distinct) < len(runs):
         curves = curves[curves["run_id"].isin(distinct["run_id"])]
     return Study(distinct, curves, tuple(compared), len(runs) - len(distinct))
+
+
+def _without_backend(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name.partition(".")[0] != "backend"]
 
 
 def _compared(varied: Sequence[str]) -> Sequence[str]:
@@ -148,11 +152,11 @@ def _gradients(results: Results) -> pd.Series:
     if counted.notna().all():
         return counted
     known = runs["backend"].isin(BACKENDS)
-    by_rule = [
+    estimated = [
         gradient_equivalents(row.backend, row.optimizer, 1, _n_params(results, row)).gradient_equivalents * row.passes
         for row in runs[known].itertuples()
     ]
-    return counted.mask(known, pd.Series(by_rule, index=runs.index[known], dtype=float))
+    return counted.mask(known, pd.Series(estimated, index=runs.index[known], dtype=float))
 
 
 def _n_params(results: Results, row: Any) -> int:

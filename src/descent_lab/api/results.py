@@ -73,8 +73,8 @@ class Result:
         n_features = problem.data.x_train.shape[1]
         if points.ndim != 2 or points.shape[1] != n_features:
             raise ModelError(f"x of shape {np.shape(x)}: must be (n, {n_features})")
-        theta, statistics = self._theta(which), self.theta.get(f"statistics_{which}")
-        return Predictor(problem.data, problem.objective, theta, statistics).outputs(points)
+        theta, batch_stats = self._theta(which), self.theta.get(f"statistics_{which}")
+        return Predictor(problem.data, problem.objective, theta, batch_stats).outputs(points)
 
     def frame(self) -> "pd.DataFrame":
         """The curves, one row a record: step, epoch, time/step_seconds and a column a metric."""

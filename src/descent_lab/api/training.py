@@ -49,13 +49,13 @@ def train(
     if not isinstance(problem, Problem):
         raise ConfigError(f"problem={problem!r}: must be made by dl.problem(...), or be the name of a data set")
     chosen = component("backend", backend, Backend, Numpy)
-    method, suggested = _method(chosen, optimizer, options)
+    resolved, suggested_lr = _optimizer(chosen, optimizer, options)
     run = Run(
         problem.built(component("batching", batching, Batching, Batching)),
         chosen,
-        method,
+        resolved,
         component("schedule", schedule, Schedule, Constant),
-        number("lr", suggested if lr is None else lr),
+        number("lr", suggested_lr if lr is None else lr),
         number("epochs", epochs),
         number("dtype", dtype),
         component("record", record, Record, Record),
@@ -64,10 +64,10 @@ def train(
     with Bar(run.program.n_steps, 1, progress, DELAY) as bar:
         (outcome,) = trainer.train([run], lambda recorder: bar.steps(recorder.steps[-1]))
         bar.stack_done(run.program.n_steps, 1)
-    return Result.of(problem, outcome, f"{type(method or chosen).__name__} lr={run.lr:g} s{problem.seed}")
+    return Result.of(problem, outcome, f"{type(resolved or chosen).__name__} lr={run.lr:g} s{problem.seed}")
 
 
-def _method(
+def _optimizer(
     backend: Backend, optimizer: Optimizer | str | None, options: dict[str, Any]
 ) -> tuple[Optimizer | None, float | None]:
     """The optimizer, if the backend takes one, and the learning rate that goes with it."""
@@ -75,10 +75,10 @@ def _method(
         if optimizer is not None or options:
             raise ConfigError(f"optimizer={optimizer!r}: {backend!r} takes no optimizer; leave it out")
         return None, backend.suggested_lr
-    method = component("optimizer", optimizer, Optimizer, SGD, options)
-    if method.order > backend.order:
+    resolved = component("optimizer", optimizer, Optimizer, SGD, options)
+    if resolved.order > backend.order:
         raise ConfigError(
-            f"optimizer={method!r}: needs derivatives of order {method.order}, and {backend!r} gives order "
+            f"optimizer={resolved!r}: needs derivatives of order {resolved.order}, and {backend!r} gives order "
             f"{backend.order}; choose Jax(), or TaylorAlgebra(order=2)"
         )
-    return method, method.suggested_lr
+    return resolved, resolved.suggested_lr

@@ -25,30 +25,31 @@ class Numpy(NumpyBackend):
     order = 1
 
     def step_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
-        """Bytes that a step of one run on n samples keeps, and those of the metrics."""
+        """Bytes that a step of one run on n samples takes, and its metrics, data and parameters apart."""
         return (3 if objective.network.batch_norm else 2) * activation_bytes(objective, n, itemsize)
 
     def cost(self, objective: Objective, n: int, order: int) -> float:
-        """One gradient, the unit."""
+        """A step costs one gradient, which is the unit."""
         return 1.0
 
     def inputs(self, objective: Objective, x: np.ndarray) -> np.ndarray:
-        """The training inputs with their column of ones, where the first layer has a bias."""
+        """The training inputs x (n_runs, n, n_features), with a column of ones if the first layer has a bias."""
         return with_ones(objective.network, x)
 
     def differentiate(self, objective: Objective, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> Derivatives:
-        """See `backprop`."""
+        """The loss and the gradient by `backprop`."""
         return backprop(objective, theta, x, y)
 
 
 def backprop(objective: Objective, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> Derivatives:
-    """Loss and gradient for theta (..., n_params), x (..., n, n_features) and y (..., n, n_outputs);
+    """Loss and gradient for theta (..., n_params), x (..., n, n_features) and y (..., n, n_outputs).
+
     x may have its column of ones already, (..., n, n_features + 1).
 
     Rumelhart, Hinton & Williams 1986. With delta = dL/ds of a layer:
         dL/dA = h delta^T,  dL/dh = W delta  (before W changes),  delta' = dL/dh * f'(z').
     """
-    if theta.shape[:-1] == (1,):  # without the axis of runs NumPy multiplies faster
+    if theta.shape[:-1] == (1,):  # NumPy multiplies faster without the axis of runs
         loss, g, _, batch_stats = backprop(objective, theta[0], x[0], y[0])
         return Derivatives(loss[None], g[None], None, None if batch_stats is None else batch_stats[None])
     network = objective.network
@@ -63,11 +64,11 @@ def backprop(objective: Objective, theta: np.ndarray, x: np.ndarray, y: np.ndarr
         if k:
             before = traces[k - 1]
             delta = _product(layers[k].W, ds) * ACTIVATIONS[network.activation].df(before.z, before.a)
-    return Derivatives(loss, g, None, network.statistics(traces))
+    return Derivatives(loss, g, None, network.batch_stats(traces))
 
 
 def _forward(network: Network, A: list[np.ndarray], layers: list[Layer], x: np.ndarray) -> list[Trace]:
-    """The traces of all layers, h with its row of ones where there is a bias."""
+    """The traces of all layers. h has a row of ones in layers that have a bias."""
     a, traces = x.mT, []
     for k, (A_k, layer) in enumerate(zip(A, layers, strict=True)):
         h = a if A_k.shape[-2] == a.shape[-2] else _over_ones(a)
@@ -83,7 +84,7 @@ def with_ones(network: Network, x: np.ndarray) -> np.ndarray:
 
 
 def _over_ones(a: np.ndarray) -> np.ndarray:
-    """(..., width, n) -> (..., width + 1, n)."""
+    """a (..., width, n) with a row of ones below it: (..., width + 1, n)."""
     *lead, width, n = a.shape
     h = np.empty_like(a, shape=(*lead, width + 1, n))
     h[..., :-1, :] = a
@@ -92,15 +93,17 @@ def _over_ones(a: np.ndarray) -> np.ndarray:
 
 
 def _product(A: np.ndarray, B: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """A B. An outer product is a multiplication: np.matmul makes it without BLAS and takes 5 times as long."""
+    """The matrix product A B. Outer products use np.multiply: np.matmul makes them without BLAS, 5 times as slowly."""
     if A.ndim == 2:
         return np.dot(A, B, out=out)
     return np.multiply(A, B, out=out) if A.shape[-1] == 1 else np.matmul(A, B, out=out)
 
 
 def _through_normalisation(layer: Layer, trace: Trace, delta: np.ndarray, slope: Layer) -> np.ndarray:
-    """From dL/dz to dL/ds; writes dL/dgamma and dL/dbeta (Ioffe & Szegedy 2015, section 3): with du = gamma delta,
-    ds = (du - mean(du) - u mean(du u)) / sigma."""
+    """dL/ds from delta = dL/dz. It writes dL/dgamma and dL/dbeta into `slope`.
+
+    Ioffe & Szegedy 2015, section 3. With du = gamma delta: ds = (du - mean(du) - u mean(du u)) / sigma.
+    """
     if slope.gamma is None or slope.beta is None or trace.u is None:
         return delta
     u, du = trace.u, layer.gamma * delta

@@ -1,4 +1,4 @@
-"""What a backend is: a source of derivatives, and the loop that repeats steps with them.
+"""Base classes of backends. A backend is a source of derivatives, and the loop that repeats steps with them.
 
 A backend that computes with NumPy arrays derives from `NumpyBackend` and says how to differentiate; any other derives
 from `Backend` and makes its loop itself.
@@ -28,19 +28,20 @@ class Derivatives(NamedTuple):
 
     loss: Array
     g: Array  # (..., n_params)
-    H: Array | None  # (..., n_params, n_params), where it was asked for
-    batch_stats: Array | None  # means and variances (..., n_statistics) of this batch, if the network normalises
+    H: Array | None  # (..., n_params, n_params); None unless the second order was asked for
+    batch_stats: Array | None  # means and variances of this batch, (..., n_batch_stats), if the network normalises
 
 
-Differentiate = Callable[[Array, Array, Array], Derivatives]  # of theta, x and y
+Differentiate = Callable[[Array, Array, Array], Derivatives]  # a function of theta, x and y
 Gradient = Callable[[Array, Array, Array], Array]
 
 
 @dataclass(frozen=True)
 class Descent:
-    """theta_{t+1} = theta_t + step(g_t): the gradient from a backend, the step from an optimizer.
+    """theta_{t+1} = theta_t + step(g_t), with the gradient from a backend and the step from an optimizer.
 
-    whole_gradient: the gradient of the whole training set, whose norm is recorded; None: that of `differentiate`.
+    whole_gradient: computes the gradient of the whole training set, whose norm is recorded. If it is None,
+    `differentiate` does so.
     """
 
     differentiate: Differentiate
@@ -64,16 +65,16 @@ class Descent:
         return self.whole_gradient(theta, x, y) if self.whole_gradient else self.differentiate(theta, x, y).g
 
     def metrics(self, opt_state: Any) -> dict[str, Array]:
-        """What the optimizer adds to the metrics."""
+        """The metrics that the optimizer adds, by name."""
         metrics: dict[str, Array] = self.optimizer.metrics(opt_state)
         return metrics
 
 
 class Backend(Component, ABC):
-    """Where the step comes from. Every backend is a frozen dataclass of its options.
+    """The source of the steps of a run. Every backend is a frozen dataclass of its options.
 
-    order: of the highest derivative that it gives; 0: none, and it takes no optimizer.
-    suggested_lr: the learning rate where none is given, of a backend that takes no optimizer.
+    order: the order of the highest derivative that it gives. A backend of order 0 takes no optimizer.
+    suggested_lr: the learning rate of a backend that takes no optimizer, where the user gives none.
     draws_directions: whether every step needs a search direction (n_params,), which the host draws.
     """
 
@@ -85,7 +86,7 @@ class Backend(Component, ABC):
     @property
     @abstractmethod
     def stack_runs(self) -> int:
-        """The number of runs of a full stack: more runs together are not faster."""
+        """The number of runs that train together at most: more of them together are not faster."""
 
     @abstractmethod
     def step_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
@@ -97,11 +98,11 @@ class Backend(Component, ABC):
 
     @abstractmethod
     def cost(self, objective: Objective, n: int, order: int) -> float:
-        """What a step on n samples costs, where 1 is the cost of one gradient of n samples by backpropagation.
+        """The cost of a step on n samples in gradients: 1 is one gradient of n samples by backpropagation.
 
-        The unit is counted in multiplications of matrix products: `Network.gradient_products` of them a sample.
-        order: of the highest derivative that the optimizer needs; 0 where there is no optimizer. What the optimizer
-        itself computes is apart from this (`Optimizer.multiplications`).
+        Costs are counted in multiplications of matrix products, of which a gradient of one sample takes
+        `Network.gradient_products`. The cost of the optimizer is counted apart (`Optimizer.multiplications`).
+        order: the order of the highest derivative that the optimizer needs; 0 where there is no optimizer.
         """
 
     @abstractmethod
@@ -111,9 +112,9 @@ class Backend(Component, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class NumpyBackend(Backend):
-    """A backend that computes with NumPy arrays; a subclass says how to differentiate.
+    """A backend that computes with NumPy arrays. A subclass says how to differentiate.
 
-    loop: `recorded` repeats the calls of the first step, which is quick; `eager` makes every step as it is written, so
+    loop: `recorded` repeats the calls of the first step, which is quick. `eager` makes every step as it is written, so
     that `print`, `breakpoint()` and `if` on values work in an optimizer.
     """
 
@@ -121,7 +122,7 @@ class NumpyBackend(Backend):
 
     @property
     def stack_runs(self) -> int:
-        """The number of runs of a full stack."""
+        """The number of runs that train together at most."""
         return CPU_RUNS
 
     @abstractmethod
@@ -134,11 +135,11 @@ class NumpyBackend(Backend):
         return g
 
     def inputs(self, objective: Objective, x: np.ndarray) -> np.ndarray:
-        """What `differentiate` is given in place of the training inputs x (n_runs, n, n_features) in steps."""
+        """The array that steps pass to `differentiate` in place of the training inputs x (n_runs, n, n_features)."""
         return x
 
     def prepare(self, workload: Workload) -> Loop:
-        """The chosen loop over steps of the optimizer."""
+        """The loop that was chosen, over steps of the optimizer."""
         objective = workload.program.objective
         differentiate, gradient = partial(self.differentiate, objective), partial(self.gradient, objective)
         return numpy_loop(
@@ -152,5 +153,8 @@ class NumpyBackend(Backend):
 def numpy_loop(
     name: HostLoopName, workload: Workload, make_update: MakeUpdate, inputs: np.ndarray | None = None
 ) -> Loop:
-    """The loop of that name. inputs: what the update takes in place of the training inputs; None: these."""
+    """The loop of that name.
+
+    inputs: the array that the update takes in place of the training inputs. If it is None, the update takes these.
+    """
     return {"eager": EagerLoop, "recorded": RecordedLoop}[name](workload, make_update, inputs)

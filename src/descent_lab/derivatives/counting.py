@@ -8,19 +8,19 @@ import numpy as np
 
 @dataclass
 class Count:
-    """Multiplications made so far. products: of matrix products. scalings: of entries by entries."""
+    """The multiplications made so far: `products` within matrix products, `scalings` of entries by entries."""
 
     products: int = 0
     scalings: int = 0
 
     @property
     def multiplications(self) -> int:
-        """All of them."""
+        """The sum of both kinds."""
         return self.products + self.scalings
 
 
 class Counted(np.ndarray):
-    """An array that adds the multiplications of matrix products and of entries to a count, as do its results."""
+    """An array that adds the multiplications made with it to a count. Results of operations on it do so too."""
 
     count: Count | None = None
 
@@ -42,7 +42,7 @@ class Counted(np.ndarray):
 
 
 def counted(array: Any, count: Count) -> Any:
-    """The array as one that counts there; anything else as it is."""
+    """The array as one that adds to this count. Anything but an array is returned as it is."""
     if not isinstance(array, np.ndarray):
         return array
     view = array.view(Counted)

@@ -1,6 +1,6 @@
 """Reverse-mode gradients by JAX, in a compiled loop over steps.
 
-JAX is imported when a loop is prepared, and not before: a sweep whose runs are all finished does without it.
+JAX is imported when a loop is prepared, and not before: a sweep whose runs are all finished does not need it.
 """
 
 import operator
@@ -19,15 +19,16 @@ from descent_lab.problems.objective import Objective
 if TYPE_CHECKING:
     import jax
 
-CACHED = 40_000  # activations of a block of samples: so many stay in the cache; measured, as is the next
-FEWEST = 512  # samples of a block: with fewer, products of wider layers take longer than the cache saves
+# Both numbers were chosen by measurement.
+CACHED = 40_000  # activations of a block of samples at most: so many stay in the cache
+FEWEST = 512  # samples of a block at least: with fewer, products of wider layers lose more time than the cache saves
 
 
 @dataclass(frozen=True, kw_only=True)
 class Jax(Backend):
     """Gradients by jax.value_and_grad.
 
-    loop: the compiled loop is the only one.
+    loop: `compiled` is the only choice.
     """
 
     kind = "jax"
@@ -38,7 +39,7 @@ class Jax(Backend):
 
     @property
     def stack_runs(self) -> int:
-        """The number of runs of a full stack on this process's device."""
+        """The number of runs that train together at most on this process's device."""
         return device_runs()
 
     def step_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
@@ -46,7 +47,7 @@ class Jax(Backend):
         return activation_bytes(objective, n, itemsize)
 
     def cost(self, objective: Objective, n: int, order: int) -> float:
-        """One gradient, and for the Hessian p tangents carried through it."""
+        """A step costs one gradient. The Hessian adds n_params tangents, each carried through the gradient."""
         network = objective.network
         if order < 2:
             return 1.0
@@ -68,7 +69,7 @@ class Jax(Backend):
 
 
 def reverse_mode(objective: Objective, order: int, theta: "jax.Array", x: "jax.Array", y: "jax.Array") -> Derivatives:
-    """Loss and derivatives of one run with theta (n_params,); the Hessian, for order 2, by forward over reverse mode.
+    """Loss and derivatives of one run with theta (n_params,). For order 2, forward over reverse mode adds the Hessian.
 
     The gradient is taken layer by layer and then put together: JAX's gradient of a slice of theta would be as long as
     theta, and mostly zeros.
@@ -100,7 +101,7 @@ def _blocks(network: Network, n: int) -> int:
 def _in_blocks(
     value_and_grad: Callable[..., Any], n_blocks: int, layers: list[Layer], x: "jax.Array", y: "jax.Array"
 ) -> Any:
-    """What `value_and_grad` gives for a whole batch: the mean over blocks, each weighted by its number of samples."""
+    """The result of `value_and_grad` for a whole batch: the mean over blocks, weighted by their numbers of samples."""
     import jax
 
     n, size = len(x), -(-len(x) // n_blocks)

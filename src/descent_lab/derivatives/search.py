@@ -1,4 +1,4 @@
-"""Hill climbing by random search: no derivative, hence no optimizer."""
+"""Hill climbing by random search. It needs no derivative and takes no optimizer."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,12 +14,12 @@ from descent_lab.problems.objective import Objective
 
 @dataclass(frozen=True)
 class HillClimb:
-    """theta' = theta + lr N(0, 1), kept if its batch loss is lower than the lowest so far, which is the opt_state."""
+    """theta' = theta + lr N(0, 1) is kept if its batch loss is lower than the lowest so far, which is the opt_state."""
 
     objective: Objective
 
     def start(self, theta: Array, x: Array, y: Array) -> Array:
-        """The loss to be beaten: that of the first batch."""
+        """The loss (...) that a proposal has to beat: that of the first batch."""
         return self.objective.value(theta, x, y)[0]
 
     def step(self, carry: Carry, x: Array, y: Array, lr: Array, direction: Array | None) -> tuple[Carry, Array]:
@@ -37,10 +37,10 @@ class HillClimb:
         return after, lowest
 
     def gradient(self, theta: Array, x: Array, y: Array) -> None:
-        """There is none."""
+        """None, because random search computes no gradient."""
 
     def metrics(self, opt_state: Any) -> dict[str, Array]:
-        """Nothing beside the curves."""
+        """No metrics: random search adds none."""
         return {}
 
 
@@ -50,9 +50,9 @@ def _where(better: Array, new: Array | None, old: Array | None) -> Array | None:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomSearch(Backend):
-    """Proposals theta + lr N(0, 1), the same with either array library.
+    """Random search with proposals theta + lr N(0, 1), which are the same with either array library.
 
-    arrays: `jax` compiles the search. loop: of the numpy arrays (see `NumpyBackend`).
+    arrays: the library; `jax` compiles the search. loop: the loop over numpy arrays (see `NumpyBackend`).
     """
 
     kind = "random_search"
@@ -73,7 +73,7 @@ class RandomSearch(Backend):
 
     @property
     def stack_runs(self) -> int:
-        """The number of runs of a full stack."""
+        """The number of runs that train together at most."""
         return CPU_RUNS if self.arrays == "numpy" else device_runs()
 
     def step_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
@@ -81,7 +81,7 @@ class RandomSearch(Backend):
         return activation_bytes(objective, n, itemsize)
 
     def cost(self, objective: Objective, n: int, order: int) -> float:
-        """One forward pass."""
+        """A step costs one forward pass."""
         return objective.network.forward_products / objective.network.gradient_products
 
     def prepare(self, workload: Workload) -> Loop:

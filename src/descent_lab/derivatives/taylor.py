@@ -1,4 +1,4 @@
-"""Gradients, and Hessians, by a truncated Taylor algebra: one forward evaluation, no reverse pass.
+"""Gradients and Hessians by a truncated Taylor algebra, in one forward evaluation without a reverse pass.
 
 The algebra itself can be used on its own: see `descent_lab.taylor`. The cost grows with the number of parameters: every
 number of the forward pass carries a derivative for each parameter that it depends on.
@@ -16,7 +16,7 @@ from descent_lab.loops.memory import activation_bytes
 from descent_lab.problems.objective import Objective
 from descent_lab.taylor import seed, tangent_bytes
 
-BLOCK_BYTES = 2**22  # of a block of samples, for the gradient of the whole training set
+BLOCK_BYTES = 2**22  # bytes of a block of samples at most, in the gradient of the whole training set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class TaylorAlgebra(NumpyBackend):
     order: Literal[1, 2] = 1
 
     def step_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
-        """Bytes that a step of one run on n samples takes: some times (measured) the tangents of the widest layer."""
+        """Bytes that a step of one run on n samples takes: a multiple (measured) of the widest layer's tangents."""
         return _tangent_bytes(objective, n, self.order, itemsize)
 
     def evaluation_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
@@ -37,16 +37,18 @@ class TaylorAlgebra(NumpyBackend):
         return max(activation_bytes(objective, n, itemsize), in_block)
 
     def cost(self, objective: Objective, n: int, order: int) -> float:
-        """The multiplications that the algebra makes, counted by sending a few samples through it."""
+        """The cost in gradients, from the multiplications that the algebra makes, counted for a few samples."""
         return _multiplications(objective, self.order, n) / (n * objective.network.gradient_products)
 
     def differentiate(self, objective: Objective, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> Derivatives:
-        """See `forward_mode`."""
+        """The loss and its derivatives by `forward_mode`."""
         return forward_mode(objective, self.order, theta, x, y)
 
     def gradient(self, objective: Objective, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """The gradient (n_runs, n_params) of the whole training set: the mean over blocks of samples, each weighted by
-        its number of samples, so that their tangents fit in memory."""
+        """The gradient (n_runs, n_params) of the whole training set.
+
+        It is the mean over blocks of samples, weighted by their numbers of samples, so that tangents fit in memory.
+        """
         n = x.shape[-2]
         size = _block_size(objective, n, theta.itemsize)
         if size == n:
@@ -60,7 +62,7 @@ class TaylorAlgebra(NumpyBackend):
 
 
 def forward_mode(objective: Objective, order: int, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> Derivatives:
-    """Loss and derivatives for theta (n_runs, n_params): direction k of the algebra is theta_k."""
+    """Loss and derivatives for theta (n_runs, n_params). Direction k of the algebra is theta_k."""
     loss, batch_stats = objective.value(seed(theta, order), x, y)
     H = loss.hessian if order == 2 else None
     return Derivatives(loss.value, loss.gradient, H, None if batch_stats is None else batch_stats.value)
@@ -80,15 +82,17 @@ def _block_size(objective: Objective, n: int, itemsize: int) -> int:
 
 
 def _multiplications(objective: Objective, order: int, n: int) -> float:
-    """Multiplications that the algebra makes for n samples: a constant, and as many for every sample."""
+    """The number of multiplications that the algebra makes for n samples: a constant, and a number for each sample."""
     of_two, of_three = _counts(objective, order)
     return of_two + (n - 2) * (of_three - of_two)
 
 
 @lru_cache(maxsize=64)
 def _counts(objective: Objective, order: int) -> tuple[int, int]:
-    """Multiplications for 2 and for 3 samples: those of matrix products, and of tangents by the derivatives of
-    elementwise functions. They are counted as they are made."""
+    """The numbers of multiplications for 2 and for 3 samples, counted while they are made.
+
+    Counted are those within matrix products, and those of tangents by the derivatives of elementwise functions.
+    """
     counts = Count(), Count()
     for n, count in zip((2, 3), counts, strict=True):
         shapes = (objective.network.n_params,), (n, objective.network.sizes[0]), (n, objective.network.sizes[-1])

@@ -1,6 +1,6 @@
-"""What a training loop is given, what it answers with, and the state that it carries from step to step.
+"""The input and the output of a training loop, and the state that it carries from step to step.
 
-A loop repeats an update; where the derivatives of the update come from, it does not know.
+A loop repeats an update. It does not know where the derivatives of the update come from.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Program:
     """Everything that shapes the computation of a run; runs that share it are trained as one stack.
 
     backend: the component that makes the loop. optimizer, schedule: their shapes (`stacking.shape`); optimizer is None
-    for a backend that takes none. n_test: the number of test samples.
+    where the backend takes none. n_test: the number of test samples.
     """
 
     backend: object
@@ -40,7 +40,7 @@ class Program:
 
 
 class Rows(NamedTuple):
-    """Rows first, first + 1, ... of a sequence that the host draws: (n_runs, n_rows, width)."""
+    """Rows first, first + 1, ... of a sequence that the host draws; values have the shape (n_runs, n_rows, width)."""
 
     first: int
     values: np.ndarray
@@ -84,9 +84,9 @@ class Carry(NamedTuple):
     """The state of training between two steps."""
 
     theta: Array  # (..., n_params)
-    opt_state: Any  # the update's own: the optimizer's state, or the lowest loss so far
-    batch_stats: Array | None  # running means and variances (..., n_statistics), if the network normalises
-    diverged_at: Array  # (...) the first step with a non-finite loss; -1: none
+    opt_state: Any  # the state of the update: that of the optimizer, or the lowest loss so far
+    batch_stats: Array | None  # running means and variances (..., n_batch_stats), if the network normalises
+    diverged_at: Array  # (...), the first step with a non-finite loss; -1 where there is none
 
 
 class Update(Protocol):
@@ -112,20 +112,23 @@ MakeUpdate = Callable[[Any], Update]  # from the optimizer with the numbers of i
 
 
 class Loop(Protocol):
-    """A workload made ready to train. Calls return when the work is done: their wall time is the work's time."""
+    """A workload made ready to train. Every call returns when its work is done, so its wall time is the work's time."""
 
     @property
     def device(self) -> str:
-        """What computes."""
+        """The name of the device that computes."""
 
     def compile(self) -> None:
-        """Do now whatever has to be done once; counted apart from the steps."""
+        """Do now whatever has to be done once. Its seconds are counted apart from those of the steps."""
 
     def start(self) -> Carry:
-        """The untouched start."""
+        """The state before the first step."""
 
     def advance(self, carry: Carry, start: int, stop: int, order: Rows | None, directions: Rows | None) -> Carry:
-        """Steps start, ..., stop - 1. `order` holds sample orders by epoch, `directions` search directions by step."""
+        """Make steps start, ..., stop - 1.
+
+        order: the sample orders by epoch. directions: the search directions by step.
+        """
 
     def measure(self, carry: Carry) -> dict[str, np.ndarray]:
         """Metrics of the whole training and test set by name, each (n_runs,)."""
@@ -134,8 +137,10 @@ class Loop(Protocol):
 def measured(
     objective: Objective, update: Update, carry: Carry, parts: dict[str, tuple[Array, Array]]
 ) -> dict[str, Array]:
-    """The metrics of each part ("train", "test"), given by its x and y, the norm of the training gradient, and what the
-    update adds."""
+    """The metrics of each part, the norm of the training gradient, and the metrics that the update adds.
+
+    parts: x and y of "train" and of "test".
+    """
     metrics: dict[str, Array] = {}
     for part, (x, y) in parts.items():
         of_part = objective.metrics(carry.theta, x, y, carry.batch_stats)
@@ -148,14 +153,14 @@ def measured(
 
 
 def running(batch_stats: Array | None, of_batch: Array | None) -> Array | None:
-    """The running means and variances after a batch, as torch.nn.BatchNorm1d keeps them."""
+    """The running means and variances after a batch whose own are `of_batch`, as in torch.nn.BatchNorm1d."""
     if batch_stats is None or of_batch is None:
         return None
     return (1 - BN_MOMENTUM) * batch_stats + BN_MOMENTUM * of_batch
 
 
 def first_carry(workload: Workload, update: Update) -> Carry:
-    """The untouched start of a workload, as NumPy arrays."""
+    """The state of a workload before the first step, as NumPy arrays."""
     size, order = workload.program.batches.size, workload.order
     rows = np.arange(size)[None] if order is None else order.values[:, 0, :size]
     runs = np.arange(workload.n_runs)[:, None]
@@ -166,9 +171,9 @@ def first_carry(workload: Workload, update: Update) -> Carry:
 
 
 def _first_stats(objective: Objective, theta: np.ndarray) -> np.ndarray | None:
-    """Means 0 and variances 1 for every normalised unit, (n_runs, n_statistics); None without such units."""
+    """Means 0 and variances 1 for every normalised unit, (n_runs, n_batch_stats); None without such units."""
     network = objective.network
-    if not network.n_statistics:
+    if not network.n_batch_stats:
         return None
     means_and_variances = [part for width in network.sizes[1:-1] for part in (np.zeros(width), np.ones(width))]
     return np.tile(np.concatenate(means_and_variances).astype(theta.dtype), (len(theta), 1))

@@ -16,12 +16,12 @@ from descent_lab.loops.base import Carry, MakeUpdate, Rows, Update, Workload, fi
 from descent_lab.loops.memory import CPU_RUNS
 from descent_lab.metrics import metrics_of
 
-WIDE = {"xla_cpu_prefer_vector_width": 512}  # bits: the whole of AVX-512, of which XLA would use half
+WIDE = {"xla_cpu_prefer_vector_width": 512}  # bits: all of an AVX-512 register; XLA's default is half
 SMALL = 2500  # on a CPU, runs are vectorised together if a step has at most so many activations and parameters
 ONE_THREAD = 2**22  # one thread computes a matrix product of at most so many multiplications
 TOGETHER = 20_000  # a vectorised step has at most so many activations and parameters
 
-_compiled: dict[Any, dict[str, Any]] = {}  # what this process has compiled already, by program and shapes
+_compiled: dict[Any, dict[str, Any]] = {}  # the calls that this process has compiled, by program and shapes
 
 
 class CompiledLoop:
@@ -36,7 +36,7 @@ class CompiledLoop:
         self.numbers = jax.device_put(jax.tree.map(lambda values: values.astype(dtype), numbers))
         self.train = jax.device_put(self._laid(workload.x_train, workload.y_train))
         self.test = jax.device_put(self._laid(workload.x_test, workload.y_test))
-        self.drawn: dict[str, tuple[Any, Any]] = {}  # what the host drew last, and its copy on the device
+        self.drawn: dict[str, tuple[Any, Any]] = {}  # the host's latest draws, and their copies on the device
         shapes = (None if rows is None else rows.values.shape for rows in (workload.order, workload.directions))
         self.key = (self.program, workload.n_runs, *shapes, *metrics_of(self.objective.task).items())
         self.lowered = {} if self.key in _compiled else self._lower()
@@ -49,22 +49,24 @@ class CompiledLoop:
     def compile(self) -> None:
         """Compile this program for these shapes, unless this process has done so before."""
         if self.key not in _compiled:
-            with ThreadPoolExecutor() as threads:  # side by side: XLA compiles without holding Python's lock
+            with ThreadPoolExecutor() as threads:  # in parallel: XLA compiles without holding Python's lock
                 compiled = threads.map(lambda lowered: lowered.compile(self._options), self.lowered.values())
                 _compiled[self.key] = dict(zip(self.lowered, compiled, strict=True))
         self.calls = _compiled[self.key]
 
     @property
     def _options(self) -> dict[str, Any] | None:
-        """Options for a processor, measured: WIDE vectors, and one thread for small matrix products, which are over
-        before other threads have woken up."""
+        """Options for a processor, chosen by measurement: WIDE vectors, and one thread for small matrix products.
+
+        A small product is finished before other threads have woken up.
+        """
         if jax.default_backend() != "cpu":
             return None
         largest = self.program.batches.size * max(a * b for a, b in pairwise(self.objective.network.sizes))
         return WIDE | {"xla_cpu_multi_thread_eigen": largest > ONE_THREAD}
 
     def start(self) -> Carry:
-        """The untouched start, computed on the host: compiling it would take longer."""
+        """The state before the first step. It is computed on the host, because compiling it would take longer."""
         workload = self.workload
         carry = first_carry(workload, self.make_update(workload.with_columns(workload.optimizer)))
         counts = partial(np.full, workload.n_runs, dtype=np.int32)  # numbers shared by all runs, such as t
@@ -73,7 +75,7 @@ class CompiledLoop:
         return moved
 
     def advance(self, carry: Carry, start: int, stop: int, order: Rows | None, directions: Rows | None) -> Carry:
-        """Steps start, ..., stop - 1, in one call."""
+        """Make steps start, ..., stop - 1 in one call."""
         firsts = (0 if rows is None else rows.first for rows in (order, directions))
         where = (np.int32(value) for value in (start, stop, *firsts))
         after: Carry = jax.block_until_ready(self.calls["advance"](self._fed(carry, order, directions), *where))
@@ -85,7 +87,7 @@ class CompiledLoop:
         return {name: np.asarray(value) for name, value in jax.device_get(metrics).items()}
 
     def _lower(self) -> dict[str, Any]:
-        """The program traced, not yet compiled."""
+        """The calls of the program, traced but not yet compiled."""
         carry = self.start()
         advance = jax.jit(_over_runs(self._advance, self._together(self.program.batches.size)))
         measure = jax.jit(_over_runs(self._measure, self._together(self.program.batches.n + self.program.n_test)))
@@ -101,10 +103,10 @@ class CompiledLoop:
         return (self.numbers, carry, self.train, *drawn)
 
     def _together(self, n_samples: int) -> int:
-        """How many runs are vectorised together, each on so many samples; the rest of the stack follows in a loop.
+        """The number of runs that are vectorised together, each on n_samples; a loop goes over the rest of the stack.
 
-        Measured on CPUs (benchmarks/stacking.py): up to three times faster where a step is small, slower where it
-        is not. An accelerator is filled by all runs together.
+        Measured on CPUs (benchmarks/stacking.py): this is up to three times faster where a step is small, and slower
+        where it is not. On an accelerator all runs are vectorised together.
         """
         if jax.default_backend() != "cpu":
             return self.workload.n_runs
@@ -120,12 +122,14 @@ class CompiledLoop:
         return self.drawn[name][1]
 
     def _laid(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The arrays with the axis of samples last, as the network takes them, so that no step need turn them; where
-        batches are picked, with that axis first."""
+        """The arrays as they lie in memory: with the axis of samples last for full batches, and else with it first.
+
+        The network takes samples on the last axis, so that no step on a full batch has to transpose them.
+        """
         whole = self.program.batches.per_epoch == 1
         return tuple(np.ascontiguousarray(array.mT) if whole else array for array in arrays)
 
-    # What follows is traced, for one run: arrays have no run axis.
+    # JAX traces the methods below for one run: their arrays have no axis of runs.
 
     def _samples(self, laid: Any) -> tuple[Any, Any]:
         """x (n, n_features) and y (n, n_outputs), however they lie in memory."""
@@ -133,7 +137,7 @@ class CompiledLoop:
         return (x.mT, y.mT) if self.program.batches.per_epoch == 1 else (x, y)
 
     def _bound(self, numbers: Any) -> tuple[Update, Any]:
-        """The update and the schedule with this run's numbers."""
+        """The update and the schedule with the numbers of this run."""
         optimizer, schedule = self.workload.optimizer, self.workload.schedule
         bound = None if optimizer is None else optimizer.bind(numbers["optimizer"])
         return self.make_update(bound), schedule.bind(numbers["schedule"])
@@ -179,7 +183,7 @@ class CompiledLoop:
 
 
 def _batch(train: Any, first: Any, size: int, rows: tuple[Any, Any] | None) -> tuple[Any, Any]:
-    """`size` samples from `first` on, in data order or in row rows[1] of the orders rows[0]."""
+    """x and y of `size` samples from `first` on, in data order or in the order that is row rows[1] of rows[0]."""
     x, y = train
     if size == len(x):
         return x, y
@@ -188,13 +192,13 @@ def _batch(train: Any, first: Any, size: int, rows: tuple[Any, Any] | None) -> t
     else:
         chosen = jax.lax.dynamic_slice(rows[0], (rows[1], first), (1, size))[0]
         x, y = x[chosen], y[chosen]
-    # Turned here, once: left to itself XLA turns them within each matrix product, which takes longer.
+    # Transpose here, once: left to itself XLA transposes within each matrix product, which takes longer.
     x, y = jax.lax.optimization_barrier((x.mT, y.mT))
     return x.mT, y.mT
 
 
 def _over_runs(f: Callable[..., Any], batch_runs: int) -> Callable[..., Any]:
-    """f(run, *shared) for every run of a stack; a stack of one skips the loop."""
+    """A function that gives f(run, *shared) for every run of a stack. For a stack of one run it makes no loop."""
 
     def mapped(runs: Any, *shared: Any) -> Any:
         def one(run: Any) -> Any:

@@ -10,13 +10,13 @@ from descent_lab.loops.host import HostLoop, noted, pick
 
 
 class EagerLoop(HostLoop):
-    """Makes one step after the other, as they are written."""
+    """Makes one step after the other, each by calling the update as it is written."""
 
     def compile(self) -> None:
-        """There is nothing to be done before the first step."""
+        """Do nothing: there is nothing to do before the first step."""
 
     def advance(self, carry: Carry, start: int, stop: int, order: Rows | None, directions: Rows | None) -> Carry:
-        """Steps start, ..., stop - 1."""
+        """Make steps start, ..., stop - 1."""
         with np.errstate(all="ignore"):  # a diverging run overflows; it is noticed by its loss
             for t in range(start, stop):
                 epoch, first, last = self.program.batches.place(t)
@@ -30,7 +30,7 @@ class EagerLoop(HostLoop):
         return carry
 
     def _batch(self, samples: np.ndarray, first: int, last: int, rows: np.ndarray | None) -> np.ndarray:
-        """Samples first, ..., last - 1 of each run, in data order or in the order of `rows`."""
+        """Samples first, ..., last - 1 of each run, (n_runs, size, width), in data order or in the order of `rows`."""
         if self.program.batches.per_epoch == 1:
             return samples
         n_runs, _, width = samples.shape

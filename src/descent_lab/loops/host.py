@@ -1,4 +1,4 @@
-"""What the loops that compute with NumPy arrays share: where they start, and what they measure."""
+"""The part that both loops over NumPy arrays share: how they start, and how they measure."""
 
 from abc import ABC, abstractmethod
 from platform import machine
@@ -14,7 +14,7 @@ class HostLoop(ABC):
     device = f"cpu {machine()}"
 
     def __init__(self, workload: Workload, make_update: MakeUpdate, inputs: np.ndarray | None = None) -> None:
-        """inputs: (n_runs, n, ...), what the update takes in place of the training inputs; None: these."""
+        """inputs: what the update takes in place of the training inputs, (n_runs, n, ...). If None, it takes these."""
         self.workload, self.program = workload, workload.program
         self.update = make_update(workload.with_columns(workload.optimizer))
         self.inputs = workload.x_train if inputs is None else inputs
@@ -23,14 +23,14 @@ class HostLoop(ABC):
 
     @abstractmethod
     def compile(self) -> None:
-        """Do now whatever has to be done once."""
+        """Do now whatever has to be done once, before the first step."""
 
     @abstractmethod
     def advance(self, carry: Carry, start: int, stop: int, order: Rows | None, directions: Rows | None) -> Carry:
-        """Steps start, ..., stop - 1."""
+        """Make steps start, ..., stop - 1."""
 
     def start(self) -> Carry:
-        """The untouched start."""
+        """The state before the first step."""
         return first_carry(self.workload, self.update)
 
     def measure(self, carry: Carry) -> dict[str, np.ndarray]:
@@ -47,15 +47,15 @@ class HostLoop(ABC):
 
 
 def pick(samples: np.ndarray, place: slice, rows: np.ndarray | None, into: np.ndarray) -> None:
-    """Copy the samples of a batch, by their place in data order or by their rows (n_runs, size)."""
+    """Copy the samples of a batch into an array: those at a place in data order, or those of rows (n_runs, size)."""
     if rows is None:
         into[...] = samples[:, place]
     else:
         for r, chosen in enumerate(rows):
-            samples[r].take(chosen, axis=0, out=into[r], mode="clip")  # the mode alone saves it a buffer
+            samples[r].take(chosen, axis=0, out=into[r], mode="clip")  # this mode needs no buffer
 
 
 def noted(carry: Carry, loss: np.ndarray, t: int) -> Carry:
-    """The carry with those runs marked whose loss (n_runs,) is not finite at step t for the first time."""
+    """The carry after step t, which marks the runs whose loss (n_runs,) is not finite for the first time."""
     new = ~np.isfinite(loss) & (carry.diverged_at < 0)
     return carry._replace(diverged_at=np.where(new, t, carry.diverged_at))

@@ -2,9 +2,9 @@
 
 from descent_lab.problems.objective import Objective
 
-CPU_RUNS = 32  # measured: a processor gains nothing from more runs that train together
+CPU_RUNS = 32  # runs that train together on a processor; by measurement, more of them are not faster
 
 
 def activation_bytes(objective: Objective, n: int, itemsize: int) -> int:
-    """Bytes of the activations of n samples and of their derivatives, twice."""
+    """An estimate of the bytes of activations and their derivatives: 4 numbers for each unit and each of n samples."""
     return 4 * n * sum(objective.network.sizes) * itemsize

@@ -1,4 +1,4 @@
-"""Programs that JAX compiled, kept on disk: one compiled once is compiled for every later process too."""
+"""A cache on disk of the programs that JAX compiles, so that later processes need not compile them again."""
 
 import os
 import sys
@@ -8,9 +8,9 @@ VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
 
 def keep_programs(folder: Path) -> None:
-    """Keep what JAX compiles from now on in `folder`, or where the environment variable says.
+    """Keep what JAX compiles from now on in `folder`, or in the folder that the environment variable names.
 
-    The command line does so; Python's API, which writes nothing to disk, does not.
+    The command line calls this. Python's API does not, because it writes nothing to disk.
     """
     settings = {
         VARIABLE: os.environ.get(VARIABLE, str(folder)),

@@ -28,7 +28,7 @@ class RecordedLoop(HostLoop):
             self.steps = {size: Step(self, size, free) for size in sizes}
 
     def advance(self, carry: Carry, start: int, stop: int, order: Rows | None, directions: Rows | None) -> Carry:
-        """Steps start, ..., stop - 1."""
+        """Make steps start, ..., stop - 1."""
         batches = self.program.batches
         _mapped(_load, self.state, _moving(carry))
         with np.errstate(all="ignore"):  # a diverging run overflows; it is noticed by its loss
@@ -50,7 +50,7 @@ class RecordedLoop(HostLoop):
 
 
 class Step:
-    """One recorded step on batches of one size: where it finds batch, lr and direction, and leaves the loss."""
+    """One recorded step on batches of one size. It reads x, y, lr and direction, and writes the loss, (n_runs,)."""
 
     def __init__(self, loop: RecordedLoop, size: int, free: Free) -> None:
         """free: memory that the steps for other sizes may use too."""
@@ -60,9 +60,9 @@ class Step:
             self.x, self.y = self.x.copy(), self.y.copy()
         self.direction = None if workload.directions is None else workload.directions.values[:, 0].copy()
         self.lr = _held(loop.lr)
-        state, *given = _mapped(self._operand, (loop.state, self.x, self.y, self.lr, self.direction))
+        state, *batch = _mapped(self._operand, (loop.state, self.x, self.y, self.lr, self.direction))
         theta, opt_state, batch_stats = state
-        after, loss = loop.update.step(Carry(theta, opt_state, batch_stats, None), *given)
+        after, loss = loop.update.step(Carry(theta, opt_state, batch_stats, None), *batch)
         self.loss = np.empty_like(loss.array)
         self.recording.keep(partial(np.copyto, self.loss, loss.array))
         _mapped(_put, state, _mapped(_apart, state, _moving(after)))
@@ -72,7 +72,7 @@ class Step:
 
 
 def _apart(before: Operand, after: Any) -> Any:
-    """A part of the next state, as it will still be when other parts of the state have been overwritten."""
+    """A part of the next state, copied where overwriting another part of the state would change it."""
     moves = isinstance(after, Number) or (isinstance(after, Recorded) and after.is_input)
     return after.copy() if moves and after is not before else after
 
@@ -89,7 +89,7 @@ def _moving(carry: Carry) -> tuple[Any, ...]:
 
 
 def _mapped(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """f of the leaves of nested tuples; None stays."""
+    """f applied to the leaves of nested tuples. None stays None."""
     if isinstance(tree, tuple):
         parts = tuple(_mapped(f, *leaves) for leaves in zip(tree, *others, strict=True))
         return type(tree)(*parts) if hasattr(tree, "_fields") else parts

@@ -90,7 +90,7 @@ def _aligned(n: int) -> np.ndarray:
 
 
 class Operand(NDArrayOperatorsMixin):
-    """What a recorded step is given in place of an array or a number."""
+    """Stands for an array or a number while a step is recorded."""
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
@@ -124,8 +124,8 @@ class Number(Operand):
             array = value.array
             self.recording.keep(lambda: cell.__setitem__(0, array[()]))
         else:
-            given = value.cell if isinstance(value, Number) else [value]
-            self.recording.keep(lambda: cell.__setitem__(0, given[0]))
+            source = value.cell if isinstance(value, Number) else [value]
+            self.recording.keep(lambda: cell.__setitem__(0, source[0]))
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, options: Any) -> Any:
         """The function of an array of shape (), unless another argument is an array."""

@@ -1,4 +1,4 @@
-"""The value of a small network in the form that XLA computes quickest, for searches, which differentiate nothing."""
+"""The value of a small network in the form that XLA computes quickest, for random search, which needs no derivative."""
 
 from functools import reduce
 from itertools import pairwise
@@ -12,15 +12,15 @@ from descent_lab.nn.network import Layer
 from descent_lab.problems.objective import Objective
 
 # Measured on a CPU, for full batches: this form takes two thirds of the time within these bounds. With more weights it
-# is no quicker and takes seconds to compile; with fewer samples training is over before the compilation has paid.
-WEIGHTS = 256
-SAMPLES = 64
+# is no quicker and takes seconds to compile. With fewer samples, compiling it takes longer than it saves in training.
+WEIGHTS = 256  # at most so many weights
+SAMPLES = 64  # at least so many samples
 
 
 def rowwise(objective: Objective, batches: Batches) -> Objective:
-    """The same objective, computed unit by unit where the network is small and the batches are full.
+    """The same objective, to be computed unit by unit if the network is small and the batches are full.
 
-    Any compiled update that needs no derivative may use it.
+    Every compiled update that needs no derivative may use it.
     """
     network = objective.network
     weights = sum(a * b for a, b in pairwise(network.sizes))
@@ -31,13 +31,13 @@ def rowwise(objective: Objective, batches: Batches) -> Objective:
 
 
 class RowwiseObjective(Objective):
-    """All layers and the loss become one loop over samples, which keeps what is between them in registers.
+    """An objective that XLA compiles to one loop over samples, with the values between layers in registers.
 
-    For values only: a gradient would be put together from as many slices as there are weights.
+    Use it for values only: a gradient would be put together from as many slices as there are weights.
     """
 
     def value_of(self, layers: list[Layer], x: jax.Array, y: jax.Array) -> tuple[jax.Array, None]:
-        """Training loss of a batch (...); there are no batch statistics."""
+        """The training loss of a batch (...), and None in place of batch statistics."""
         f = ACTIVATIONS[self.network.activation].f
         units = [x[..., i] for i in range(x.shape[-1])]  # each (..., n)
         for k, layer in enumerate(layers):

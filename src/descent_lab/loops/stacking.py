@@ -1,4 +1,4 @@
-"""Components of many runs stacked into one: what shapes the computation is shared, numbers differ by run."""
+"""Stacks the components of many runs into one. The runs share what shapes the computation; numbers differ by run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -12,16 +12,16 @@ def _is_number(value: Any) -> bool:
 
 
 def shape(component: Any) -> tuple[Any, ...]:
-    """What two components must share to be stacked: the class and every field that is not a number."""
+    """The class of a component and every field that is not a number: components that share these can be stacked."""
     values = [(f.name, getattr(component, f.name)) for f in fields(component)]
     return (type(component), *((name, "number" if _is_number(value) else value) for name, value in values))
 
 
 @dataclass(frozen=True)
 class Stacked:
-    """Components of one shape: `numbers[name]` holds that field of every run, (n_runs,) float64."""
+    """Components of one shape. numbers: by the name of a field, its value in every run, (n_runs,) float64."""
 
-    kind: Any  # the class
+    kind: Any  # the class of the components
     fixed: dict[str, Any]
     numbers: dict[str, np.ndarray]
 

@@ -29,19 +29,19 @@ class Layer(NamedTuple):
 class Trace(NamedTuple):
     """What the forward pass of one layer computed and backprop needs again, each of shape (..., width, n)."""
 
-    h: Array  # input
+    h: Array  # the layer's input
     s: Array  # W^T h + b
-    u: Array | None  # s normalised
-    sigma: Array | None  # its standard deviation, (..., width, 1)
-    z: Array  # pre-activation
-    a: Array  # output; of the last layer: the logits
+    u: Array | None  # s normalised over the batch; None in a layer that does not normalise
+    sigma: Array | None  # the standard deviation of s over the batch, (..., width, 1); None as for u
+    z: Array  # what the activation is applied to: gamma u + beta, or s
+    a: Array  # the layer's output; in the last layer these are the logits
 
 
 @dataclass(frozen=True)
 class Network:
     """A multilayer perceptron. A hidden layer is dense, then normalised over the batch (optional), then activated.
 
-    sizes: (n_features, *hidden, n_outputs). activation: name of the activation of the hidden layers.
+    sizes: (n_features, *hidden, n_outputs). activation: the name of the activation of the hidden layers.
     """
 
     sizes: tuple[int, ...]
@@ -50,7 +50,7 @@ class Network:
     batch_norm: bool = False
 
     def parts(self) -> Iterator[tuple[str, int, tuple[int, int]]]:
-        """(kind, layer, shape) of each piece of theta, in order; kind is W, b, gamma or beta."""
+        """Gives (kind, layer, shape) of each piece of theta, in order; kind is W, b, gamma or beta."""
         last = len(self.sizes) - 2
         for layer, (fan_in, fan_out) in enumerate(pairwise(self.sizes)):
             normalised = self.batch_norm and layer < last
@@ -66,31 +66,34 @@ class Network:
         """The length of theta."""
         return sum(prod(shape) for _, _, shape in self.parts())
 
-    # The cost of a network: multiplications of matrix products for one sample, the layers' weights being W_k, m_k each.
+    # Costs are counted in multiplications of matrix products for one sample. Layer k has m_k weights W_k.
 
     @property
     def forward_products(self) -> int:
-        """Multiplications of a forward pass: W_k^T h takes m_k."""
+        """The number of multiplications of a forward pass, in which W_k^T h takes m_k."""
         return sum(rows * columns for rows, columns in pairwise(self.sizes))
 
     @property
     def gradient_products(self) -> int:
-        """Multiplications of a gradient: a forward pass, h delta^T, and W delta, which the first layer needs not."""
+        """The number of multiplications of a gradient.
+
+        A gradient takes a forward pass, h delta^T in every layer, and W delta in every layer but the first.
+        """
         first, *others = (rows * columns for rows, columns in pairwise(self.sizes))
         return 2 * first + 3 * sum(others)
 
     @property
     def gradient_tangent_products(self) -> int:
-        """Multiplications of carrying one tangent through a gradient.
+        """The number of multiplications that carry one tangent through a gradient.
 
-        d(AB) = dA B + A dB takes two products for each of the gradient's; one where A or B is the network's input.
+        d(AB) = dA B + A dB takes two products for each product of the gradient, but one where A or B is the input.
         """
         first, *others = (rows * columns for rows, columns in pairwise(self.sizes))
         return 2 * first + 6 * sum(others)
 
     @property
-    def n_statistics(self) -> int:
-        """The length of the running statistics: a mean and a variance for every normalised unit."""
+    def n_batch_stats(self) -> int:
+        """The number of batch statistics: a mean and a variance for every normalised unit."""
         return 2 * sum(self.sizes[1:-1]) if self.batch_norm else 0
 
     def layers(self, theta: Array) -> list[Layer]:
@@ -103,7 +106,7 @@ class Network:
 
     @cached_property
     def _pieces(self) -> list[tuple[tuple[slice, tuple[int, int]] | None, ...]]:
-        """The place in theta and the shape of W, b, gamma and beta of each layer: computed once, used at every step."""
+        """The place in theta and the shape of W, b, gamma and beta of each layer, computed once for all steps."""
         pieces: list[dict[str, tuple[slice, tuple[int, int]]]] = [{} for _ in self.sizes[1:]]
         start = 0
         for kind, layer, shape in self.parts():
@@ -112,7 +115,7 @@ class Network:
         return [tuple(of_layer.get(kind) for kind in Layer._fields) for of_layer in pieces]
 
     def affine(self, theta: Array) -> list[Array]:
-        """[W; b] of each layer as one matrix (..., fan_in + 1, fan_out), a view of theta; W where there is no b."""
+        """[W; b] of each layer as one matrix (..., fan_in + 1, fan_out), a view of theta; without a bias it is W."""
         lead = theta.shape[:-1]
         return [theta[..., place].reshape(lead + shape) for place, shape in self.affine_pieces]
 
@@ -128,7 +131,7 @@ class Network:
         return pieces
 
     def names(self) -> list[str]:
-        """A name for each parameter: w_{(layer,unit,previous unit)}, b_{(layer,unit)}; layers are counted from 1."""
+        """The name of each parameter: w_{(layer,unit,previous unit)} or b_{(layer,unit)}. Layers are counted from 1."""
         names = []
         for kind, layer, (rows, columns) in self.parts():
             if kind == "W":
@@ -137,40 +140,47 @@ class Network:
                 names += [f"{kind}_{{({layer + 1},{j})}}" for j in range(rows)]
         return names
 
-    def forward(self, theta: Array, x: Array, statistics: Array | None = None) -> list[Trace]:
-        """The traces of all layers for theta (..., n_params) and x (..., n, n_features). The last `a` is the logits.
+    def forward(self, theta: Array, x: Array, batch_stats: Array | None = None) -> list[Trace]:
+        """The traces of all layers for theta (..., n_params) and x (..., n, n_features). The last `a` holds the logits.
 
-        statistics: running statistics (..., n_statistics), which normalise in inference; None: those of the batch.
+        batch_stats: the running means and variances (..., n_batch_stats) with which a trained network normalises. If it
+        is None, layers normalise with the mean and the variance of this batch.
         """
-        return self.through(self.layers(theta), x, statistics)
+        return self.through(self.layers(theta), x, batch_stats)
 
-    def through(self, layers: list[Layer], x: Array, statistics: Array | None = None) -> list[Trace]:
+    def through(self, layers: list[Layer], x: Array, batch_stats: Array | None = None) -> list[Trace]:
         """The traces that `forward` gives, for the layers of theta."""
         h, traces, start = x.mT, [], 0
         for k, layer in enumerate(layers):
             s = layer.W.mT @ h
             if layer.b is not None:
                 s = s + layer.b
-            given = None
-            if statistics is not None and layer.gamma is not None:
+            moments = None
+            if batch_stats is not None and layer.gamma is not None:
                 start, first = start + 2 * self.sizes[k + 1], start
-                given = statistics[..., first:start]
-            traces.append(self.trace(k, h, s, layer, given))
+                moments = batch_stats[..., first:start]
+            traces.append(self.trace(k, h, s, layer, moments))
             h = traces[-1].a
         return traces
 
-    def trace(self, k: int, h: Array, s: Array, layer: Layer, given: Array | None = None) -> Trace:
-        """The trace of layer k from s = W^T h + b. given: [mean, variance] to normalise with; None: the batch's."""
+    def trace(self, k: int, h: Array, s: Array, layer: Layer, moments: Array | None = None) -> Trace:
+        """The trace of layer k from s = W^T h + b.
+
+        moments: [mean, variance] (..., 2 width) to normalise with. If it is None, those of the batch are used.
+        """
         u = sigma = None
         z = s
         if layer.gamma is not None:
-            u, sigma = _normalise(s, given)
+            u, sigma = _normalise(s, moments)
             z = layer.gamma * u + layer.beta
         a = z if k == len(self.sizes) - 2 else self._activation.f(z)
         return Trace(h, s, u, sigma, z, a)
 
-    def statistics(self, traces: list[Trace]) -> Array | None:
-        """The mean and the unbiased variance of every normalised unit over the batch, (..., n_statistics)."""
+    def batch_stats(self, traces: list[Trace]) -> Array | None:
+        """The mean and the unbiased variance of every normalised unit over the batch, (..., n_batch_stats).
+
+        It is None for a network that does not normalise.
+        """
         if not self.batch_norm or len(traces) == 1:
             return None
         xp = traces[0].s.__array_namespace__()
@@ -185,13 +195,13 @@ class Network:
         return ACTIVATIONS[self.activation]
 
 
-def _normalise(s: Array, given: Array | None) -> tuple[Array, Array]:
-    """u = (s - mean) / sigma, and sigma, over the batch (Ioffe & Szegedy 2015), or with the given [mean, variance]."""
+def _normalise(s: Array, moments: Array | None) -> tuple[Array, Array]:
+    """u = (s - mean) / sigma, and sigma (Ioffe & Szegedy 2015). moments: [mean, variance]; None: those of the batch."""
     xp = s.__array_namespace__()
-    if given is None:
+    if moments is None:
         mean, variance = xp.mean(s, axis=-1, keepdims=True), xp.var(s, axis=-1, keepdims=True)
     else:
-        width = given.shape[-1] // 2
-        mean, variance = given[..., :width, None], given[..., width:, None]
+        width = moments.shape[-1] // 2
+        mean, variance = moments[..., :width, None], moments[..., width:, None]
     sigma = xp.sqrt(variance + BN_EPS)
     return (s - mean) / sigma, sigma

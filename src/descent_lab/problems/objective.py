@@ -26,10 +26,10 @@ class Objective:
     def value_of(self, layers: list[Layer], x: Array, y: Array) -> tuple[Array, Array | None]:
         """`value` for a theta that has been cut into layers already."""
         traces = self.network.through(layers, x)
-        return self.loss.value(traces[-1].a, y.mT), self.network.statistics(traces)
+        return self.loss.value(traces[-1].a, y.mT), self.network.batch_stats(traces)
 
     def predict(self, theta: Array, x: Array, batch_stats: Array | None) -> Array:
-        """Predictions (..., n_outputs, n) of the trained network, with the running batch statistics, if it has any."""
+        """Predictions (..., n_outputs, n) of the trained network, with its running batch statistics, if it has any."""
         return self.loss.predict(self.network.forward(theta, x, batch_stats)[-1].a)
 
     def metrics(self, theta: Array, x: Array, y: Array, batch_stats: Array | None) -> dict[str, Array]:

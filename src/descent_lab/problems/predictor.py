@@ -12,13 +12,14 @@ from descent_lab.problems.objective import Objective
 class Predictor:
     """A trained network, with the data set that it was trained on.
 
-    theta: (n_params,). statistics: running means and variances of batch normalisation, (n_statistics,); None without.
+    theta: (n_params,). batch_stats: the running means and variances of batch normalisation, (n_batch_stats,); None for
+    a network that does not normalise.
     """
 
     data: Data
     objective: Objective
     theta: np.ndarray
-    statistics: np.ndarray | None
+    batch_stats: np.ndarray | None
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
         """Predictions (n, n_outputs) for raw points x (n, n_features).
@@ -40,6 +41,6 @@ class Predictor:
 
     def _network(self, x: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # a point far from the training data may overflow
-            predicted = self.objective.predict(self.theta, x.astype(self.theta.dtype), self.statistics)
+            predicted = self.objective.predict(self.theta, x.astype(self.theta.dtype), self.batch_stats)
         outputs: np.ndarray = predicted.T.astype(np.float64)
         return outputs

@@ -47,5 +47,5 @@ def _identified(part: Any) -> Any:
 def _plain(value: Any) -> Any:
     """Tuples as lists, as YAML and JSON have them."""
     if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

@@ -137,16 +137,16 @@ def _matrix_seconds(u: Expansion, v: Expansion) -> Iterator[Block]:
 
 def _left(a: Any, t: Any, trailing: int) -> Any:
     """A dV for A (..., p, q) and tangents (..., q, r, k): one product of A with a (q, r k) matrix."""
-    inner = t.shape[t.ndim - trailing - 1 :]  # (r, k) or (r, k, k)
-    product = a @ t.reshape(*t.shape[: -len(inner)], -1 if t.size else 0)
-    return product.reshape(*product.shape[:-1], *inner)
+    kept = t.shape[t.ndim - trailing - 1 :]  # (r, k) or (r, k, k)
+    product = a @ t.reshape(*t.shape[: -len(kept)], -1 if t.size else 0)
+    return product.reshape(*product.shape[:-1], *kept)
 
 
 def _right(t: Any, b: Any, trailing: int) -> Any:
     """dU B for tangents (..., p, q, k) and B (..., q, r): for each p, B^T with a (q, k) matrix."""
-    inner = t.shape[t.ndim - trailing :]  # (k,) or (k, k)
-    product = b.mT[..., None, :, :] @ t.reshape(*t.shape[:-trailing], int(np.prod(inner)))
-    return product.reshape(*product.shape[:-1], *inner)
+    kept = t.shape[t.ndim - trailing :]  # (k,) or (k, k)
+    product = b.mT[..., None, :, :] @ t.reshape(*t.shape[:-trailing], int(np.prod(kept)))
+    return product.reshape(*product.shape[:-1], *kept)
 
 
 def unified(numbers: Sequence[Expansion]) -> list[Expansion]:

@@ -112,11 +112,11 @@ class Recorder:
         )
 
     def _snapshots(self, r: int) -> dict[str, np.ndarray]:
-        """init, best and final theta; their running statistics apart, under statistics_init and so on."""
+        """The init, best and final theta, and their running batch statistics under statistics_init and so on."""
         n_params = self.workload.theta.shape[1]
         states = {"init": self.init[r], "best": self.best[r], "final": self.last[r]}
-        statistics = {f"statistics_{name}": state[n_params:] for name, state in states.items() if len(state) > n_params}
-        return {name: state[:n_params] for name, state in states.items()} | statistics
+        stats = {f"statistics_{name}": state[n_params:] for name, state in states.items() if len(state) > n_params}
+        return {name: state[:n_params] for name, state in states.items()} | stats
 
     def _predictions(self, r: int) -> dict[str, np.ndarray]:
         theta, workload = self._snapshots(r), self.workload

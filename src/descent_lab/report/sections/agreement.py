@@ -21,7 +21,7 @@ SAID = (
 
 def agreement(report: Report) -> pd.DataFrame:
     """Each backend against the reference, by problem and optimizer."""
-    return st.agreement(report.study.curves, report.study.runs, ["dataset", "rule"])
+    return st.agreement(report.study.curves, report.study.runs, ["dataset", "without_backend"])
 
 
 def in_words(table: pd.DataFrame) -> list[str]:
@@ -33,7 +33,7 @@ def in_words(table: pd.DataFrame) -> list[str]:
             most = f"{same['first'].max():.0e} (relative) over the first {FIRST} steps"
             lines.append(f"{listed(sorted(set(same['backend'])))} and {against}: training losses agree to {most}.")
         for row in rows[rows["first"] > TOLERANCE].itertuples():
-            where = f"{row.dataset}, {row.rule}: from step {row.parts_at:.0f}, by {row.first:.0e} (relative)"
+            where = f"{row.dataset}, {row.without_backend}: from step {row.parts_at:.0f}, by {row.first:.0e} (relative)"
             lines.append(f"{row.backend} leaves the trajectory of {against} on {where} in the first {FIRST} steps.")
     return lines
 
@@ -45,7 +45,7 @@ def content(report: Report) -> Iterator[Block]:
     body = []
     for row in report.table("agreement").itertuples():
         parts_at = "never" if np.isnan(row.parts_at) else f"{row.parts_at:.0f}"
-        named = [row.dataset, row.rule, row.backend, row.against, str(row.n)]
+        named = [row.dataset, row.without_backend, row.backend, row.against, str(row.n)]
         body.append([*named, f"{row.first:.1e}", f"{row.all:.1e}", parts_at])
     yield Words(SAID)
     yield Rows(HEAD, body)

@@ -36,16 +36,16 @@
     return td;
   };
   const draw = () => {
-    const found = shown();
-    const pages = Math.max(1, Math.ceil(found.length / PAGE));
+    const matching = shown();
+    const pages = Math.max(1, Math.ceil(matching.length / PAGE));
     page = Math.min(Math.max(page, 0), pages - 1);
-    const body = found.slice(page * PAGE, (page + 1) * PAGE).map((i) => {
+    const body = matching.slice(page * PAGE, (page + 1) * PAGE).map((i) => {
       const tr = document.createElement("tr");
       tr.append(...rows[i].map((value, j) => cell(value, j, i)));
       return tr;
     });
     byId("run-table").tBodies[0].replaceChildren(...body);
-    byId("count").textContent = `${found.length} of ${rows.length} runs`;
+    byId("count").textContent = `${matching.length} of ${rows.length} runs`;
     byId("page").textContent = `page ${page + 1} of ${pages}`;
     byId("back").disabled = page === 0;
     byId("on").disabled = page === pages - 1;
