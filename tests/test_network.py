@@ -1,4 +1,4 @@
-"""The network: theta's layout, and the forward pass against loops over samples, layers and units."""
+"""The network: the layout of theta, and the forward pass compared with loops over samples, layers and units."""
 
 import math
 
@@ -8,7 +8,7 @@ import pytest
 from descent_lab.nn.activations import ACTIVATIONS
 from descent_lab.nn.network import BN_EPS, Network
 
-SCALAR = {  # the textbook formulas, of one number
+SCALAR = {  # textbook formulas for one number
     "identity": lambda z: z,
     "relu": lambda z: max(z, 0.0),
     "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
@@ -18,18 +18,18 @@ SIZES = [(1, 1), (3, 2), (2, 5, 1), (3, 4, 5, 2)]
 
 
 def draw(network, n=6, seed=0):
-    """A theta of the network and n samples."""
+    """A random theta (n_params,) of the network, and n random samples (n, n_features)."""
     rng = np.random.default_rng(seed)
     return rng.standard_normal(network.n_params), rng.standard_normal((n, network.sizes[0]))
 
 
 def scalar(activation):
-    """The activation of one number: by its formula, or, of a plug-in, as it is."""
+    """The activation as a function of one number: by its formula, or, if a plug-in added it, by its own code."""
     return SCALAR.get(activation) or (lambda z: float(ACTIVATIONS[activation].f(np.array([z]))[0]))
 
 
 def naive(network, theta, x):
-    """Logits (n, n_outputs) by loops: layer by layer, weights (fan_in, fan_out) in C order, then the bias."""
+    """Logits (n, n_outputs) by loops. In theta, each layer has weights (fan_in, fan_out) in C order, then biases."""
     h, place = x.tolist(), 0
     for layer, (fan_in, fan_out) in enumerate(zip(network.sizes, network.sizes[1:], strict=False)):
         W = [theta[place + i * fan_out : place + (i + 1) * fan_out] for i in range(fan_in)]
@@ -45,7 +45,7 @@ def naive(network, theta, x):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("sizes", SIZES)
-def test_forward_is_that_of_loops(sizes, activation, bias):
+def test_the_forward_pass_equals_loops(sizes, activation, bias):
     network = Network(sizes, activation, bias)
     theta, x = draw(network)
     logits = network.forward(theta, x)[-1].a
@@ -53,7 +53,7 @@ def test_forward_is_that_of_loops(sizes, activation, bias):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_runs_are_independent_rows(activation):
+def test_runs_do_not_depend_on_each_other(activation):
     network = Network((2, 4, 3), activation, bias=True, batch_norm=True)
     theta, x = zip(*(draw(network, seed=seed) for seed in range(3)), strict=True)
     stacked = network.forward(np.stack(theta), np.stack(x))[-1].a
@@ -62,7 +62,7 @@ def test_runs_are_independent_rows(activation):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_derivative_is_a_central_difference(activation):
+def test_the_derivative_of_an_activation_equals_a_central_difference(activation):
     kind, h = ACTIVATIONS[activation], 1e-6
     z = np.linspace(-4, 4, 42)  # 0 is not among them
     difference = (kind.f(z + h) - kind.f(z - h)) / (2 * h)
@@ -70,21 +70,21 @@ def test_derivative_is_a_central_difference(activation):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_activation_of_huge_numbers_is_that_of_the_limit(activation):
+def test_activations_of_huge_numbers_reach_their_limits(activation):
     limits = {"identity": (-1e8, 1e8), "relu": (0, 1e8), "sigmoid": (0, 1), "tanh": (-1, 1)}
     kind, z = ACTIVATIONS[activation], np.array([-1e8, 1e8])
     np.testing.assert_allclose(kind.f(z), limits.get(activation, kind.f(z)), atol=1e-15)
     assert np.isfinite(kind.df(z, kind.f(z))).all()
 
 
-def test_normalised_units_have_mean_beta_and_spread_gamma():
+def test_normalised_units_have_mean_beta_and_standard_deviation_gamma():
     network = Network((3, 4, 1), "identity", bias=True, batch_norm=True)
     theta, x = draw(network, n=50)
     hidden, layer = network.forward(theta, x)[0], network.layers(theta)[0]
     s = hidden.s
     np.testing.assert_allclose(hidden.z.mean(-1, keepdims=True), layer.beta, atol=1e-13)
-    shrunk = s.std(-1, keepdims=True) / np.sqrt(s.var(-1, keepdims=True) + BN_EPS)
-    np.testing.assert_allclose(hidden.z.std(-1, keepdims=True), np.abs(layer.gamma) * shrunk, rtol=1e-12)
+    expected = s.std(-1, keepdims=True) / np.sqrt(s.var(-1, keepdims=True) + BN_EPS)
+    np.testing.assert_allclose(hidden.z.std(-1, keepdims=True), np.abs(layer.gamma) * expected, rtol=1e-12)
 
 
 def test_running_statistics_replace_those_of_the_batch():

@@ -1,4 +1,7 @@
-"""Optimizers: golden steps worked by hand; NumPy = JAX; stacked = separate; every YAML is covered without an edit."""
+"""Optimizers: steps equal those worked out by hand, NumPy equals JAX, and stacked runs equal separate runs.
+
+Every optimizer that has a YAML in conf/optimizer is tested, without an edit of this file.
+"""
 
 import dataclasses
 import math
@@ -18,7 +21,7 @@ N_RUNS, N_PARAMS, N_STEPS = 3, 7, 200
 
 
 def read(name):
-    """The class that a YAML names, its fields, and its lr."""
+    """The class that a YAML names, the values of its fields, and its lr."""
     values = read_choice("optimizer", name)
     module, _, kind = values["optimizer"].pop("_target_").rpartition(".")
     return getattr(import_module(module), kind), values["optimizer"], values["lr"]
@@ -30,7 +33,7 @@ def build(name, **changes):
 
 
 def variants():
-    """Every YAML as it is, with decay and both clippings, and with each of its switches turned."""
+    """Gives every YAML as it is, with weight decay and both clippings, and with each of its booleans negated."""
     for name in NAMES:
         yield pytest.param(name, {}, id=name)
         yield pytest.param(
@@ -46,7 +49,7 @@ every_name = pytest.mark.parametrize("name", NAMES)
 
 
 def second_order(kind, dtype="float64"):
-    """Hessians for rules that need them, by run: two bowls with a saddle between."""
+    """Hessians (n_runs, n_params, n_params) for optimizers that need them: of two bowls with a saddle between."""
     if kind.order < 2:
         return {}
     factors = np.random.default_rng(1).normal(size=(N_RUNS, N_PARAMS, N_PARAMS))
@@ -60,7 +63,7 @@ def float_dtypes(*values):
 
 
 def numbers(name, changes, dtype="float64"):
-    """Hyperparameters that differ from run to run, each (n_runs, 1), and lr; and the fields that are no numbers."""
+    """Hyperparameters that differ from run to run, with lr, each (n_runs, 1); and the fields that are not floats."""
     _, values, lr = read(name)
     scale = np.array([[1.0], [0.9], [0.7]])
     values = values | changes | {"lr": lr}
@@ -69,7 +72,7 @@ def numbers(name, changes, dtype="float64"):
 
 
 def data(dtype="float64"):
-    """A start (n_runs, n_params) and gradients (n_steps, n_runs, n_params), read-only: rules change nothing."""
+    """A start (n_runs, n_params) and gradients (n_steps, n_runs, n_params). Both are read-only."""
     rng = np.random.default_rng(0)
     theta = rng.normal(size=(N_RUNS, N_PARAMS)).astype(dtype)
     g = rng.normal(size=(N_STEPS, N_RUNS, N_PARAMS)).astype(dtype)
@@ -78,7 +81,7 @@ def data(dtype="float64"):
 
 
 def descend(kind, numeric, fixed, theta, gradients, second):
-    """theta after every step, in NumPy, and the last state."""
+    """theta after every step, (n_steps, n_runs, n_params), computed in NumPy, and the last state."""
     numeric = dict(numeric)
     lr = numeric.pop("lr")
     optimizer = kind(**numeric, **fixed)
@@ -95,7 +98,7 @@ def descend(kind, numeric, fixed, theta, gradients, second):
 
 
 def descend_jax(kind, numeric, fixed, theta, gradients, second):
-    """The same path, each run traced by itself inside a compiled loop."""
+    """What `descend` gives, computed by JAX in a compiled loop that traces each run by itself."""
 
     def one_run(numeric, theta, gradients, second):
         numeric = dict(numeric)
@@ -117,7 +120,8 @@ def descend_jax(kind, numeric, fixed, theta, gradients, second):
     return path, state
 
 
-# Two steps by hand, the second from where the first led: name, changed fields, lr, theta, two gradients, two steps.
+# Two steps worked out by hand; the second begins where the first ended. Each entry holds the name of the optimizer, the
+# fields that are changed, lr, theta, the two gradients, and the two steps.
 GOLDEN = [
     # -0.1 * 2;  -0.1 * -1
     ("sgd", {}, 0.1, 1.0, (2.0, -1.0), (-0.2, 0.1)),
@@ -219,7 +223,7 @@ GOLDEN = [
         (2.0, -5.0),
         (-0.07633074668639631, 0.08992069310062689),
     ),
-    # sign(0.25 * 2) = 1, decay 0.1 * 0.5 * 1 = 0.05;  m = 1, 0.75 - 0.5 > 0: on against the gradient; theta = 0.85
+    # sign(0.25 * 2) = 1, decay 0.1 * 0.5 * 1 = 0.05;  m = 1, theta = 0.85, sign(0.75 * 1 - 0.25 * 2) = 1
     (
         "lion",
         {"beta1": 0.75, "beta2": 0.5, "weight_decay": 0.5},
@@ -242,8 +246,8 @@ def test_golden_steps(name, changes, lr, theta, gradients, expected):
     assert steps == pytest.approx(expected, rel=1e-13)
 
 
-def test_clip_norm_is_by_run():
-    # |(6, -8)| = 10 is cut to 5, but for PyTorch's 1e-6; |(0.3, 0.4)| = 0.5 stays
+def test_clip_norm_clips_each_run_by_itself():
+    # |(6, -8)| = 10 is cut to 5 / (1 + 1e-7), as in PyTorch, which adds 1e-6 to the norm; |(0.3, 0.4)| = 0.5 stays
     g = build("sgd", clip_norm=5.0).clip(np.array([[6.0, -8.0], [0.3, 0.4]]))
     np.testing.assert_allclose(g, [[3.0 / (1 + 1e-7), -4.0 / (1 + 1e-7)], [0.3, 0.4]], rtol=1e-15)
 
@@ -264,11 +268,11 @@ def test_newton_golden_steps():
     np.testing.assert_array_equal(optimizer.metrics(state)["newton_fallbacks"], [0, 1])
 
 
-def test_centered_variance_never_goes_negative():
+def test_the_centered_variance_is_never_negative():
     theta = np.zeros(4)
     optimizer = build("rmsprop", centered=True, alpha=0.5)
     state = optimizer.init(theta)
-    for _ in range(200):  # constant gradients: the variance is pure rounding in the end
+    for _ in range(200):  # gradients are constant: in the end the variance is nothing but rounding
         step, state = optimizer.step(np.array([0.1, 0.3, 0.7, 1.1]), state, theta, 0.01)
         assert np.isfinite(step).all()
 
@@ -307,7 +311,7 @@ def test_float32_stays_float32(name, changes):
 
 
 @every_name
-def test_yaml_validates_and_names_every_field(name):
+def test_every_yaml_is_valid_and_names_every_field(name):
     kind, values, lr = read(name)
     assert TypeAdapter(kind).validate_python(values) == kind(**values)
     assert set(values) == {f.name for f in dataclasses.fields(kind)}
@@ -325,8 +329,8 @@ def test_numbers_out_of_range_are_refused(name, bad):
 
 
 @every_name
-def test_decreases_a_bowl(name):
-    """On |theta|^2 / 2 every rule, at its own lr, ends lower than it began."""
+def test_every_optimizer_descends_in_a_bowl(name):
+    """On |theta|^2 / 2 every optimizer ends lower than it began, at the lr of its YAML."""
     kind, values, lr = read(name)
     optimizer, theta = kind(**values), np.array([[1.0, -2.0, 0.5]])
     start, state = theta, optimizer.init(theta)

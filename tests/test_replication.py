@@ -1,4 +1,4 @@
-"""The replication report, and the defects of its sources: each written out here, each refused by a gradient check."""
+"""The replication report; and the defects of its sources, each written out here and caught by a gradient check."""
 
 import numpy as np
 import pytest
@@ -30,26 +30,26 @@ def case(objective, n=6):
 
 
 def check(objective, theta, x, y, g):
-    """The gradient check: g against central differences."""
+    """Compare the gradient g (n_params,) with central differences."""
     nudges = 1e-5 * np.eye(len(theta))
     wanted = np.array([objective.value(theta + d, x, y)[0] - objective.value(theta - d, x, y)[0] for d in nudges])
     np.testing.assert_allclose(g, wanted / 2e-5, atol=1e-6 * np.abs(wanted / 2e-5).max())
 
 
-def moved(update, theta, g):
-    """The gradient that an update rule really followed."""
+def gradient_followed(update, theta, g):
+    """The gradient that an update has really followed, from how it moves theta."""
     return (theta - update(theta.copy(), g)) / LR
 
 
 def every_bias(theta, g):
-    """S2's update as it was meant: every weight and every bias."""
+    """S2's update as it was meant: it moves every weight and every bias."""
     for k in range(len(theta)):
         theta[k] -= LR * g[k]
     return theta
 
 
 def leaked_bias(theta, g):
-    """S2's update as published: after the loop over weights its indices stay at the last unit, whose bias moves."""
+    """S2's update as published: the indices of its loop over weights stay at the last unit, so only its bias moves."""
     names = S2.network.names()
     for k, name in enumerate(names):
         if name.startswith("w"):
@@ -63,33 +63,33 @@ def leaked_bias(theta, g):
 def test_the_check_catches_the_leaked_bias_update():
     theta, x, y = case(S2)
     g = forward_mode(S2, 1, theta[None], x[None], y[None]).g[0]
-    check(S2, theta, x, y, moved(every_bias, theta, g))
+    check(S2, theta, x, y, gradient_followed(every_bias, theta, g))
     with pytest.raises(AssertionError):
-        check(S2, theta, x, y, moved(leaked_bias, theta, g))
+        check(S2, theta, x, y, gradient_followed(leaked_bias, theta, g))
 
 
 def test_the_leaked_update_moves_one_bias_three_times():
     theta, x, y = case(S2)
     g = backprop(S2, theta, x, y).g
-    followed, names = moved(leaked_bias, theta, g), S2.network.names()
+    followed, names = gradient_followed(leaked_bias, theta, g), S2.network.names()
     biases = [k for k, name in enumerate(names) if name.startswith("b")]
     np.testing.assert_allclose(followed[biases], [*np.zeros(10), 3 * g[-1]], atol=1e-12)
 
 
 def layers_by_hand(objective, theta, x, y, defect=None):
-    """Two dense layers with tanh between, differentiated as S4 does; with one of its defects, or none."""
+    """The gradient of two dense layers with tanh between, as S4 computes it, with one of its defects or with none."""
     (W, b, *_), (V, c, *_) = objective.network.layers(theta)
     h = np.tanh(x @ W + b.T)
     z = h @ V + c.T
-    crossed = isinstance(objective.loss, BinaryCrossEntropy)
-    dz = (1 / (1 + np.exp(-z)) - y) / len(x) if crossed else 2 * (z - y) / len(x)
+    cross_entropy = isinstance(objective.loss, BinaryCrossEntropy)
+    dz = (1 / (1 + np.exp(-z)) - y) / len(x) if cross_entropy else 2 * (z - y) / len(x)
     if defect == "opposite sign":
         dz = -dz
-    if defect == "last sample only":  # the output gradient summed over the batch, the inputs those of one sample
+    if defect == "last sample only":  # it sums dz over the batch, and takes h and x of one sample
         dz, h, x = dz.sum(0, keepdims=True), h[-1:], x[-1:]
     dV, dc = h.T @ dz, dz.sum(0)
-    V_then = V - LR * dV if defect == "after the update" else V
-    dh = (dz @ V_then.T) * (1 - h * h)
+    V_used = V - LR * dV if defect == "after the update" else V
+    dh = (dz @ V_used.T) * (1 - h * h)
     return np.concatenate([(x.T @ dh).ravel(), dh.sum(0), dV.ravel(), dc])
 
 
@@ -113,12 +113,12 @@ def test_the_check_catches_the_defects_of_the_layers(objective, defect):
 
 
 def test_online_the_last_sample_is_the_batch():
-    """Why S4's published runs, of one sample a step, stand in spite of its mini-batch defect."""
+    """So the mini-batch defect does not affect S4's published runs, whose steps take one sample each."""
     theta, x, y = case(S4, n=1)
     check(S4, theta, x, y, layers_by_hand(S4, theta, x, y, "last sample only"))
 
 
-# The report.
+# The tests below are of the report.
 
 
 def test_an_exact_figure_is_judged_by_its_tolerance():
@@ -140,11 +140,11 @@ def test_few_seeds_have_a_range():
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_studies_say_what_they_are_held_against(name):
-    found = study(name)
-    assert set(found) >= {"title", "source", "question", "runs", "seeds", "published"}
-    assert all(line.startswith("python -m src.run ") for line in found["runs"])
-    named = {word.removeprefix("+experiment=") for line in found["runs"] for word in line.split() if "+exp" in word}
+def test_studies_have_all_that_the_report_needs(name):
+    values = study(name)
+    assert set(values) >= {"title", "source", "question", "runs", "seeds", "published"}
+    assert all(line.startswith("python -m src.run ") for line in values["runs"])
+    named = {word.removeprefix("+experiment=") for line in values["runs"] for word in line.split() if "+exp" in word}
     assert all((ROOT / "conf" / "experiment" / f"{experiment}.yaml").is_file() for experiment in named)
 
 

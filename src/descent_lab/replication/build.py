@@ -1,10 +1,10 @@
-"""`python -m reports.replication`: run what is missing, and write the report."""
+"""`python -m reports.replication` trains the runs that are missing, and writes the replication report."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from descent_lab.errors import ConfigError, StoreError
+from descent_lab.errors import DescentError
 from descent_lab.paths import ROOT
 
 OUTPUT = ROOT / "reports" / "output" / "replication"
@@ -12,14 +12,14 @@ STUDIES = ("gaussian_curve", "taylor_network", "which_polynomial", "layers_from_
 
 
 def main(arguments: list[str]) -> int:
-    """Exit code: 0 if the report was written."""
+    """Write the report; the exit code. 0: written. 2: a bad option, or a run or a store failed. 130: interrupted."""
     options = _options(arguments)
-    from descent_lab.replication import gaussian, layers, page, polynomials, taylor  # takes seconds: not for --help
+    from descent_lab.replication import gaussian, layers, page, polynomials, taylor  # too slow for --help
     from descent_lab.replication.studies import study
 
     studies = {name: study(name) for name in STUDIES}
     if options.seeds:
-        studies = {name: found | {"seeds": options.seeds} for name, found in studies.items()}
+        studies = {name: values | {"seeds": options.seeds} for name, values in studies.items()}
     try:
         sections = [
             gaussian.section(studies["gaussian_curve"]),
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
             polynomials.section(studies["which_polynomial"], options.long),
             layers.section(studies["layers_from_scratch"]),
         ]
-    except (ConfigError, StoreError, ValueError) as error:
+    except DescentError as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -43,8 +43,8 @@ def main(arguments: list[str]) -> int:
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m reports.replication", description=__doc__)
-    parser.add_argument("--long", action="store_true", help="also a million random-search iterations (minutes)")
-    parser.add_argument("--seeds", type=_positive, help="fewer or more than the studies say: for a quick look")
+    parser.add_argument("--long", action="store_true", help="also make a million random-search iterations (minutes)")
+    parser.add_argument("--seeds", type=_positive, help="number of seeds, in place of that of each study")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the report")
     parser.add_argument("--table", type=Path, help="also write the Markdown here, e.g. experiments/REPLICATION.md")
     return parser.parse_args(arguments)

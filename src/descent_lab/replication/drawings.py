@@ -1,4 +1,4 @@
-"""The plots, as the sources drew them and with every seed in them."""
+"""The plots of the report. They show what the sources drew, with the runs of all seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -17,18 +17,18 @@ Drawing = Callable[[Axes], None]
 
 
 def _sheet(drawings: Sequence[Drawing], width: float = PANEL[0], height: float = PANEL[1]) -> Figure:
-    """Panels side by side."""
+    """A figure with one panel for each drawing, side by side. width, height: of a panel in inches."""
     with theme():
         figure = Figure(figsize=(width * len(drawings), height), layout="constrained")
         FigureCanvasAgg(figure)
         for i, draw in enumerate(drawings):
             draw(figure.add_subplot(1, len(drawings), i + 1))
-        figure.draw_without_rendering()  # lays out while the style is in force
+        figure.draw_without_rendering()  # the layout is computed while the style applies
         return figure
 
 
 def _band(ax: Axes, x: np.ndarray, values: np.ndarray) -> None:
-    """The median of the rows, their central 50 % and 99 %."""
+    """Draw the median of the values (n_seeds, n_records) over x, and bands of their central 50 % and 99 %."""
     for low, high, alpha in ((0.005, 0.995, 0.15), (0.25, 0.75, 0.3)):
         below, above = np.nanquantile(values, [low, high], axis=0)
         label = f"central {100 * (high - low):.0f} %"
@@ -49,7 +49,7 @@ def gaussian(
     truth: np.ndarray,
     prediction: np.ndarray,
 ) -> Figure:
-    """Losses (n_seeds, n_iterations) with the published ones; predictions (n_test,) against truth."""
+    """Losses (n_seeds, n_iterations) beside the published ones, and predictions (n_test,) against the truth."""
 
     def loss(ax: Axes) -> None:
         _band(ax, iterations, losses)
@@ -69,7 +69,7 @@ def gaussian(
 
 
 def taylor(epochs: np.ndarray, losses: np.ndarray, published: tuple[float, float]) -> Figure:
-    """Losses (n_seeds, n_epochs), and the published one."""
+    """Losses (n_seeds, n_epochs) beside the published one, given as (epoch, loss)."""
 
     def draw(ax: Axes) -> None:
         _band(ax, epochs, losses)
@@ -82,7 +82,7 @@ def taylor(epochs: np.ndarray, losses: np.ndarray, published: tuple[float, float
 
 
 def polynomials(x: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Figure:
-    """The curves, named, and the data x (n, 2) with labels (n,)."""
+    """The curves of the polynomials with their names, and the data x (n, 2), coloured by their labels (n,)."""
     shades = sns.color_palette("tab20", len(classes))
     grid = np.linspace(-1, 1, 200)
 
@@ -105,7 +105,11 @@ def search(
     published: Sequence[tuple[float, float, str]],
     best: float,
 ) -> Figure:
-    """Curves (name, iterations, losses (n_seeds, n_records)), published (iteration, loss, name), the best ever."""
+    """Loss over iterations.
+
+    curves: (name, iterations (n_records,), losses (n_seeds, n_records)). published: (iteration, loss, name).
+    best: the best loss that was ever published.
+    """
     colours = (COLOURS["random_search"], COLOURS["momentum"])
 
     def draw(ax: Axes) -> None:
@@ -129,7 +133,7 @@ Panel = tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] 
 
 
 def layers(panels: Mapping[str, Panel]) -> Figure:
-    """Panels by title: x (n,), truth (n,), predictions (n_seeds, n), and what was published, if anything."""
+    """A panel by title of x (n,), truth (n,), predictions (n_seeds, n), and the published points, if there are any."""
 
     def drawing(title: str, panel: Panel) -> Drawing:
         x, truth, values, published = panel
@@ -149,7 +153,7 @@ def layers(panels: Mapping[str, Panel]) -> Figure:
 
 
 def _opaque(ax: Axes) -> None:
-    """A legend whose lines can be seen."""
+    """Add a legend, and make its lines opaque, because those of the plot are too faint for it."""
     for handle in ax.legend(loc="best").legend_handles:
         if handle is not None:
             handle.set_alpha(1)

@@ -1,4 +1,4 @@
-"""S1: the losses of a network whose weights all come from one JAX key, over the splits that its author may have had."""
+"""S1: the losses of a network whose weights come from one JAX key, for many splits, of which its author had one."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ SETTING = ["+experiment=gaussian_curve"]
 
 
 def section(study: dict[str, Any]) -> Section:
-    """Every published loss among those of many splits, and the whole list against the nearest split."""
+    """Compares every published loss with those of many splits, and the whole list with that of the nearest split."""
     runs = obtain(SETTING, range(study["seeds"]))
     today = obtain([*SETTING, "init.partitionable=true", "epochs=0"], [0])
     published = study["published"]["losses"]

@@ -1,4 +1,4 @@
-"""S4: what networks of hand-written layers predict outside the range they were trained on."""
+"""S4: predictions of networks of hand-written layers outside the range of their training data."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from descent_lab.replication.verdicts import MISSED, OPEN, REPRODUCED, Finding, 
 NAME, SHORT = "layers_from_scratch", "S4"
 SETTINGS = ("line", "line_linear", "line_sigmoid", "plane", "space", "sign", "sign_deep")
 UNKNOWN = "neither epochs nor learning rate were published; ours are given in conf/experiment/layers"
-FLAT = 0.01  # of the truth's span
-DEAD = 1.0  # predictions of a regression that span less than this: all hidden ReLUs rest
+FLAT = 0.01  # predictions that span less than this share of the truth's span count as one value
+DEAD = 1.0  # where predictions of a regression span less than this, no hidden ReLU is active
 
 
 def section(study: dict[str, Any]) -> Section:
-    """Every published prediction among those of many seeds."""
+    """Compares every published prediction with those of many seeds."""
     runs = {name: obtain(_setting(name), range(study["seeds"])) for name in SETTINGS}
     published = study["published"]
     findings = [
@@ -34,13 +34,13 @@ def _setting(name: str) -> list[str]:
 
 
 def _values(runs: Obtained) -> np.ndarray:
-    """Predictions (n_seeds, n_test) of the single output."""
+    """The predictions of the single output, (n_seeds, n_test)."""
     values: np.ndarray = runs.predictions()[:, :, 0]
     return values
 
 
 def _alive(runs: Obtained) -> np.ndarray:
-    """Which networks still tell one x from another, (n_seeds,)."""
+    """Whether each network still tells one x from another: booleans of shape (n_seeds,)."""
     alive: np.ndarray = np.ptp(_values(runs), axis=1) > DEAD
     return alive
 

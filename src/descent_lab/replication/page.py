@@ -1,4 +1,4 @@
-"""The report's files: tables (csv, md), pictures (svg, png) and one page that needs nothing beside it (html)."""
+"""Writes the files of the report: tables (csv, md), pictures (svg, png) and one self-contained page (html)."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from descent_lab.replication.verdicts import Finding, Picture, Section, table
 from descent_lab.report.drawing import save
 
 HEAD = ("system", "figure", "published", "ours", "seeds below it", "verdict")
-DEFECTS = (  # each is written out in tests/test_replication.py, where a gradient check refuses it
+DEFECTS = (  # tests/test_replication.py writes each of them out, and shows that a gradient check catches it
     ("S2", "its bias update reads leaked loop indices: only the output bias moves, three times a step"),
     ("S4", "its mini-batch averages the output gradient, then back-propagates it through the last sample only"),
     ("S4", "its cross-entropy gradient has the opposite sign of descent"),
@@ -29,7 +29,7 @@ EXPLAINED = (
 
 
 def write(folder: Path, studies: Mapping[str, Mapping[str, Any]], sections: Sequence[Section]) -> list[Path]:
-    """Write everything; the paths."""
+    """Write all files into the folder; their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     findings = [finding for section in sections for finding in section.findings]
     written = [folder / name for name in ("findings.csv", "replication.md", "index.html")]
@@ -43,7 +43,7 @@ def write(folder: Path, studies: Mapping[str, Mapping[str, Any]], sections: Sequ
 
 
 def markdown(studies: Mapping[str, Mapping[str, Any]], sections: Sequence[Section]) -> str:
-    """The report without pictures."""
+    """The report as Markdown, without pictures."""
     parts = ["# Published / ours", "Written by `python -m reports.replication`.", EXPLAINED, _table(sections)]
     for section in sections:
         study = studies[section.name]

@@ -1,4 +1,4 @@
-"""S3: the untrained network to the last digit, and how low random search gets."""
+"""S3: the loss of the untrained network to the last digit, and the losses that random search reaches."""
 
 from typing import Any
 
@@ -10,17 +10,20 @@ from descent_lab.replication.verdicts import OPEN, Finding, Picture, Section, am
 
 NAME, SHORT = "which_polynomial", "S3"
 SETTING = ["+experiment=which_polynomial"]
-GOLDEN = 1e-14
-FIRST = 100  # iterations within which a first proposal is accepted
+GOLDEN = 1e-14  # the absolute tolerance on the loss of the untrained network
+FIRST = 100  # every seed accepts a first proposal within so many iterations
 
 
 def section(study: dict[str, Any], long: bool) -> Section:
-    """The golden check, the first accepted loss, and the search: scaled down, or in full."""
+    """Compares the untrained loss, the first accepted loss, and the losses of the search.
+
+    long: whether to make the million iterations if the store does not have them.
+    """
     published = study["published"]
     golden = obtain([*SETTING, "epochs=0"], [0])
     scaled = obtain(_setting(study["scaled"]), range(study["scaled"]["seeds"]))
-    n_long = range(study["long"]["seeds"])
-    full = obtain(_setting(study["long"]), n_long) if long else stored(_setting(study["long"]), n_long)
+    seeds = range(study["long"]["seeds"])
+    full = obtain(_setting(study["long"]), seeds) if long else stored(_setting(study["long"]), seeds)
     findings = [
         exact(SHORT, "loss of the untrained network", published["golden_loss"], golden.at("train/loss", 0)[0], GOLDEN),
         _first(study),

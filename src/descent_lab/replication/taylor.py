@@ -1,4 +1,4 @@
-"""S2: one step on one sample, and 50 epochs of single samples, on derivatives from a Taylor algebra."""
+"""S2: one step on one sample, and 50 epochs of single samples, with derivatives from a Taylor algebra."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from descent_lab.replication.studies import obtain
 from descent_lab.replication.verdicts import MISSED, REPRODUCED, Finding, Picture, Section, among
 
 NAME, SHORT = "taylor_network", "S2"
-PER_EPOCH = 10  # samples, hence steps
+PER_EPOCH = 10  # samples in an epoch, each of which makes a step
 
 
 def section(study: dict[str, Any]) -> Section:
-    """The published losses among those of many seeds."""
+    """Compares the published losses with those of many seeds."""
     published, seeds = study["published"], range(study["seeds"])
     epochs = obtain(["+experiment=taylor_network"], seeds)
     steps, losses = epochs.curves("train/loss")

@@ -1,4 +1,4 @@
-"""A published figure held against what the harness obtains."""
+"""Compares a published figure with the values that the harness obtains."""
 
 from dataclasses import dataclass, field
 
@@ -6,14 +6,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-CENTRAL = 0.99
-ENOUGH = 100  # seeds from which on one can speak of the central 99 %
+CENTRAL = 0.99  # the share of seeds within the interval that a figure is compared with
+ENOUGH = 100  # with fewer seeds there is no central 99 %, and their range is taken
 REPRODUCED, MISSED, OPEN = "reproduced", "not reproduced", "open"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One published figure."""
+    """One published figure beside that of the harness, and the verdict.
+
+    percentile: the place of the published figure among the seeds, from 0 to 100. low, high: the central 99 % of the
+    seeds, or the range of fewer than 100 seeds. All three are None where nothing random enters.
+    """
 
     study: str
     figure: str
@@ -22,14 +26,14 @@ class Finding:
     verdict: str
     note: str = ""
     seeds: int = 1
-    percentile: float | None = None  # of the published figure among the seeds
-    low: float | None = None  # the central 99 % of the seeds
+    percentile: float | None = None
+    low: float | None = None
     high: float | None = None
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure and what it shows."""
+    """A figure with its caption."""
 
     figure: Figure
     caption: str
@@ -37,16 +41,19 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """What is said of one system."""
+    """The part of the report on one published system.
+
+    remarks: paragraphs. pictures: by file name, without suffix.
+    """
 
     name: str
     findings: list[Finding]
-    remarks: list[str] = field(default_factory=list)  # paragraphs
-    pictures: dict[str, Picture] = field(default_factory=dict)  # by file name, without suffix
+    remarks: list[str] = field(default_factory=list)
+    pictures: dict[str, Picture] = field(default_factory=dict)
 
 
 def exact(study: str, figure: str, published: float, ours: float, tolerance: float, note: str = "") -> Finding:
-    """A figure that nothing random enters: equal up to `tolerance` (absolute)."""
+    """The finding for a figure that nothing random enters: it must be equal up to `tolerance` (absolute)."""
     off = abs(ours - published)
     verdict = REPRODUCED if off <= tolerance else MISSED
     said = f"differs by {off:.1e}; {note}" if note else f"differs by {off:.1e}"
@@ -62,7 +69,10 @@ def among(
     digits: int = 4,
     verdict: str | None = None,
 ) -> Finding:
-    """A figure of an unseeded source among those of many seeds, shape (n_seeds,); verdict None: by its place."""
+    """The finding for a figure of an unseeded source, by its place among the values (n_seeds,) of many seeds.
+
+    verdict: replaces the verdict that follows from this place; None: the place is the verdict.
+    """
     low, median, high = np.quantile(values, [(1 - CENTRAL) / 2, 0.5, (1 + CENTRAL) / 2])
     many = len(values) >= ENOUGH
     if not many:
@@ -76,5 +86,5 @@ def among(
 
 
 def table(findings: list[Finding]) -> pd.DataFrame:
-    """One row a finding."""
+    """The findings as a table, one row for each."""
     return pd.DataFrame([vars(finding) for finding in findings])
