@@ -15,7 +15,7 @@ class ConfigError(DescentError):
 
 
 class DataError(DescentError):
-    """Data that cannot be trained on: file, row, column and what is wrong."""
+    """Data that cannot be used: file, row, column and what is wrong."""
 
 
 class StoreError(DescentError):

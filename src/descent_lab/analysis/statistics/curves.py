@@ -18,7 +18,7 @@ def on_axis(curves: pd.DataFrame, runs: pd.DataFrame, metric: str, axis: str) ->
     """The records of one metric: `run_id, x, value`, sorted by run and step, with x in units of `axis`.
 
     On the axis `gradients`, x counts gradient-equivalents, which a run spends evenly: x = step * gradients / steps.
-    Raises ValueError for an unknown axis or metric, and for runs without a record.
+    Raises ValueError for an unknown axis, and NotGiven for an unknown metric and for runs without a record.
     """
     one_of("axis", axis, AXES)
     require(curves, "run_id", "step", "metric", "value")

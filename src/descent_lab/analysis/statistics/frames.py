@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from descent_lab.errors import NotGiven
+from descent_lab.errors import DataError, NotGiven
 
 WORST = {"lower": np.inf, "higher": -np.inf}
 
@@ -25,7 +25,10 @@ def one_of(name: str, value: str, allowed: Iterable[str]) -> str:
 
 
 def require(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """`frame`, if it has rows, these columns, and no missing value in a column of text. Raises ValueError."""
+    """`frame`, if it has rows, these columns, and no missing value in a column of text.
+
+    Raises ValueError for a missing column, NotGiven for a frame without rows, and DataError for a missing value.
+    """
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise ValueError(f"column {missing[0]!r} is missing: the frame has {', '.join(map(str, frame.columns))}")
@@ -33,16 +36,16 @@ def require(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
         raise NotGiven(f"the frame with columns {', '.join(columns)} has no rows")
     for column in columns:
         if not is_numeric_dtype(frame[column]) and (gaps := frame[column].isna().sum()):
-            raise ValueError(f"column {column!r}: {gaps} of {len(frame)} rows have no name; give them one")
+            raise DataError(f"column {column!r}: {gaps} of {len(frame)} rows have no name; give them one")
     return frame
 
 
 def once(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """`frame`, if no two rows are equal in all keys. Raises ValueError, which names the first such row."""
+    """`frame`, if no two rows are equal in all keys. Raises DataError, which names the first such row."""
     repeated = frame[frame.duplicated(keys)]
     if len(repeated):
         row = ", ".join(f"{key}={repeated.iloc[0][key]}" for key in keys)
-        raise ValueError(f"more than one row has {row}: choose one setting for each first")
+        raise DataError(f"more than one row has {row}: choose one setting for each first")
     return frame
 
 
@@ -56,7 +59,7 @@ def confident(confidence: float) -> float:
 def levels(frame: pd.DataFrame, value: str, better: str, scale: str = "linear") -> np.ndarray:
     """The column `value` as floats (n_rows,), on a `linear` or `log` scale; diverged runs have the worst value.
 
-    Raises ValueError on a `log` scale for a finite value that is not positive.
+    Raises NotGiven on a `log` scale for a finite value that is not positive.
     """
     one_of("scale", scale, ("linear", "log"))
     one_of("better", better, WORST)
@@ -71,12 +74,12 @@ def levels(frame: pd.DataFrame, value: str, better: str, scale: str = "linear") 
 
 def _logarithm(x: np.ndarray, diverged: np.ndarray, value: str) -> np.ndarray:
     if (x[~diverged] <= 0).any():
-        raise ValueError(f"column {value!r}: {x[~diverged].min():g} has no logarithm; use scale='linear'")
+        raise NotGiven(f"column {value!r}: {x[~diverged].min():g} has no logarithm; use scale='linear'")
     return np.log(np.where(diverged, 1.0, x))
 
 
 def complete(table: pd.DataFrame, purpose: str) -> pd.DataFrame:
-    """`table`, if no value is missing. Raises ValueError, which names the first gap and the purpose, a plural noun."""
+    """`table`, if no value is missing. Raises NotGiven, which names the first gap and the purpose, a plural noun."""
     gaps = np.argwhere(table.isna().to_numpy())
     if len(gaps):
         row, column = table.index[gaps[0, 0]], table.columns[gaps[0, 1]]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from descent_lab.analysis.statistics.frames import WORST, columns_of, levels, one_of, require
 from descent_lab.analysis.statistics.seeds import sorted_groups, summarise
-from descent_lab.errors import NotGiven
+from descent_lab.errors import ConfigError, NotGiven
 
 CELLS = ("dataset", "optimizer")
 
@@ -75,12 +75,12 @@ def held_out(
 ) -> pd.DataFrame:
     """The rows of runs to report: those with the chosen setting of their group, on held-out seeds only.
 
-    Raises ValueError where the two sets of seeds overlap, and where a chosen setting has no held-out run.
+    Raises ConfigError where the two sets of seeds overlap, and NotGiven where a chosen setting has no held-out run.
     """
     keys = [*columns_of(by), setting]
     require(runs, *keys, "seed")
     if both := sorted(set(tuning_seeds) & set(held_out_seeds)):
-        raise ValueError(f"seeds {both} are both tuning and held-out seeds")
+        raise ConfigError(f"seeds {both} are both tuning and held-out seeds")
     reported = runs[runs["seed"].isin(list(held_out_seeds))].merge(chosen[keys], on=keys)
     absent = chosen[keys].merge(reported[keys].drop_duplicates(), on=keys, how="left", indicator=True)
     if len(absent := absent[absent["_merge"] == "left_only"]):
