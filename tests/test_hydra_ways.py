@@ -112,6 +112,11 @@ def test_held_out_seeds_need_no_quotes(command, store):
     assert len(stored(store)) == 6
 
 
+def test_a_dry_run_of_a_tuned_sweep_names_no_best_setting(command, store):
+    answer = command("-m", "hydra.sweeper.tuned=[lr]", "lr=0.1,0.01", "optimizer=sgd,adam", "dry_run=true")
+    assert answer.code == 0 and "20 to run" in answer.out and "best" not in answer.out
+
+
 def test_verbose_tells_what_is_done(command):
     quiet = command("epochs=0")
     assert quiet.err == ""

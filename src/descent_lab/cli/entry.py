@@ -1,6 +1,7 @@
 """What all commands share: options refused in one line, errors told in one line, packages that the user allows."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -33,6 +34,8 @@ def reported(command: Main) -> Main:
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return exit_code.INTERRUPTED
+        except BrokenPipeError:
+            return no_reader()
         except Exception as error:
             from descent_lab.cli.complaints import explained
 
@@ -41,3 +44,9 @@ def reported(command: Main) -> Main:
             return code
 
     return main
+
+
+def no_reader() -> int:
+    """What is left to do when nobody reads stdout any more, as in `... --help | head -1`: end quietly."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes stdout
+    return exit_code.FINISHED

@@ -12,6 +12,7 @@ import hydra
 
 from descent_lab import plugins
 from descent_lab.cli import exit_code
+from descent_lab.cli.entry import no_reader
 from descent_lab.paths import CONF
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str]) -> int:
         except KeyboardInterrupt:  # before training began, or again while finished runs were being delivered
             complaints.write("interrupted: finished runs are kept; the same command goes on with the rest")
             code = exit_code.INTERRUPTED
+        except BrokenPipeError:
+            code = no_reader()
         except Exception as error:
             from descent_lab.cli.complaints import explained
 

@@ -87,7 +87,10 @@ def tuned_sweep(
         rounds.append(launcher.launch(jobs, initial_job_idx=sum(map(len, rounds))))
         return [job.return_value if job.status == JobStatus.COMPLETED else math.inf for job in rounds[-1]]
 
-    for entrant, setting in best_settings(overrides, tuned, seeds, trials, batch, launch).items():
+    best = best_settings(overrides, tuned, seeds, trials, batch, launch)
+    if any(override.key_or_group == "dry_run" and override.value() is True for override in overrides):
+        return rounds  # nothing was trained, so no setting is the best
+    for entrant, setting in best.items():
         print("best:", *entrant, *(setting or ["(every setting diverged or failed)"]))
     return rounds
 
