@@ -4,7 +4,7 @@ import re
 
 
 class DescentError(ValueError):
-    """What went wrong, in one line. Passwords in addresses are hidden."""
+    """Says in one line what went wrong. Passwords in addresses are hidden."""
 
     def __init__(self, message: str) -> None:
         super().__init__(without_password(message))
@@ -27,7 +27,7 @@ class ModelError(DescentError):
 
 
 class NotGiven(DescentError):
-    """What a table or a figure needs and these runs do not give. A report goes on without it, and says why."""
+    """These runs lack something that a table or a figure needs. A report goes on without it, and says why."""
 
 
 class RunError(DescentError):

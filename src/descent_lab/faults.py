@@ -24,7 +24,7 @@ MACHINERY = ("loops", "training", "sweeps", "cli", "tracking", "components.py", 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is told of an exception. It can be sent between processes, which a traceback cannot."""
+    """The report of an exception. It can be sent between processes, which a traceback cannot."""
 
     summary: str  # one line: type, message, and the file and line that it is about
     traceback: str  # whole

@@ -31,7 +31,7 @@ class OutputLoss(Protocol):
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network gives for all n samples of a set; the leading axes of arrays are runs.
+    """The outputs of a network for all n samples of a set. The leading axes of arrays are runs.
 
     z: the logits (..., n_outputs, n). y: the targets, of the same shape. threshold: a binary prediction above it
     stands for class 1.

@@ -1,4 +1,4 @@
-"""Where component classes stood before: configurations of runs that were stored then still name them so."""
+"""The earlier paths of component classes, which configurations of runs stored at that time still name."""
 
 MOVED = {
     "src.backends.jax.Jax": "descent_lab.derivatives.reverse.Jax",

@@ -1,4 +1,4 @@
-"""Where things lie."""
+"""The folders in which the harness reads and writes."""
 
 from pathlib import Path
 

@@ -92,7 +92,7 @@ def conf_folders() -> list[Path]:
 
 
 def places() -> list[Path]:
-    """Where the code of plug-ins and of allowed packages lies: the folder of a package, the file of a single module."""
+    """The places of the code of plug-ins and of allowed packages: folders of packages, files of single modules."""
     tops = dict.fromkeys(module.partition(".")[0] for module in (*installed(), *allowed_here()))
     files = [file for file in map(_file, tops) if file]
     return [file.parent if file.name == "__init__.py" else file for file in files]

@@ -1,4 +1,4 @@
-"""What comparisons over several problems need: the same entrants on every problem, and targets that all share."""
+"""Prepares comparisons over several problems: the same entrants on every problem, and targets that all share."""
 
 from collections.abc import Sequence
 

@@ -11,10 +11,10 @@ from descent_lab.validation import checked, typed
 
 
 def component(group: str, given: Any, base: type, default: type, options: Mapping[str, Any] | None = None) -> Any:
-    """What was given, validated: an object of the class `base`, the name of a choice with options, or the default.
+    """The validated component: an object of the class `base`, or of a choice with options, or the default.
 
-    None stands for the class `default` with its own defaults. Raises ConfigError in one line for other objects, unknown
-    choices and bad values.
+    given: an object, or the name of a choice; None stands for the class `default` with its own defaults.
+    Raises ConfigError in one line for other objects, unknown choices and bad values.
     """
     if isinstance(given, str):
         from descent_lab.cli.composition import choice  # Hydra is imported for names only

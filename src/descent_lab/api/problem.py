@@ -23,7 +23,7 @@ Piece = dict[str, np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What is minimised and where theta starts. Training does not change it: each training begins at the same start.
+    """The function that is minimised, and the start of theta. Training changes neither: it always begins at this start.
 
     seed: of data, split, start, batch order and search; problems of equal seeds are paired.
     """

@@ -1,4 +1,4 @@
-"""What came of runs, trained in memory or read from a store: curves, theta and predictions, as arrays and frames."""
+"""The results of runs that were trained in memory or read from a store, as arrays and frames."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What was tracked, read from a store."""
+"""Reads tracked runs from a store."""
 
 from collections.abc import Collection
 from typing import overload

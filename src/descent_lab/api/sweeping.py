@@ -138,7 +138,7 @@ def _last(curves: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def _train(configs: Sequence[Config], progress: bool | None) -> tuple[dict[str, Member], list[tuple[str, str]]]:
-    """What came of the runs by identity, and those that failed: (name, why)."""
+    """The results of the runs by identity, and the runs that failed: (name, reason)."""
     if not configs:
         return {}, []
     stacks, refused = stacks_of(configs)

@@ -1,4 +1,4 @@
-"""What is wrong with a command, in one line: Hydra's and OmegaConf's errors, and those of the harness."""
+"""Explains in one line what is wrong with a command, for errors of Hydra, of OmegaConf and of the harness."""
 
 import re
 from collections.abc import Sequence

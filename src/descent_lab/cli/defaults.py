@@ -55,7 +55,7 @@ class ImportlibResourcesConfigSource(importlib_resources_config_source.Importlib
 
 
 def filled(config_path: str, result: ConfigResult) -> ConfigResult:
-    """What was read from `config_path`, such as "optimizer/adam", with the values that it leaves to its class."""
+    """The content of `config_path`, such as "optimizer/adam", with the values that it leaves to its class."""
     group, slash, _ = config_path.partition("/")
     if group == "hydra" or not isinstance(result.config, DictConfig):
         return result
@@ -95,7 +95,7 @@ def _class(group: str, values: Any) -> type[Component] | None:
 
 
 def _suggestions(component: type[Any]) -> Values:
-    """What goes with a choice outside its group: `lr`, `suggested`."""
+    """The values outside its group that a choice suggests: `lr`, `suggested`."""
     lr, model = getattr(component, "suggested_lr", None), getattr(component, "suggested", None)
     return ({} if lr is None else {"lr": lr}) | ({} if model is None else {"suggested": _plain(model)})
 

@@ -1,4 +1,4 @@
-"""What all commands share: options refused in one line, errors told in one line, packages that the user allows."""
+"""The part that all commands share: how they refuse options, tell errors in one line, and allow packages."""
 
 import argparse
 import os

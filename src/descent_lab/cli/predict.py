@@ -65,7 +65,7 @@ def _answer(arguments: Sequence[str]) -> None:
 
 
 def _options(arguments: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """What this command takes, and, of anything else, parameters that runs must have."""
+    """The options of this command, and all others as parameters that runs must have."""
     pairs = [argument.partition("=") for argument in arguments]
     for argument, (name, equals, value) in zip(arguments, pairs, strict=True):
         if not (name and equals and value):

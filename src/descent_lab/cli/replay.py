@@ -25,7 +25,7 @@ TIMES = ("time/step_seconds",)  # differ between any two runs, and are not compa
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a replayed curve compares with the stored one."""
+    """The result of comparing a replayed curve with the stored one."""
 
     word: str  # bit-identical, equal within tolerance, different
     largest: float  # largest relative difference of any metric at any step

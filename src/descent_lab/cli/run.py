@@ -34,7 +34,7 @@ def task(composed: "DictConfig") -> float:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """What `python -m src.run <arguments>` does; the exit code. What is refused is said in one line."""
+    """Run `python -m src.run <arguments>`; the exit code. A refusal is one line."""
     sys.argv[1:] = map(_with_seeds_quoted, arguments)
     gc.set_threshold(50_000)  # libraries and MLflow's rows are many objects and little garbage: a quarter of the start
     sys.setswitchinterval(0.0005)  # seconds; training waits that long for the thread that tracks, at every record

@@ -204,12 +204,12 @@ def _config(overrides: Sequence[str], compose: Composer) -> Config | Failed:
 
 
 def _objective(config: Config, summary: Summary) -> float:
-    """What a sweeper that searches minimises: the final training loss, infinite where the run diverged."""
+    """The value that a searching sweeper minimises: the final training loss, infinite if the run diverged."""
     return summary.objective.get(config.identity, math.inf)
 
 
 def _returned(job: Sequence[str], config: Config | Failed, summary: Summary) -> JobReturn:
-    """What Hydra is told of a job: its objective, or an exception as the value of one that failed."""
+    """The result of a job for Hydra: its objective, or, if it failed, an exception as its value."""
     failures = {id(failed.config): failed for failed in summary.failed}
     failed = config if isinstance(config, Failed) else failures.get(id(config))
     returned = JobReturn(overrides=list(job), task_name=JobRuntime.instance().get("name"), working_dir=os.getcwd())

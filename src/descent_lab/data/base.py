@@ -1,4 +1,4 @@
-"""What a data set is: the arrays that it gives, its abstract base class, and the types of its options."""
+"""Defines data sets: the arrays that it gives, its abstract base class, and the types of its options."""
 
 import math
 from abc import ABC, abstractmethod

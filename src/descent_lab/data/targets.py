@@ -54,6 +54,6 @@ def _from_one_hot(labels: np.ndarray) -> np.ndarray:
 
 
 def is_one_hot(labels: np.ndarray) -> np.ndarray:
-    """Which of the rows (n, n_classes) have one 1 and the rest 0: booleans of shape (n,)."""
+    """Whether each row (n, n_classes) has one 1 and is 0 elsewhere: booleans of shape (n,)."""
     one_hot: np.ndarray = np.isin(labels, (0, 1)).all(axis=1) & (labels.sum(axis=1) == 1)
     return one_hot

@@ -90,7 +90,7 @@ class Carry(NamedTuple):
 
 
 class Update(Protocol):
-    """How one step changes theta. All arrays may have leading axes of runs, or, when compiled, none."""
+    """Says how one step changes theta. Arrays have leading axes of runs, or none in a compiled loop."""
 
     def start(self, theta: Array, x: Array, y: Array) -> Any:
         """The opt_state before the first step, whose batch is x and y."""

@@ -48,7 +48,7 @@ Free = dict[int, list[np.ndarray]]  # freed buffers by their number of bytes
 
 
 class Recording:
-    """The calls of one computation, and the memory they work in."""
+    """The calls of one computation, and the memory in which they work."""
 
     def __init__(self, free: Free | None = None) -> None:
         """free: buffers to share with recordings that are not repeated at the same time."""
@@ -56,7 +56,7 @@ class Recording:
         self._free: Free = {} if free is None else free
 
     def repeat(self) -> None:
-        """Make all calls again, on what their inputs hold now."""
+        """Make all calls again, with the values that their inputs hold now."""
         for call in self._calls:
             call()
 
@@ -74,7 +74,7 @@ class Recording:
 
 
 class _Room:
-    """A buffer that may be reused once Python frees the last array in it: no later call can need what it holds."""
+    """A buffer. It may be reused once Python frees the last array in it, because no later call can read it then."""
 
     def __init__(self, memory: np.ndarray, free: Free):
         self.memory, self._free = memory, free
@@ -102,7 +102,7 @@ class Operand(NDArrayOperatorsMixin):
 
 
 class Number(Operand):
-    """A number that differs from step to step: cell[0]."""
+    """A number that differs from step to step. Its value is cell[0]."""
 
     def __init__(self, recording: Recording, cell: Cell):
         self.recording, self.cell = recording, cell
@@ -116,7 +116,7 @@ class Number(Operand):
         return result
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """number[...] = value, as for arrays."""
+        """Record number[...] = value, which is written as for arrays."""
         cell = self.cell
         if isinstance(value, Recorded):
             if value.ndim:
@@ -128,7 +128,7 @@ class Number(Operand):
             self.recording.keep(lambda: cell.__setitem__(0, source[0]))
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, options: Any) -> Any:
-        """The function of an array of shape (), unless another argument is an array."""
+        """Call the function with an array of shape () in place of the number, unless another argument is an array."""
         if Recorded in types:
             return NotImplemented
         like = Recorded(self.recording, self.as_array(np.result_type(self.cell[0])))
@@ -148,7 +148,7 @@ class Number(Operand):
 
 
 def _of_numbers(f: Callable[..., Any], result: Cell, cells: list[Cell]) -> Callable[[], None]:
-    if len(cells) == 2:  # so it is nearly always, and this takes a quarter of the time
+    if len(cells) == 2:  # nearly all functions have two arguments, and this takes a quarter of the time
         a, b = cells
 
         def call() -> None:
@@ -163,7 +163,7 @@ def _of_numbers(f: Callable[..., Any], result: Cell, cells: list[Cell]) -> Calla
 
 
 class Recorded(Operand):
-    """An array of NumPy whose calls are kept."""
+    """An array of NumPy. Every call that works on it is recorded."""
 
     def __init__(self, recording: Recording, array: np.ndarray, room: _Room | None = None):
         self.recording, self.array, self._room = recording, array, room
@@ -191,7 +191,7 @@ class Recorded(Operand):
         return self._view(self.array.transpose(*axes))
 
     def __getattr__(self, name: str) -> Any:
-        """Any other method of an array is the function of numpy that has its name."""
+        """Any other method of an array, which is the function of numpy that has this name."""
         if name.startswith("_") or name in ("real", "imag") or not callable(getattr(np, name, None)):
             raise AttributeError(f"{name} of an array cannot be recorded")
         return partial(getattr(np, name), self)
@@ -203,7 +203,7 @@ class Recorded(Operand):
         self.recording.keep(partial(np.copyto, self.array[_basic(key)], _plain(value, self.dtype)))
 
     def reshape(self, *shape: Any) -> Any:
-        """A view, where no copy is needed."""
+        """The array in another shape: a view if possible, else a copy."""
         array = self.array.reshape(*shape)
         return self._view(array) if np.may_share_memory(array, self.array) else np.reshape(self, array.shape)
 
@@ -294,7 +294,7 @@ def _recorded(recording: Recording, ufunc: np.ufunc, method: str, inputs: Any, o
 
 
 def _cast(x: Any, dtype: np.dtype) -> Any:
-    """Truth values that count as 0 and 1, as numbers: NumPy takes twice as long where it has to convert them itself."""
+    """Truth values as the numbers 0 and 1. NumPy would convert them itself, but takes twice as long for it."""
     if not isinstance(x, Recorded) or x.dtype != bool or dtype.kind != "f":
         return x
     result = x.recording.empty(x.shape, dtype)
@@ -303,7 +303,7 @@ def _cast(x: Any, dtype: np.dtype) -> Any:
 
 
 def _result(recording: Recording, value: Any, out: Recorded | None) -> Recorded:
-    """The array into which a call writes, when repeated, what it has just returned."""
+    """The array into which a repeated call writes its result. value: what the call has just returned."""
     if isinstance(out, np.ndarray):
         raise TypeError("a plain array cannot take what is recorded: make it with numpy's empty_like or zeros_like")
     if isinstance(out, Recorded):
@@ -325,14 +325,14 @@ def _operands(x: Any) -> list[Any]:
 
 
 def _arguments(x: Any, dtype: Any) -> Any:
-    """The arguments of a function as NumPy takes them; axes and flags stay as they are."""
+    """The arguments of a function as NumPy takes them. Axes and flags stay as they are."""
     if isinstance(x, list | tuple):
         return type(x)(_arguments(part, dtype) for part in x)
     return _plain(x, dtype) if isinstance(x, Operand) else x
 
 
 def _plain(x: Any, dtype: Any) -> Any:
-    """The array that NumPy is called with; for a number too, or NumPy would convert it at every call."""
+    """The array that NumPy is called with. A number becomes an array once, or NumPy would convert it at every call."""
     if isinstance(x, Number):
         return x.as_array(dtype)
     return x.array if isinstance(x, Recorded) else np.asarray(x, dtype) if np.ndim(x) == 0 else x

@@ -27,7 +27,7 @@ class Layer(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What the forward pass of one layer computed and backprop needs again, each of shape (..., width, n)."""
+    """The values of the forward pass of one layer that backprop needs again, each of shape (..., width, n)."""
 
     h: Array  # the layer's input
     s: Array  # W^T h + b

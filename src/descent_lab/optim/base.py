@@ -18,7 +18,7 @@ from annotated_types import Interval
 
 from descent_lab.components import Component
 
-Array = Any  # of NumPy or JAX
+Array = Any  # an array of NumPy or JAX
 State = tuple[Any, ...]  # what an optimizer remembers: arrays shaped like theta, and t, the number of steps, an int
 
 NonNegative = Annotated[float, Interval(ge=0, lt=math.inf)]
@@ -65,7 +65,10 @@ class Optimizer(Component, ABC):
         return {}
 
     def multiplications(self, n_params: int) -> float:
-        """Multiplications of a step beside the derivatives and a few for each parameter: 0 but for matrix methods."""
+        """The number of multiplications of a step, without the derivatives and without a few for each parameter.
+
+        It is 0 unless an optimizer works with matrices.
+        """
         return 0.0
 
     def clip(self, g: Array) -> Array:

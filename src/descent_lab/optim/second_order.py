@@ -47,8 +47,11 @@ class Newton(Optimizer):
         return -lr * xp.where(downhill, newton, gradient), (fallbacks + ~downhill[..., 0],)
 
     def multiplications(self, n_params: int) -> float:
-        """Those of the eigenvectors: half of the 9 p^3 operations of the symmetric QR algorithm (Golub & Van Loan,
-        Matrix Computations, 4th ed. 2013, section 8.3)."""
+        """The number of multiplications that the eigenvectors take.
+
+        It is half of the 9 p^3 operations of the symmetric QR algorithm (Golub & Van Loan, Matrix Computations, 4th ed.
+        2013, section 8.3).
+        """
         return 4.5 * n_params**3
 
     def metrics(self, state: State) -> dict[str, Array]:

@@ -40,5 +40,5 @@ class Objective:
 
     @property
     def threshold(self) -> float:
-        """Where a binary prediction changes class: midway between the two targets."""
+        """The prediction at which the class changes, in a binary task: midway between the two targets."""
         return sum(self.loss.class_targets) / 2

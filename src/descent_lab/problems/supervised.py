@@ -37,7 +37,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Problem:
-    """What a run minimises, and where it starts."""
+    """The objective that a run minimises, its data, and the start of theta."""
 
     data: Data
     objective: Objective

@@ -1,4 +1,4 @@
-"""What a section shows on the page: a list of blocks, each of which the page's template knows how to write."""
+"""Blocks, of which a section makes its part of the page. The page's template knows how to write each kind of block."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How entrants look in every figure, static or interactive, and what logarithmic axes show. Nothing is drawn here."""
+"""The looks of entrants in all figures, and the ranges of logarithmic axes. Nothing is drawn here."""
 
 import hashlib
 import re
@@ -34,7 +34,7 @@ DECADES = 12  # that an axis has above 0: what is smaller than that beside the l
 
 @dataclass(frozen=True)
 class Style:
-    """How one entrant is drawn, everywhere."""
+    """The look of one entrant, the same in all figures."""
 
     colour: str
     dash: int = 0  # index into DASHES
@@ -103,7 +103,7 @@ def _digest(name: str) -> int:
 
 
 class Span(NamedTuple):
-    """What a logarithmic axis shows: low to high, both positive, and 0 too where a value is 0."""
+    """The range of a logarithmic axis: low to high, both positive, and also 0 if some value is 0."""
 
     low: float
     high: float

@@ -25,7 +25,7 @@ PAIR = ["dataset", "entrant"]
 
 @dataclass
 class Report:
-    """What sections make their tables, figures and words of.
+    """The content of the report, of which sections make their tables, figures and words.
 
     results: the runs as stored. study: those that are compared. selection: those that are reported.
     reference: the entrant that targets are derived from; None where no run finished.

@@ -1,4 +1,4 @@
-"""What a section of the report is: a topic with its tables, its static figures, and what the page shows of it.
+"""Defines a section of the report: a topic with its tables, its static figures, and its part of the page.
 
 A section is registered by the file that makes it:
 

@@ -17,7 +17,7 @@ SHOWN = 12  # the most terms or symbols that a repr or a message lists
 
 @dataclass(frozen=True)
 class Space:
-    """What numbers must share to be combined: the order (1 or 2), the number of directions, their symbols.
+    """The structure that numbers must share to be combined: order (1 or 2), number of directions, and symbols.
 
     symbols: one name per direction, or None where directions are known by position only.
     Raises ValueError for an order other than 1 or 2, and for symbols that do not name each direction once.

@@ -1,4 +1,4 @@
-"""What a stack of runs needs from the host as it trains: sample orders and search directions, drawn in windows."""
+"""Draws sample orders and search directions on the host, in windows, while a stack of runs trains."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

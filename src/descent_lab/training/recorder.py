@@ -1,4 +1,4 @@
-"""What is recorded of a stack as it trains: curves, snapshots of theta, and why each run ends."""
+"""Records a stack of runs as it trains: its curves, snapshots of theta, and the reason why each run ends."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from descent_lab.training.run import Outcome, Run
 
 
 class Recorder:
-    """Curves, snapshots of theta and reasons to stop of every run of a stack."""
+    """Holds the curves, the snapshots of theta and the reason to stop of every run of a stack."""
 
     def __init__(self, runs: Sequence[Run], workload: Workload, ledger: Ledger, device: str) -> None:
         self.runs, self.workload, self.ledger, self.device = runs, workload, ledger, device
@@ -25,10 +25,10 @@ class Recorder:
         self.lowest = np.full(n_runs, np.inf)
         self.init = self.best = self.last = np.empty(0)
         limits = [run.stop.max_seconds for run in runs if run.stop.max_seconds is not None]
-        self.clock_seconds = min(limits) * n_runs / 50 if limits else np.inf  # on steps, between looks at the clock
+        self.clock_seconds = min(limits) * n_runs / 50 if limits else np.inf  # between looks at the clock
 
     def record(self, t: int, carry: Carry, metrics: dict[str, np.ndarray]) -> None:
-        """Record step t."""
+        """Record the metrics and the state after t steps."""
         loss = metrics["train/loss"]
         self._end_diverged(t, np.asarray(carry.diverged_at), loss)
         state = np.asarray(carry.theta)
@@ -52,7 +52,7 @@ class Recorder:
         return all(self.ended)
 
     def stride(self) -> float:
-        """How many steps may pass before the clock is looked at, for runs with a limit on step seconds."""
+        """The number of steps until the next look at the clock; infinite if no run has a limit on step seconds."""
         if self.clock_seconds == np.inf:
             return np.inf
         done, seconds = self.steps[-1], self.ledger.seconds["step"]
@@ -64,14 +64,14 @@ class Recorder:
         return any(_late(run, spent) for run, ended in zip(self.runs, self.ended, strict=True) if not ended)
 
     def outcomes(self) -> list[Outcome]:
-        """What each run left behind, with its share of the ledger."""
+        """The results of each run, with its share of the seconds in the ledger."""
         outcomes = [self._outcome(r) for r in range(self.workload.n_runs)]
         self.ledger.book("eval")
         share = {purpose: seconds / self.workload.n_runs for purpose, seconds in self.ledger.seconds.items()}
         return [replace(outcome, ledger=dict(share)) for outcome in outcomes]
 
     def curves(self, r: int) -> dict[str, np.ndarray]:
-        """What has been recorded of run r: step, epoch, time/step_seconds and the metrics, each (n_records,)."""
+        """The curves of run r: step, epoch, time/step_seconds and the metrics, each (n_records,)."""
         n, per_epoch = self.n_records[r], self.workload.program.batches.per_epoch
         steps = np.array(self.steps[:n], dtype=np.int64)
         curves = {"step": steps, "epoch": steps / per_epoch, "time/step_seconds": np.array(self.step_seconds[:n])}

@@ -36,7 +36,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """Reasons to end a run before its epochs are over; None: no such reason.
+    """Reasons to end a run before its epochs are over. A reason that is None does not apply.
 
     target: end when train/loss is at or below it. min_delta: end when train/loss changes by less between two records.
     max_seconds: end when so many seconds have been spent on steps.
@@ -63,7 +63,7 @@ class Run:
 
     @property
     def program(self) -> Program:
-        """What this run must share with another to be trained in one stack."""
+        """The part of this run that another must share, so that both can be trained in one stack."""
         return Program(
             backend=self.backend,
             objective=self.problem.objective,
@@ -76,8 +76,10 @@ class Run:
         )
 
     def gradient_equivalents(self, n_steps: int) -> float:
-        """What the first n_steps steps cost, metrics apart; 1 is one gradient of the whole training set by
-        backpropagation, counted in multiplications of this very network."""
+        """The cost of the first n_steps steps in gradients of the whole training set, without that of the metrics.
+
+        The unit is one gradient by backpropagation, counted in the multiplications that this network takes for it.
+        """
         batches, objective = self.problem.batches, self.problem.objective
         order = 0 if self.optimizer is None else self.optimizer.order
         epochs = n_steps // batches.per_epoch  # each ends with a batch of last_size
@@ -89,8 +91,10 @@ class Run:
         return cost + n_steps * own / (objective.network.gradient_products * batches.n)
 
     def bytes(self) -> int:
-        """Bytes that the arrays of this run take: data, theta with the optimizer's state, and what a step, or the
-        metrics, work on."""
+        """Bytes of the arrays of this run: its data, theta with the optimizer's state, and the working memory.
+
+        The working memory is that of a step or of the metrics, whichever takes more.
+        """
         data, objective, itemsize = self.problem.data, self.problem.objective, np.dtype(self.dtype).itemsize
         numbers = sum(array.size for array in (data.x_train, data.y_train, data.x_test, data.y_test))
         numbers += 6 * objective.network.n_params
@@ -101,10 +105,10 @@ class Run:
 
 @dataclass
 class Outcome:
-    """What a run left behind."""
+    """The results of a run."""
 
     curves: dict[str, np.ndarray]  # step, epoch, time/step_seconds and the metrics, each (n_records,)
-    theta: dict[str, np.ndarray]  # init, best, final (n_params,); with batch normalisation their statistics too
+    theta: dict[str, np.ndarray]  # init, best, final (n_params,); with batch normalisation also statistics_init, ...
     predictions: dict[str, np.ndarray]  # of the final theta on the test set, and the truth: (n_test, n_outputs)
     ledger: dict[str, float]  # seconds by purpose
     ended: str  # epochs, target, min_delta, max_seconds, diverged

@@ -1,4 +1,4 @@
-"""What the steps of a run cost, by a rule of thumb: for runs that were stored before runs counted their own cost.
+"""Estimates the cost of a run by a rule of thumb, for runs that were stored before runs counted their own cost.
 
 The unit is one gradient-equivalent: the loss and its gradient over the whole training set, by one forward pass and one
 reverse sweep. Today a run counts the multiplications of its own network (`Run.gradient_equivalents`) and stores the
@@ -26,7 +26,7 @@ BACKENDS = ("numpy", "jax", "taylor", "random_search")  # those whose runs may h
 
 
 class Cost(NamedTuple):
-    """What a run computes, in passes over the whole training set."""
+    """The cost of a run, in passes over the whole training set."""
 
     forward_passes: float
     gradients: float

@@ -18,7 +18,7 @@ def fairness_ledger(
     budgets: Sequence[str] = BUDGETS,
     tolerance: float = 0.05,
 ) -> pd.DataFrame:
-    """What each entrant was given: one row per data set, phase and entrant.
+    """The budget that each entrant was given: one row per data set, phase and entrant.
 
     Gives `dataset, phase, <entrant>, trials, seeds, runs, diverged, steps, gradients, seconds, steps_per_run,
     gradients_per_run, seconds_per_run, unequal`. An entrant that was given nothing, where others were given something,

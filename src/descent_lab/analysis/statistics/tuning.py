@@ -39,7 +39,7 @@ def centres(
     better: str = "lower",
     setting: str = "lr",
 ) -> pd.DataFrame:
-    """What `best_setting` compares, without intervals: `*by, <setting>, estimate` (the median) and `mean`."""
+    """The values that `best_setting` compares, without intervals: `*by, <setting>, estimate` (the median), `mean`."""
     cell = [*columns_of(by), setting]
     require(runs, *cell, "seed", value)
     used = runs[runs["seed"].isin(list(tuning_seeds))]

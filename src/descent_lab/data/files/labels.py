@@ -1,4 +1,4 @@
-"""What a user's labels mean: the task that they pose, the names of the classes, and the codes of the labels."""
+"""The meaning of a user's labels: the task that they pose, the names of the classes, and the codes of the labels."""
 
 from typing import Literal, NoReturn
 

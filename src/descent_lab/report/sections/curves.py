@@ -36,7 +36,7 @@ OPTION = Markup('<option value="{}">{}</option>')
 
 
 def label_of(metric: str) -> str:
-    """What a recorded metric, such as test/rmse, is called on an axis."""
+    """The label on an axis of a recorded metric, such as test/rmse."""
     if metric == TRAIN:
         return "training loss"
     part, _, name = metric.partition("/")
@@ -88,7 +88,7 @@ def _bands(study: Study, runs: pd.DataFrame, metric: str, better: str = "lower")
 
 
 def span_of(rows: pd.DataFrame, axis: str) -> Span | None:
-    """What the y axis shows: at most ten times the start, so that a band that diverges does not flatten the rest."""
+    """The range of the y axis: at most ten times the start, so that a diverging band does not flatten the others."""
     start = rows.loc[rows[axis] == rows[axis].min(), "estimate"].to_numpy(dtype=float)
     start = start[np.isfinite(start)]
     return span_with_intervals(rows, 10 * start.max() if len(start) else np.inf, reach=3)
@@ -147,12 +147,12 @@ def figures(report: Report) -> Iterator[Drawing]:
 
 
 def _costs_differ(rows: pd.DataFrame) -> bool:
-    """Whether gradient-equivalents say anything that epochs do not."""
+    """Whether an axis of gradient-equivalents differs from one of epochs."""
     return not np.allclose(rows["gradients"], rows["epoch"], equal_nan=True)
 
 
 def _seeds(report: Report, problem: str) -> str:
-    """Which seeds the curves of a problem are over, where these are not the same for every lr."""
+    """A note on the seeds of the curves of a problem, if they are not the same for every lr; else empty."""
     seeds = set(report.study.runs.loc[report.study.runs["dataset"] == problem, "seed"])
     if not seeds - set(report.selection.tuning[problem]):
         return ""
@@ -165,7 +165,7 @@ def slug(text: str) -> str:
 
 
 def _plots(report: Report) -> tuple[list[Plot], list[Plot]]:
-    """Those of the training loss, and those of test metrics. The data hold every x that the menu offers."""
+    """The plots of the training loss, and those of test metrics. Their data hold every x that the menu offers."""
     rows = report.table("curves")
     training: list[Plot] = []
     tests: list[Plot] = []
@@ -180,7 +180,7 @@ def _plots(report: Report) -> tuple[list[Plot], list[Plot]]:
 
 
 def _linear(metric: str) -> bool:
-    """Whether a metric is best on a linear axis: one that is better the higher it is, such as a share."""
+    """Whether a metric has a linear axis: it does if high values are better, as for accuracy."""
     name = metric.partition("/")[2]
     return name in METRICS and METRICS[name].better == "higher"
 

@@ -19,7 +19,7 @@ COLUMNS = {
 
 
 def fairness(report: Report) -> pd.DataFrame:
-    """What each entrant was given on each problem."""
+    """The budget that each entrant was given on each problem."""
     parts = []
     for problem, runs in report.study.runs.groupby("dataset", sort=True):
         tuning = report.selection.tuning[str(problem)]
@@ -31,13 +31,13 @@ def fairness(report: Report) -> pd.DataFrame:
 
 
 def warnings(report: Report) -> pd.DataFrame:
-    """What weakens a comparison: `dataset, entrant, warning, detail`."""
+    """The circumstances that weaken a comparison: `dataset, entrant, warning, detail`."""
     parts = [_tuning_warnings(report.table("cells")), _same_seeds(report), _unequal(report.table("fairness"))]
     return pd.concat(parts, ignore_index=True).sort_values(["dataset", "entrant", "warning"], ignore_index=True)
 
 
 def _tuning_warnings(cells: pd.DataFrame) -> pd.DataFrame:
-    """Those of tuning; of entrants that were run at one lr alone, none that this lr is the edge of its grid."""
+    """The warnings about tuning. An entrant that was run at one lr gets none that this lr is the edge of a grid."""
     warned = st.tuning_warnings(cells, PAIR)
     single = cells.loc[cells.groupby(PAIR)["lr"].transform("size") == 1, PAIR].assign(edge=True)
     warned = warned.merge(single, on=PAIR, how="left")
@@ -56,7 +56,7 @@ def _unequal(ledger: pd.DataFrame) -> pd.DataFrame:
 
 
 def unfair(report: Report) -> str:
-    """What every figure says that compares entrants with unequal budgets."""
+    """The note on every figure that compares entrants with unequal budgets; empty if the budgets are equal."""
     warned = report.table("warnings")
     if warned.empty or not (warned["warning"] == UNEQUAL).any():
         return ""
@@ -64,7 +64,7 @@ def unfair(report: Report) -> str:
 
 
 def in_words(warned: pd.DataFrame) -> list[str]:
-    """One line for all entrants of a problem of which the same is to be said."""
+    """The warnings as lines, each for all entrants of a problem that have the same warning."""
     if warned.empty:
         return []
     joined = warned.groupby(["dataset", "warning", "detail"], sort=True)["entrant"].agg(", ".join).reset_index()

@@ -43,7 +43,7 @@ def ranks(report: Report) -> pd.DataFrame:
 
 
 def rank_pairs(report: Report) -> pd.DataFrame:
-    """Which entrants the ranks tell apart."""
+    """The pairs of entrants, with the tests of whether their ranks differ."""
     runs = _common(report)
     return st.rank_pairs(runs, LOSS, "entrant", scale=scale_of(runs))
 

@@ -220,7 +220,7 @@ def _pair_rows(table: pd.DataFrame) -> Rows:
 
 
 def how_chosen(chosen: pd.DataFrame) -> list[str]:
-    """How the lr were chosen; the problems are named where it was not the same for all."""
+    """Sentences on how the lr were chosen. They name the problems if the way was not the same on all of them."""
     ways = chosen.groupby("how", sort=True)["dataset"].agg(lambda names: "; ".join(sorted(set(names))))
     return [f"{how[:1].upper()}{how[1:]}" + ("." if len(ways) == 1 else f": {names}.") for how, names in ways.items()]
 

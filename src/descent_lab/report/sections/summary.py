@@ -16,7 +16,7 @@ SAME = ranks.SAME
 
 
 def verdicts(report: Report) -> list[Card]:
-    """What is said of each problem."""
+    """One card for each problem, with the verdict on it."""
     pairs, results = report.table("pairs"), report.table("results")
     cards = []
     for problem, rows in results.groupby("dataset", sort=True):

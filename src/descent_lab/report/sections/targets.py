@@ -166,7 +166,7 @@ def against_batch_size(rows: pd.DataFrame, note: str = "") -> "Figure":
 
 
 def shared(report: Report) -> str:
-    """What figures say of their targets."""
+    """The note on the targets of a figure."""
     return f"targets shared by all, from what {report.reference} reaches{unfair(report)}"
 
 

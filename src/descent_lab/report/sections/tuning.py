@@ -75,7 +75,7 @@ def settings(report: Report) -> pd.DataFrame:
 
 
 def span_of(rows: pd.DataFrame) -> Span | None:
-    """What the y axis shows: medians, but for those that all but diverged, which would leave the others no room."""
+    """The range of the y axis: that of the medians, without those so high that the others would have no room."""
     y = rows["estimate"].to_numpy(dtype=float)
     positive = y[np.isfinite(y) & (y > 0)]
     return span_with_intervals(rows, 1e3 * np.median(positive) if len(positive) else np.inf)
