@@ -157,14 +157,14 @@ def lines(ax: Axes, rows: pd.DataFrame, x: str, y: str, looks: Looks, every: boo
     if not names:
         return
     sns.lineplot(
-        drawn, x=x, y=y, hue="entrant", style="entrant", hue_order=names, style_order=names,
-        palette={name: looks[name].colour for name in names}, dashes={name: DASHES[looks[name].dash] for name in names},
-        markers={name: looks[name].marker for name in names}, markeredgewidth=0, markersize=4.5,
-        estimator=None, errorbar=None, legend=False, ax=ax, **more,
+        drawn, x=x, y=y, hue="entrant", hue_order=names, palette={name: looks[name].colour for name in names},
+        markeredgewidth=0, markersize=4.5, estimator=None, errorbar=None, legend=False, ax=ax, **more,
     )  # fmt: skip
     for i, line in enumerate(ax.lines[-len(names) :]):
+        look = looks[names[i]]  # dashes and markers set here: seaborn's `style` looks at every pair of hue and style
+        line.set(marker=look.marker, linestyle=(0, DASHES[look.dash]) if look.dash else "-")
         line.set_linewidth(1.2 + 0.7 * (len(names) - 1 - i) / max(len(names) - 1, 1))
-        if looks[names[i]].dash:  # seen on top of a line of the same colour, too
+        if look.dash:  # seen on top of a line of the same colour, too
             line.set_path_effects([withStroke(linewidth=line.get_linewidth() + 1.2, foreground="white")])
         if not every:
             line.set_markevery((0.02 + 0.22 * i / len(names), 0.22))

@@ -10,7 +10,7 @@ from types import TracebackType
 from descent_lab.report.section import Drawing
 
 PROCESSES = 4
-PRELOADED = "descent_lab.report.drawing"
+PRELOADED = "descent_lab.report.preloaded"
 
 
 class Figures:
