@@ -1,5 +1,6 @@
 """Hydra's own ways: its launchers, callbacks, logging and folders, and exit codes for every kind of bad input."""
 
+import importlib
 import logging
 import math
 import os
@@ -117,11 +118,47 @@ def test_a_dry_run_of_a_tuned_sweep_names_no_best_setting(command, store):
     assert answer.code == 0 and "20 to run" in answer.out and "best" not in answer.out
 
 
+def test_options_may_stand_between_values(command, store):
+    assert command("epochs=0", "-m", "seed=0,1", "--config-dir", "conf=none", "lr=0.1").code == 2
+    assert "lr: 0.1" in command("epochs=0", "--cfg", "job", "lr=0.1").out
+    assert command("epochs=0", "-m", "seed=0,1", "lr=0.1").code == 0
+    assert len(stored(store)) == 2
+
+
 def test_verbose_tells_what_is_done(command):
     quiet = command("epochs=0")
     assert quiet.err == ""
     told = command("epochs=0", "seed=1", "hydra.verbose=[descent_lab.sweeps]")
     assert told.code == 0 and "[descent_lab.sweeps.execute]" in told.err and "1 stacks" in told.err
+
+
+MISSHAPEN = {  # what a method returns: what is said of it
+    "g[..., :2], state": r"Faulty.update \(misshapen.py:10\): gives a step of shape .*2,?\); theta has",
+    "None": r"Faulty.update \(misshapen.py:10\): gives a value of type NoneType; must be the step and the next state",
+    "-lr * g, (*state, g)": r"Faulty.update \(misshapen.py:10\): gives a tuple of 2 as state; init gives a tuple of 1",
+}
+
+
+@pytest.mark.parametrize("returned", MISSHAPEN)
+def test_what_an_optimizer_may_not_return_names_its_method(command, returned, tmp_path, monkeypatch):
+    (tmp_path / "misshapen.py").write_text(
+        "from dataclasses import dataclass\n"
+        "import descent_lab as dl\n\n\n"
+        "@dataclass(frozen=True, kw_only=True)\n"
+        "class Faulty(dl.Optimizer):\n"
+        "    def init(self, theta):\n"
+        "        return (0 * theta,)\n\n"
+        "    def update(self, g, state, theta, lr):\n"
+        f"        return {returned}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "misshapen", raising=False)
+    importlib.invalidate_caches()
+    given = ["optimizer._target_=misshapen.Faulty", "plugins.allow=[misshapen]", "epochs=1"]
+    for backend in ("backend=numpy", "backend.loop=eager", "backend=jax"):
+        answer = command(*given, backend)
+        assert answer.code == 1 and len(answer.err.splitlines()) == 1, answer.err
+        assert re.search(MISSHAPEN[returned], answer.err), answer.err
 
 
 def test_an_error_in_somebodys_code_names_their_line_and_keeps_the_traceback(command, tmp_path, monkeypatch):

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from descent_lab.analysis.selection import AS_GIVEN, SAME, select
-from descent_lab.analysis.study import study, varying
-from descent_lab.analysis.subset import filled, reference_of
+from descent_lab.analysis.study import Study, study, varying
+from descent_lab.analysis.subset import filled, reference_of, shared_targets
 from descent_lab.errors import StoreError
 from descent_lab.tracking.reader import load
 from descent_lab.tracking.reader.arrays import Artifacts, read_curves
@@ -103,6 +103,8 @@ def test_a_file_that_is_no_store_stays_as_it_is(tmp_path):
 def test_what_differs_keeps_runs_apart(full_store):
     results = load(full_store)
     assert set(varying(results.runs, results.params)) == {"backend", "batching", "optimizer"}
+    elsewhere = results.runs.assign(engine=["serial", "processes"] * 4, debug=["False", "True"] * 4)
+    assert varying(elsewhere, results.params) == varying(results.runs, results.params)
     runs = study(results).runs
     assert set(runs["dataset"]) == {"iris, batching=full", "iris, batching=minibatch"}
     assert set(runs["entrant"]) == {"adam", "random_search"}
@@ -163,6 +165,15 @@ def test_targets_come_from_sgd_or_from_the_entrant_in_the_middle():
     assert reference_of(pd.concat([runs, _runs([("sgd", 0.1, 0, 9.0)])]), "loss", None) == "sgd"
     assert reference_of(runs, "loss", "a") == "a"
     assert reference_of(runs.assign(loss=np.nan), "loss", None) is None
+
+
+def test_a_problem_that_the_reference_was_not_run_on_has_no_targets():
+    rows = [("d1", "sgd", "r0"), ("d1", "adam", "r1"), ("d2", "adam", "r2")]
+    runs = pd.DataFrame(rows, columns=["dataset", "entrant", "run_id"])
+    runs = runs.assign(final_train_loss=1.0, seed=0, status="finished")
+    curves = pd.concat([runs[["run_id"]].assign(metric="train/loss", step=k, value=2.0 - k) for k in (0, 1)])
+    targets = shared_targets(Study(runs, curves, ("optimizer",), 0), runs, "sgd", [1.0])
+    assert targets["dataset"].tolist() == ["d1"] and targets["target"].tolist() == [1.0]
 
 
 def test_what_was_not_chosen_and_what_cannot_be_is_said():

@@ -20,7 +20,7 @@ from descent_lab.tracking.reader import Results
 COMPARED = ("backend", "optimizer", "schedule")
 OTHERS = ("init", "batching", "model")
 SETTINGS = ("seed", "lr")
-IRRELEVANT = ("force", "timing", "tracking", "record")  # parameters that cannot change what a step does
+IRRELEVANT = ("debug", "engine", "force", "timing", "tracking", "record")  # cannot change what a step does
 GROUPS = ("backend", "dataset", "model", "init", "batching", "schedule", "optimizer")
 NO_OPTIMIZER = "none"
 CELL = ["dataset", "entrant", "lr"]

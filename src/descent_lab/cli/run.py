@@ -18,6 +18,11 @@ from descent_lab.paths import CONF
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+TAKE_A_WORD = {  # options of Hydra after which comes a word that is no value of the configuration
+    *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
+    *("--experimental-rerun", "--info", "-i"),
+}
+
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def task(composed: "DictConfig") -> float:
@@ -35,7 +40,7 @@ def task(composed: "DictConfig") -> float:
 
 def main(arguments: Sequence[str]) -> int:
     """Run `python -m src.run <arguments>`; the exit code. A refusal is one line."""
-    sys.argv[1:] = map(_with_seeds_quoted, arguments)
+    sys.argv[1:] = map(_with_seeds_quoted, _options_first(arguments))
     gc.set_threshold(50_000)  # libraries and MLflow's rows are many objects and little garbage: a quarter of the start
     sys.setswitchinterval(0.0005)  # seconds; training waits that long for the thread that tracks, at every record
     exit_code.noted()  # forget what an earlier command of this process noted
@@ -66,6 +71,17 @@ def main(arguments: Sequence[str]) -> int:
         print(one_line(complaints.getvalue()), file=sys.stderr)
     gc.freeze()  # or the interpreter looks through everything once more before it ends
     return code
+
+
+def _options_first(words: Sequence[str]) -> list[str]:
+    """The words, options before values: Hydra refuses `lr=0.1 -m seed=0,1`, where an option divides the values."""
+    options: list[str] = []
+    values: list[str] = []
+    before = ""
+    for word in words:
+        (options if word.startswith("-") or before in TAKE_A_WORD else values).append(word)
+        before = word
+    return options + values
 
 
 def _with_seeds_quoted(word: str) -> str:

@@ -9,7 +9,7 @@ from annotated_types import Ge
 
 from descent_lab.data.base import Data, Dataset
 from descent_lab.data.batching import Batches, Batching, batches
-from descent_lab.errors import ConfigError
+from descent_lab.errors import ConfigError, DataError
 from descent_lab.nn.activations import ACTIVATIONS
 from descent_lab.nn.initialisers import Initialiser
 from descent_lab.nn.losses import LOSSES, choose
@@ -61,6 +61,10 @@ def build(
     """
     drawn = streams(seed, stream)
     data = dataset.load(drawn.data, drawn.split)
+    for part in ("train", "test"):
+        x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
+        if not len(x) or len(x) != len(y):
+            raise DataError(f"{type(dataset).__name__}.load gives {len(x)} rows x_{part} and {len(y)} rows y_{part}")
     objective = _objective(data, model)
     cut = batches(batching, len(data.x_train))
     if model.batch_norm and 1 in (cut.size, cut.last_size):

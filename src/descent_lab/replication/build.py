@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from descent_lab.cli.entry import Parser
 from descent_lab.errors import DescentError
 from descent_lab.paths import ROOT
 
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m reports.replication", description=__doc__)
+    parser = Parser(prog="python -m reports.replication", description=__doc__)
     parser.add_argument("--long", action="store_true", help="also make a million random-search iterations (minutes)")
     parser.add_argument("--seeds", type=_positive, help="number of seeds, in place of that of each study")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the report")
@@ -51,7 +52,6 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 2:
-        raise argparse.ArgumentTypeError(f"{value}: must be at least 2")
-    return value
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, at least 2")
+    return int(text)
