@@ -1,11 +1,14 @@
 """Configurations: what is refused and how, what is in a run's identity, what it is called."""
 
+from dataclasses import dataclass
+
 import pytest
 from harness import choices, choosing, make_config, values_of
 
 from descent_lab.errors import ConfigError
 from descent_lab.sweeps.config import parse, refuse_optimizer
 from descent_lab.sweeps.identity import flat
+from descent_lab.validation import typed
 
 REFUSED = {  # override: the beginning of the one line that refuses it
     "lr=-1": "lr=-1: must be greater than 0",
@@ -144,3 +147,13 @@ def test_no_complaint_shows_a_password():
     with pytest.raises(ConfigError, match=r"tracking.uri=http://me:\*\*\*@127.0.0.1:1: cannot be opened"):
         Store("http://me:secret@127.0.0.1:1", "optimizers")
     assert "secret" not in str(StoreError("uri=postgresql://me:secret@host/db: cannot be read"))
+
+
+@pytest.mark.parametrize("kind", ["floot", type("Thing", (), {})])
+def test_a_type_that_nothing_can_be_checked_by_is_named(kind):
+    @dataclass(frozen=True)
+    class Options:
+        beta: kind = 1.0
+
+    with pytest.raises(ConfigError, match=r"^optimizer: values cannot be checked by the types of Options \(beta: "):
+        typed("optimizer", Options, {})

@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from descent_lab.errors import ConfigError
 
@@ -33,6 +33,9 @@ def typed(name: str, kind: Any, value: Any) -> Any:
         return _adapter(kind).validate_python(value)
     except ValidationError as error:
         raise ConfigError("; ".join(_line(name, problem) for problem in error.errors())) from None
+    except PydanticUserError as error:
+        types = ", ".join(f"{f.name}: {getattr(f.type, '__name__', f.type)}" for f in fields(kind))
+        raise ConfigError(f"{name}: values cannot be checked by the types of {kind.__name__} ({types})") from error
 
 
 def refuse_unknown(prefix: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
