@@ -34,6 +34,10 @@ class RunError(DescentError):
     """A run that was started and failed."""
 
 
+class ComponentError(RunError, TypeError):
+    """A component, such as somebody's optimizer, that gives what a loop cannot use."""
+
+
 class Failure(Exception):
     """Why a run or a stack has no result. It is a value that engines hand on, and is not raised.
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from descent_lab.components import Component
-from descent_lab.errors import ConfigError
+from descent_lab.errors import ComponentError
 from descent_lab.loops.base import Carry, Loop, MakeUpdate, Workload, running
 from descent_lab.loops.eager import EagerLoop
 from descent_lab.loops.memory import CPU_RUNS, activation_bytes
@@ -76,11 +76,11 @@ class Descent:
             raise self._wrong("update", f"gives {_named(state)} as state; init gives {_named(carry.opt_state)}")
         return step, state
 
-    def _wrong(self, name: str, what: str) -> ConfigError:
+    def _wrong(self, name: str, what: str) -> ComponentError:
         """The error of a method of the optimizer's class, with the place of that method."""
         code = getattr(getattr(type(self.optimizer), name, None), "__code__", None)
         where = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
-        return ConfigError(f"{type(self.optimizer).__name__}.{name}{where}: {what}")
+        return ComponentError(f"{type(self.optimizer).__name__}.{name}{where}: {what}")
 
     def gradient(self, theta: Array, x: Array, y: Array) -> Array:
         """The gradient (..., n_params) of the loss on x and y."""

@@ -4,11 +4,10 @@ import gc
 
 import matplotlib.backends.backend_agg
 import matplotlib.backends.backend_svg
-import PIL.PngImagePlugin
 
 import descent_lab.report.drawing
 
-__all__ = ["PIL", "descent_lab", "matplotlib"]
+__all__ = ["descent_lab", "matplotlib"]
 
 gc.freeze()  # modules stay: no search for garbage looks through them, in this process or in its copies
 gc.set_threshold(500_000)  # figures are many objects and little garbage
