@@ -47,8 +47,8 @@ def refuse_foreign(output: Path) -> None:
         raise ConfigError(f"output={output}: is a file; must be a folder")
     if any(output.iterdir()) and not (output / MARKER).is_file():
         raise ConfigError(
-            f"output={output}: is not empty and holds no {MARKER}, which marks a report's folder; "
-            "empty it, or choose another"
+            f"output={output}: is not empty and holds no {MARKER}, which marks a report's folder "
+            "(reports made before 0.2.0 have none); empty it, or choose another"
         )
 
 
