@@ -48,7 +48,6 @@ def test_every_folder_is_a_group():
     assert folders == {*GROUPS, "experiment", "hydra"}
 
 
-@pytest.mark.skipif(not README.exists(), reason="no README yet")
 @pytest.mark.parametrize("group", TOLD)
 def test_the_readme_tells_of_every_choice(group):
     text = README.read_text()

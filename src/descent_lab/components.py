@@ -13,10 +13,13 @@ from typing import Any, ClassVar, TypeVar
 
 from descent_lab import plugins
 from descent_lab.errors import ConfigError
-from descent_lab.faults import Fault
+from descent_lab.faults import failure_of
 from descent_lab.moved import MOVED
 
 Part = TypeVar("Part")
+
+
+COMPONENTS = ("backend", "dataset", "init", "schedule", "optimizer", "engine")  # groups whose choices name a class
 
 
 class Component:
@@ -63,7 +66,7 @@ def resolve(group: str, target: object) -> type[Component]:
             isinstance(error, ModuleNotFoundError) and path.startswith(f"{error.name}.")
         ):
             raise ConfigError(f"{where}: no such class ({error})") from error
-        raise ConfigError(f"{where}: its module cannot be imported: {Fault.of(error).summary}") from error
+        raise ConfigError(f"{where}: its module cannot be imported: {failure_of(error)}") from error
     if not isinstance(kind, type) or not issubclass(kind, Component) or kind.group != group:
         raise ConfigError(f"{where}: is not the class of a component of the group {group}")
     if isabstract(kind):

@@ -8,7 +8,6 @@ import hashlib
 import site
 import sys
 import sysconfig
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from traceback import FrameSummary, extract_tb, format_exception
@@ -22,41 +21,34 @@ LONGEST = 300  # characters of a message that are shown
 MACHINERY = ("loops", "training", "sweeps", "cli", "tracking", "components.py", "faults.py")  # never at fault first
 
 
-@dataclass(frozen=True)
-class Fault:
-    """The report of an exception. It can be sent between processes, which a traceback cannot."""
+def failure_of(error: BaseException) -> Failure:
+    """The report of an exception: its type, message and place in one line, and its traceback.
 
-    summary: str  # one line: type, message, and the file and line that it is about
-    traceback: str  # whole
-
-    @classmethod
-    def of(cls, error: BaseException) -> "Fault":
-        """Describe an exception that was caught."""
-        message = (str(error).strip().splitlines() or [""])[0][:LONGEST]
-        frame = place(error)
-        where = f" ({Path(frame.filename).name}:{frame.lineno})" if frame else ""
-        said = f"{type(error).__name__}: {message}" if message else type(error).__name__
-        return cls(f"{said}{where}", "".join(format_exception(error)))
-
-    def kept(self) -> str:
-        """The summary, and the file in which the traceback is kept. The same traceback is kept once."""
-        name = hashlib.sha256(self.traceback.encode()).hexdigest()[:12]
-        path = FOLDER / f"{name}.txt"
-        try:
-            FOLDER.mkdir(parents=True, exist_ok=True)
-            path.write_text(self.traceback, encoding="utf-8")
-        except OSError:  # a disk that is full, or that cannot be written
-            return self.summary
-        return f"{self.summary}; traceback: {path}"
+    It can be sent between processes, which a traceback cannot.
+    """
+    message = (str(error).strip().splitlines() or [""])[0][:LONGEST]
+    frame = place(error)
+    where = f" ({Path(frame.filename).name}:{frame.lineno})" if frame else ""
+    what = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return Failure(f"{what}{where}", "".join(format_exception(error)))
 
 
 def told(failure: Failure, debug: bool = False) -> str:
-    """The reason of a failure in one line, which names the file of its traceback; `debug` shows that on stderr too."""
+    """The reason of a failure in one line, which names the file of its traceback; `debug` shows that on stderr too.
+
+    The same traceback is kept in one file, however often it occurs.
+    """
     if not failure.traceback:
         return failure.reason
     if debug:
         print(failure.traceback, file=sys.stderr)
-    return Fault(failure.reason, failure.traceback).kept()
+    path = FOLDER / f"{hashlib.sha256(failure.traceback.encode()).hexdigest()[:12]}.txt"
+    try:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        path.write_text(failure.traceback, encoding="utf-8")
+    except OSError:  # a disk that is full, or that cannot be written
+        return failure.reason
+    return f"{failure.reason}; traceback: {path}"
 
 
 def place(error: BaseException) -> FrameSummary | None:

@@ -9,8 +9,8 @@ from yaml import YAMLError
 
 from descent_lab.cli import exit_code
 from descent_lab.components import suggestion
-from descent_lab.errors import DescentError, Failure, RunError, without_password
-from descent_lab.faults import Fault, told
+from descent_lab.errors import DescentError, RunError, without_password
+from descent_lab.faults import failure_of, told
 
 REFUSALS = (DescentError, HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError)
 
@@ -23,9 +23,8 @@ def explained(error: BaseException, arguments: Sequence[str] = ()) -> tuple[str,
         return without_password(_refusal(error, arguments)), exit_code.REFUSED
     if isinstance(error, ValueError) and "Only one of --" in str(error):  # Hydra's word on its own options
         return str(error), exit_code.REFUSED
-    fault = Fault.of(error)
     debug = any(word.lstrip("+").lower() == "debug=true" for word in arguments)
-    return told(Failure(fault.summary, fault.traceback), debug), exit_code.FAILED
+    return told(failure_of(error), debug), exit_code.FAILED
 
 
 def _refusal(error: BaseException, arguments: Sequence[str]) -> str:

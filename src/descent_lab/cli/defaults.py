@@ -17,11 +17,10 @@ from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
-from descent_lab.components import Component, resolve
+from descent_lab.components import COMPONENTS, Component, resolve
 from descent_lab.errors import ConfigError
 
 ROOT = "config"  # the file that every configuration begins with
-COMPONENTS = ("backend", "dataset", "engine", "init", "optimizer", "schedule")  # groups whose choices name a class
 Values = dict[str, Any]
 
 

@@ -3,7 +3,7 @@
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
@@ -21,7 +21,7 @@ from descent_lab.cli import exit_code
 from descent_lab.cli.complaints import explained
 from descent_lab.cli.compose import Composed, Composer, plain
 from descent_lab.components import suggestion
-from descent_lab.errors import ConfigError, RunError
+from descent_lab.errors import ConfigError
 from descent_lab.paths import installing
 from descent_lab.sweeps.config import Config, parse, refuse_optimizer
 from descent_lab.sweeps.execute import run_all
@@ -40,7 +40,7 @@ def run_one(composed: DictConfig, hydra: DictConfig) -> float:
     refuse_optimizer(config, hydra.overrides.task)
     summary = run_all([config], progress=False)
     for failed in summary.failed:
-        raise ConfigError(failed.reason) if failed.refused else RunError(failed.reason)
+        raise failed.error
     if config.identity in summary.objective:
         print(f"{config.name}: final train/loss {summary.objective[config.identity]:.6g}")
     print(summary)
@@ -66,7 +66,8 @@ def run_jobs(
     if summary.interrupted:
         raise SystemExit(summary.code)
     exit_code.note(summary.code)
-    returns = [_returned(job, config, summary) for job, config in zip(jobs, configs, strict=True)]
+    failures = {id(failed.config): failed for failed in summary.failed}
+    returns = [_returned(job, config, summary, failures) for job, config in zip(jobs, configs, strict=True)]
     for job, returned in zip(watched, returns, strict=False):
         job.end(returned)
     return returns
@@ -208,14 +209,18 @@ def _objective(config: Config, summary: Summary) -> float:
     return summary.objective.get(config.identity, math.inf)
 
 
-def _returned(job: Sequence[str], config: Config | Failed, summary: Summary) -> JobReturn:
-    """The result of a job for Hydra: its objective, or, if it failed, an exception as its value."""
-    failures = {id(failed.config): failed for failed in summary.failed}
+def _returned(
+    job: Sequence[str], config: Config | Failed, summary: Summary, failures: Mapping[int, Failed]
+) -> JobReturn:
+    """The result of a job for Hydra: its objective, or, if it failed, an exception as its value.
+
+    failures: the runs of the sweep that failed, by the id of their configuration.
+    """
     failed = config if isinstance(config, Failed) else failures.get(id(config))
     returned = JobReturn(overrides=list(job), task_name=JobRuntime.instance().get("name"), working_dir=os.getcwd())
     if failed:
         returned.status = JobStatus.FAILED
-        returned.return_value = ConfigError(failed.reason) if failed.refused else RunError(failed.reason)
+        returned.return_value = failed.error
     elif isinstance(config, Config):
         returned.status, returned.return_value = JobStatus.COMPLETED, _objective(config, summary)
     return returned

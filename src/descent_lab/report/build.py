@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from descent_lab.errors import DescentError, Failure, NotGiven, without_password
-from descent_lab.faults import Fault, told
+from descent_lab.errors import DescentError, NotGiven, without_password
+from descent_lab.faults import failure_of, told
 from descent_lab.paths import ROOT
 from descent_lab.report.folder import made_anew, refuse_foreign
 from descent_lab.report.pool import Figures
@@ -196,8 +196,7 @@ def main(words: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     except Exception as error:  # a bug, here or in a plug-in's section
-        fault = Fault.of(error)
-        print(told(Failure(fault.summary, fault.traceback)), file=sys.stderr)
+        print(told(failure_of(error)), file=sys.stderr)
         return 1
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Predicate
 
 from descent_lab import plugins
-from descent_lab.components import resolve
+from descent_lab.components import COMPONENTS, resolve
 from descent_lab.data.base import Dataset
 from descent_lab.data.batching import Batching
 from descent_lab.derivatives.base import Backend
@@ -128,14 +128,6 @@ class Config:
         )
 
 
-COMPONENTS = (
-    "backend",
-    "dataset",
-    "init",
-    "schedule",
-    "optimizer",
-    "engine",
-)  # groups whose YAML names a class
 GROUPS = (*COMPONENTS, "model", "batching", "tracking")
 INSIDE_IDENTITY = (
     "backend",

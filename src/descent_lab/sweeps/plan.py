@@ -6,8 +6,8 @@ from math import ceil
 
 import psutil
 
-from descent_lab.errors import ConfigError, DescentError, Failure
-from descent_lab.faults import Fault, told
+from descent_lab.errors import ConfigError, DescentError
+from descent_lab.faults import failure_of, told
 from descent_lab.problems.supervised import Problem
 from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.engines.base import Engine
@@ -45,8 +45,7 @@ def by_program(configs: Iterable[Config]) -> tuple[list[Stack], list[Failed]]:
         except DescentError as error:
             failed.append(Failed(config.name, str(error), config, refused=True))
         except Exception as error:  # in somebody's own code, such as a data set
-            fault = Fault.of(error)
-            reason = told(Failure(fault.summary, fault.traceback), config.debug)
+            reason = told(failure_of(error), config.debug)
             failed.append(Failed(config.name, reason, config))
         else:
             groups.setdefault(key, (run, []))[1].append(config)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from descent_lab.errors import ConfigError, DescentError, RunError
+
 
 @dataclass(frozen=True)
 class Failed:
@@ -11,6 +13,11 @@ class Failed:
     reason: str
     config: object = None  # the configuration, if the run has a valid one
     refused: bool = False  # whether it was refused before it was started, as bad input
+
+    @property
+    def error(self) -> DescentError:
+        """The exception that says so."""
+        return ConfigError(self.reason) if self.refused else RunError(self.reason)
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from descent_lab.components import Component
 from descent_lab.errors import ConfigError, DescentError, Failure
-from descent_lab.faults import Fault
+from descent_lab.faults import failure_of
 from descent_lab.paths import installing
 
 Work = TypeVar("Work")
@@ -28,8 +28,7 @@ def attempt(function: Function, work: Any) -> Any:
     except DescentError as error:
         return Failure(str(error))
     except Exception as error:
-        fault = Fault.of(error)
-        return Failure(fault.summary, fault.traceback)
+        return failure_of(error)
 
 
 class Engine(Component, ABC):
