@@ -9,7 +9,7 @@ from yaml import YAMLError
 
 from descent_lab.cli import exit_code
 from descent_lab.components import suggestion
-from descent_lab.errors import DescentError, RunError, without_password
+from descent_lab.errors import DescentError, NotGiven, RunError, without_password
 from descent_lab.faults import failure_of, told
 
 REFUSALS = (DescentError, HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError)
@@ -17,7 +17,7 @@ REFUSALS = (DescentError, HydraException, OmegaConfBaseException, YAMLError, Uni
 
 def explained(error: BaseException, arguments: Sequence[str] = ()) -> tuple[str, int]:
     """One line, and the exit code, for an exception that ended a command of these words."""
-    if isinstance(error, RunError):
+    if isinstance(error, RunError | NotGiven):
         return str(error), exit_code.FAILED
     if isinstance(error, REFUSALS):
         return without_password(_refusal(error, arguments)), exit_code.REFUSED

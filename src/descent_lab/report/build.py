@@ -9,10 +9,10 @@ import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from descent_lab.errors import DescentError, NotGiven, without_password
-from descent_lab.faults import failure_of, told
+from descent_lab.cli.entry import Parser, reported
+from descent_lab.errors import NotGiven, without_password
 from descent_lab.paths import ROOT
 from descent_lab.report.folder import made_anew, refuse_foreign
 from descent_lab.report.pool import Figures
@@ -137,16 +137,9 @@ def _groups(text: str) -> tuple[str, ...]:
     return names
 
 
-class _Parser(argparse.ArgumentParser):
-    """Refuses in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{message}; --help lists what there is\n")
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    options = _Parser(
+    options = Parser(
         "python -m reports.build",
         description=f"{__doc__}\nOptions may also be written uri=..., as for src.run.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -177,6 +170,7 @@ def _dashed(word: str) -> str:
     return f"--{word.replace('_', '-', name.count('_'))}" if equals and name.isidentifier() else word
 
 
+@reported
 def main(words: Sequence[str]) -> int:
     """Build the report; the exit code.
 
@@ -187,20 +181,6 @@ def main(words: Sequence[str]) -> int:
         options = parser().parse_args([_dashed(word) for word in words])
     except SystemExit as ended:
         return int(ended.code or 0)
-    try:
-        return _build(options)
-    except NotGiven as error:
-        print(error, file=sys.stderr)
-        return 1
-    except DescentError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except Exception as error:  # a bug, here or in a plug-in's section
-        print(told(failure_of(error)), file=sys.stderr)
-        return 1
-
-
-def _build(options: argparse.Namespace) -> int:
     refuse_foreign(options.output)
     gc.set_threshold(500_000)  # MLflow and pandas make many objects and little garbage
     with Figures() as figures:  # which import seaborn while the store is read here
