@@ -125,10 +125,11 @@ def test_trajectories_agree(names, first, other):
 def test_trajectories_agree_in_every_combination(names, first, other):
     """Where a trajectory is chaotic, or a gradient is nothing but rounding, no more can be asked than of itself.
 
-    `sign` has raw features up to 50: its predictions become certain, and p - y a difference of nearly equal numbers.
+    `sign` has raw features up to 50: its predictions become certain, and p - y a difference of nearly equal numbers,
+    whose rounding an optimizer that divides by the size of the gradient (rmsprop, nadam) magnifies at every step.
     """
     nudged = trajectory(nudge(run_of(*names)), first)
-    tolerance = 1e-8 if names[0] == "sign" else TOLERANCE
+    tolerance = 1e-7 if names[0] == "sign" else TOLERANCE
     assert_same(trajectory(run_of(*names), first), trajectory(run_of(*names), other), nudged, tolerance)
 
 

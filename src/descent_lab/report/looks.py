@@ -117,7 +117,8 @@ class Span(NamedTuple):
     @property
     def limits(self) -> tuple[float, float]:
         """The ends of the axis, where 0 is not among its values."""
-        return max(self.low / self.margin, 1e-300), min(self.high * self.margin, 1e300)
+        low, high = float(self.low), float(self.high)  # float32 would overflow
+        return max(low / self.margin, 1e-300), min(high * self.margin, 1e300)
 
 
 def log_span(values: np.ndarray, top: float = np.inf) -> Span | None:
