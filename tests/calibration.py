@@ -217,7 +217,7 @@ def report(n_studies: int = 4_000) -> None:
     for shift in (0.5, 1.0):
         row("power", f"shift {shift:g}", share(lambda n, s=shift: decided(duel(n, n_studies, s))))
         row("theory", f"shift {shift:g}", share(partial(power, shift=shift)))
-    for n_datasets in (3, 6, 12):
+    for n_datasets in (6, 12):
         for name, error in equal_suites(4, n_datasets, 5, n_studies // 8).items():
             row(f"A/A, {n_datasets} data sets, 4 entrants", name, [f"{error:.3f}", "", ""])
 

@@ -17,6 +17,7 @@ from descent_lab.analysis import statistics as st
 from descent_lab.analysis.statistics.intervals import iqm, median_interval, wilson_interval
 from descent_lab.analysis.statistics.pairs import holm
 from descent_lab.analysis.statistics.signed_ranks import rank_biserial, signed_rank_p, signed_ranks
+from descent_lab.errors import NotGiven
 
 INF = np.inf
 
@@ -296,15 +297,58 @@ def test_critical_differences_are_those_of_demsars_table_5():
 def test_friedman_is_scipys_with_and_without_ties(decimals):
     x = np.random.default_rng(3).normal([0, 0.5, 1.0, 2.0], 1, size=(9, 4)).round(decimals)
     runs = pd.concat([runs_of(**{c: [x[i, j]] for j, c in enumerate("abcd")}).assign(dataset=i) for i in range(9)])
-    row = st.friedman(runs, "loss").iloc[0]
+    row = st.friedman(runs, "loss", scale="linear").iloc[0]
     expected = stats.friedmanchisquare(*x.T)
     np.testing.assert_allclose([row["chi2"], row["p_chi2"]], [expected.statistic, expected.pvalue])
     assert row["p"] == pytest.approx(expected.pvalue, abs=0.01)
 
 
-def test_friedman_of_two_data_sets_knows_its_limits():
-    runs = pd.concat([runs_of(a=[1.0], b=[2.0], c=[3.0]).assign(dataset=i) for i in range(2)])
-    assert st.friedman(runs, "loss")["p"][0] == pytest.approx(1 / 6, abs=0.01)
+def on_data_sets(a: list[float], b: list[float], names: list[str] | None = None) -> pd.DataFrame:
+    """One run of a and of b on each of several problems; names: the data set of each problem."""
+    problems = [f"problem {i}" for i in range(len(a))]
+    both = pd.DataFrame({"dataset": problems * 2, "optimizer": ["a"] * len(a) + ["b"] * len(b), "loss": [*a, *b]})
+    return both.assign(seed=0, data=(names or problems) * 2)
+
+
+def test_the_direction_of_a_verdict_is_that_of_its_own_test():
+    """a is lower 14 times by little, b 13 times by much: the average rank is a's, the signed ranks are b's."""
+    loss = np.exp(np.append(-np.linspace(0.1, 0.2, 14), np.linspace(1, 2, 13)))
+    table = st.rank_pairs(on_data_sets(list(loss), [1.0] * 27), "loss").iloc[0]
+    assert table["rank_a"] < table["rank_b"]
+    assert table["p"] < 0.05
+    assert table["wilcoxon"] == "b"  # the large differences speak for b
+
+
+def test_variants_of_a_data_set_are_one_unit():
+    rng = np.random.default_rng(0)
+    x = list(rng.lognormal(size=16))
+    with pytest.raises(NotGiven, match="2 distinct data sets: a test of what holds on others needs 6 or more"):
+        st.rank_pairs(on_data_sets(x, [2 * y for y in x], ["iris"] * 8 + ["wine"] * 8), "loss")
+    names = [name for name in "cdefgh" for _ in range(2)]
+    pair = st.rank_pairs(on_data_sets(x[:12], [2 * y for y in x[:12]], names), "loss").iloc[0]
+    assert (pair["n"], pair["p"], pair["wilcoxon"]) == (6, 2 * 0.5**6, "a")
+    three = pd.concat([on_data_sets(x[:12], x[:12], names), on_data_sets(x[:12], x[:12], names).replace("b", "c")])
+    note = st.rank_pairs(three.drop_duplicates(["dataset", "optimizer"]), "loss")["note"][0]
+    assert note == "6 data sets in 3 comparisons: no verdict is possible; 7 could give one"
+
+
+def test_rounding_errors_make_no_verdict():
+    x = np.random.default_rng(1).lognormal(size=12)
+    pair = st.rank_pairs(on_data_sets(list(x), list(x * (1 + 1e-12))), "loss").iloc[0]
+    assert (pair["rank_a"], pair["p"], pair["wilcoxon"]) == (1.5, 1.0, "indistinguishable")
+
+
+def test_places_with_one_data_set_left_out():
+    # ranks of a: 1, 1, 2, 2; without problem 0 or 1 b leads, without problem 2 or 3 a leads
+    rows = st.leave_one_out(on_data_sets([1, 1, 2, 2], [2, 2, 1, 1]), "loss")
+    assert rows[rows["place"] == 1].set_index("left_out")["optimizer"].tolist() == ["b", "b", "a", "a"]
+    assert st.places(rows).to_dict("list") == {
+        "optimizer": ["a", "b"],
+        "first": [2, 2],
+        "n": [4, 4],
+        "best": [1, 1],
+        "worst": [2, 2],
+    }
 
 
 # --- targets and runtimes ---

@@ -113,7 +113,7 @@ def test_four_equal_entrants_are_all_held_equal(n, n_studies):
 
 
 @pytest.mark.parametrize("n_studies", [20, SLOW])
-@pytest.mark.parametrize("n_datasets", [3, 6])
+@pytest.mark.parametrize("n_datasets", [6, 12])
 def test_equal_entrants_over_data_sets_are_held_equal_by_every_test(n_datasets, n_studies):
     for name, errors in study.equal_suites(4, n_datasets, 5, n_studies).items():
         assert within_nominal(errors, n_studies), name

@@ -25,7 +25,14 @@ from descent_lab.analysis.statistics.curves import summarise_curves
 from descent_lab.analysis.statistics.fairness import fairness_ledger
 from descent_lab.analysis.statistics.pairs import indistinguishable, pairwise
 from descent_lab.analysis.statistics.profiles import performance_profile, performance_ratios, profile_score
-from descent_lab.analysis.statistics.ranks import average_ranks, critical_difference, friedman, rank_pairs
+from descent_lab.analysis.statistics.ranks import (
+    average_ranks,
+    critical_difference,
+    friedman,
+    leave_one_out,
+    places,
+    rank_pairs,
+)
 from descent_lab.analysis.statistics.runtimes import expected_runtime, runtime_ecdf, survival, time_to_target
 from descent_lab.analysis.statistics.seeds import summarise
 from descent_lab.analysis.statistics.targets import first_hits, interpolated_targets, reference_targets
@@ -47,9 +54,11 @@ __all__ = [
     "held_out",
     "indistinguishable",
     "interpolated_targets",
+    "leave_one_out",
     "pairwise",
     "performance_profile",
     "performance_ratios",
+    "places",
     "profile_score",
     "rank_pairs",
     "reference_targets",

@@ -1,6 +1,6 @@
-"""Ranks: average ranks over data sets, and bars that join those who cannot be told apart (Demšar 2006)."""
+"""Ranks: average ranks over distinct data sets, how firm they are, and which differ on further ones (Demšar 2006)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from descent_lab.analysis import statistics as st
+from descent_lab.analysis.statistics.ranks import PERMUTATIONS
 from descent_lab.analysis.subset import filled
 from descent_lab.errors import NotGiven
 from descent_lab.report.blocks import Block, Files, Picture, Words, plain
@@ -15,42 +16,45 @@ from descent_lab.report.looks import Looks
 from descent_lab.report.report import LOSS, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.report.sections.results import scale_of
-from descent_lab.report.words import listed
+from descent_lab.report.words import listed, p_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 ROW = 0.22  # inches between names
+LEAST = 1 / (1 + PERMUTATIONS)  # the smallest p of the permutations
 SAME = "indistinguishable"
 PAIRED = {
-    "a": "a", "b": "b", "rank_a": "rank of a", "rank_b": "rank of b", "p_holm": "p (Holm)", "nemenyi": "Nemenyi",
-    "wilcoxon": "Wilcoxon",
+    "a": "a", "b": "b", "n": "data sets", "rank_a": "rank of a", "rank_b": "rank of b", "p_holm": "p (Holm)",
+    "nemenyi": "Nemenyi", "wilcoxon": "Wilcoxon", "note": "note",
 }  # fmt: skip
+FIRM = {"entrant": "entrant", "first": "first in", "n": "of", "best": "best place", "worst": "worst place"}
 
 
 def _common(report: Report) -> pd.DataFrame:
     """The reported runs of entrants on problems that all of these have."""
     runs = filled(report.selection.runs)
-    if runs["dataset"].nunique() < 2:
+    if runs["data"].nunique() < 2:
         raise NotGiven("ranks need two data sets or more that have the same entrants")
     return runs
 
 
-def ranks(report: Report) -> pd.DataFrame:
-    """The average rank of each entrant."""
-    return st.average_ranks(_common(report), LOSS, "entrant")
+def _of_runs(statistic: Callable[..., pd.DataFrame]) -> Callable[[Report], pd.DataFrame]:
+    """A table that is a statistic of these runs."""
+
+    def make(report: Report) -> pd.DataFrame:
+        runs = _common(report)
+        return statistic(runs, LOSS, "entrant", scale=scale_of(runs))
+
+    return make
 
 
-def rank_pairs(report: Report) -> pd.DataFrame:
-    """The pairs of entrants, with the tests of whether their ranks differ."""
-    runs = _common(report)
-    return st.rank_pairs(runs, LOSS, "entrant", scale=scale_of(runs))
-
-
-def friedman(report: Report) -> pd.DataFrame:
-    """Friedman's test of whether all entrants are alike."""
-    return st.friedman(_common(report), LOSS, "entrant")
+def places(report: Report) -> pd.DataFrame:
+    """The places of each entrant when one data set is left out."""
+    if not report.given("leave_one_out"):
+        raise NotGiven(report.missing["leave_one_out"])
+    return st.places(report.table("leave_one_out"), "entrant")
 
 
 def critical_difference_diagram(rows: pd.DataFrame, groups: pd.DataFrame, looks: Looks, note: str = "") -> "Figure":
@@ -109,34 +113,44 @@ def _name(ax: "Axes", row: Any, i: int, half: int, n: int, depth: float, looks: 
 
 
 def figures(report: Report) -> Iterator[Drawing]:
-    """The diagram."""
-    if report.given("ranks", "rank_pairs"):
-        groups = st.indistinguishable(report.table("rank_pairs"), "wilcoxon")
-        note = "bars join entrants that the data cannot tell apart (Wilcoxon, Holm)"
-        arguments = (report.table("ranks"), groups, report.looks, note)
-        yield Drawing("ranks", critical_difference_diagram, arguments)
+    """The diagram; with bars where there are enough data sets for a test."""
+    if report.given("ranks"):
+        groups, note = pd.DataFrame(columns=["group", "entrant"]), f"no test: {report.missing.get('rank_pairs')}"
+        if report.given("rank_pairs"):
+            groups = st.indistinguishable(report.table("rank_pairs"), "wilcoxon")
+            note = "bars join entrants that the data sets cannot tell apart (Wilcoxon, Holm)"
+        yield Drawing("ranks", critical_difference_diagram, (report.table("ranks"), groups, report.looks, note))
 
 
 def in_words(report: Report) -> list[str]:
-    """Who is better over the problems that all the ranked entrants share."""
-    if not report.given("ranks", "rank_pairs"):
+    """Who is better over the data sets that all the ranked entrants share."""
+    if not report.given("ranks"):
         return []
     table, n = report.table("ranks"), report.table("ranks")["n_datasets"].iloc[0]
     order = listed([f"{row.entrant} ({row.rank:.2f})" for row in table.itertuples()])
-    lines = [f"Average ranks over {n} problems that all of these ran on: {order}; 1 is best."]
-    told = report.table("rank_pairs")
-    told = told[told["wilcoxon"] != SAME]
+    lines = [f"Average ranks over {n} data sets that all of these ran on: {order}; 1 is best."]
+    if report.given("places"):
+        leader = report.table("places").iloc[0]
+        lines[0] += f" With one data set left out, {leader['entrant']} is first in {leader['first']} of {leader['n']}."
+    lines.append(_further(report))
+    return lines
+
+
+def _further(report: Report) -> str:
+    """What is to be expected on further data sets."""
+    if not report.given("rank_pairs"):
+        return f"Nothing is said of further data sets: {report.missing['rank_pairs']}."
+    pairs = report.table("rank_pairs")
+    told = pairs[pairs["wilcoxon"] != SAME]
     if len(told):
         wins = listed([f"{row.wilcoxon} over {_other(row, row.wilcoxon)}" for row in told.itertuples()])
-        lines.append(f"To be expected on further data sets like these: {wins}.")
-    else:
-        lines.append(f"On further data sets like these nobody is sure to lead: {n} problems cannot tell them apart.")
-    every = report.table("pairs")
-    every = every[(every["dataset"] == "all") & (every["verdict"] != SAME)] if len(every) else every
-    if len(every):
-        wins = listed([f"{row.verdict} over {_other(row, row.verdict)}" for row in every.itertuples()])
-        lines.append(f"On these very problems, with further seeds: {wins}.")
-    return lines
+        return f"To be expected on further data sets like these: {wins}."
+    n = pairs["n"].iloc[0]
+    return f"On further data sets like these nobody is sure to lead: {pairs['note'].iloc[0] or _undecided(n)}."
+
+
+def _undecided(n: int) -> str:
+    return f"{n} data sets cannot tell them apart"
 
 
 def _other(row: Any, winner: str) -> str:
@@ -145,18 +159,21 @@ def _other(row: Any, winner: str) -> str:
 
 def content(report: Report) -> Iterator[Block]:
     """The diagram and the pairs, or why there are none."""
-    if report.given("ranks", "rank_pairs"):
-        yield Picture("ranks", "Average ranks, with bars that join entrants the data cannot tell apart")
+    if report.given("ranks"):
+        yield Picture("ranks", "Average ranks, with bars that join entrants the data sets cannot tell apart")
         if report.given("friedman"):
             row = report.table("friedman").iloc[0]
             yield Words(
-                f"Friedman test over {row['n_datasets']:.0f} problems: p = {row['p']:.2g} that all entrants are alike. "
-                "Bars join entrants that the data cannot tell apart (Wilcoxon, Holm)."
+                f"Friedman test over {row['n_datasets']:.0f} data sets: p {p_value(row['p'], LEAST)} that all entrants "
+                "are alike. Each data set counts once, by the mean logarithm over seeds and over its problems."
             )
-        yield plain(report.table("rank_pairs"), PAIRED)
+        if report.given("places"):
+            yield plain(report.table("places"), FIRM, folded="The order with one data set left out")
+        if report.given("rank_pairs"):
+            yield plain(report.table("rank_pairs"), PAIRED, folded="Pairs over data sets")
     else:
-        yield Words(f"Not shown: {report.missing.get('ranks') or report.missing['rank_pairs']}.")
-    yield Files(["ranks", "rank_pairs", "friedman"])
+        yield Words(f"Not shown: {report.missing['ranks']}.")
+    yield Files(["ranks", "rank_pairs", "friedman", "leave_one_out", "places"])
 
 
 SECTIONS.add(
@@ -165,9 +182,11 @@ SECTIONS.add(
         "Ranks",
         70,
         tables={
-            "ranks": Table(ranks, "statistics.average_ranks of the reported runs"),
-            "rank_pairs": Table(rank_pairs, "statistics.rank_pairs of the reported runs"),
-            "friedman": Table(friedman, "statistics.friedman of the reported runs"),
+            "ranks": Table(_of_runs(st.average_ranks), "statistics.average_ranks of the reported runs"),
+            "rank_pairs": Table(_of_runs(st.rank_pairs), "statistics.rank_pairs of the reported runs"),
+            "friedman": Table(_of_runs(st.friedman), "statistics.friedman of the reported runs"),
+            "leave_one_out": Table(_of_runs(st.leave_one_out), "statistics.leave_one_out of the reported runs"),
+            "places": Table(places, "statistics.places of leave_one_out"),
         },
         figures=figures,
         content=content,
