@@ -9,11 +9,11 @@ import pytest
 from descent_lab.paths import PACKAGE
 
 LAYERS = (  # from the bottom: a part may import its own layer's parts only where it is alone in it, and lower layers
-    ("paths", "errors", "moved", "seeding", "child_processes", "taylor"),
+    ("paths", "errors", "moved", "child_processes", "taylor"),
     ("plugins",),
     ("faults",),
     ("components",),
-    ("metrics", "validation"),
+    ("metrics", "seeding", "validation"),
     ("data", "nn", "optim"),
     ("problems",),
     ("loops",),

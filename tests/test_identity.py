@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from harness import make_config
 
+from descent_lab.components import neutral
 from descent_lab.optim import SGD
 from descent_lab.sweeps.config import parse
+from descent_lab.sweeps.identity import digest
 
 # Whoever changes one of these makes finished runs train again in every store: there must be a reason for it, and
 # CHANGELOG must say so.
@@ -50,7 +52,17 @@ def test_values_that_are_the_same_are_one_identity_with_the_same_parameters(one,
 
 @pytest.mark.parametrize(
     "override",
-    ["lr=0.2", "seed=1", "epochs=3", "optimizer=adam", "dtype=float32", "record.points=7", "init=he", "stop.target=1"],
+    [
+        "lr=0.2",
+        "seed=1",
+        "epochs=3",
+        "optimizer=adam",
+        "dtype=float32",
+        "record.points=7",
+        "init=he",
+        "stop.target=1",
+        "seeds.order=0",
+    ],
 )
 def test_what_can_change_a_curve_changes_the_identity(override):
     assert make_config(override).identity != make_config().identity
@@ -72,6 +84,24 @@ def test_a_class_that_moves_keeps_its_identity_and_one_that_is_another_does_not(
     assert parse(config.values, config.choices).identity == before
     monkeypatch.setattr(Elsewhere, "kind", "another")
     assert parse(config.values, config.choices).identity != before
+
+
+def test_an_option_that_came_later_counts_only_beyond_its_neutral_default():
+    @dataclass(frozen=True, kw_only=True)
+    class Before:
+        size: int = 1
+
+    @dataclass(frozen=True, kw_only=True)
+    class After(Before):
+        later: float = neutral(0.0)
+
+    @dataclass(frozen=True, kw_only=True)
+    class New:
+        later: float = neutral(0.0)
+
+    before = digest({"part": Before()})
+    assert digest({"part": After()}) == digest({"part": After(later=0), "new": New()}) == before
+    assert len({before, digest({"part": After(later=1)}), digest({"part": Before(), "new": New(later=1)})}) == 3
 
 
 def test_the_content_of_a_file_counts_and_its_place_does_not(tmp_path, monkeypatch):

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from harness import backends_for, choices, every_backend, make_config, make_run, workload_of
 
+import descent_lab as dl
+from descent_lab.errors import ConfigError
 from descent_lab.training.trainer import train
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -90,3 +92,50 @@ def test_the_five_streams_are_different():
 
 def test_legacy_streams_are_one():
     assert len({id(stream) for stream in vars(make_config("stream=legacy").problem().streams).values()}) == 1
+
+
+OF_STREAM = {"data": {"x_train", "y_train"}, "split": {"x_train", "y_train"}, "init": {"theta"}, "order": {"order"}}
+
+
+@pytest.mark.parametrize("stream", OF_STREAM)
+def test_a_seed_of_its_own_changes_its_stream_alone(stream):
+    """And gives what a run of that seed draws, so that sources of variance can be told apart."""
+    options = RANDOM if stream == "data" else ["optimizer=adam"]
+    base, own = drawn(*options), drawn(*options, f"seeds.{stream}=6")
+    whole = drawn(*options, seeds=(6,))
+    changed = {name for name in base if not np.array_equal(base[name], own[name])}
+    assert OF_STREAM[stream] <= changed <= OF_STREAM[stream] | {"x_test", "y_test"}
+    for name in changed:
+        np.testing.assert_array_equal(own[name], whole[name], err_msg=name)
+
+
+def test_search_may_have_a_seed_of_its_own():
+    searching = ["backend=random_search", "dataset=product", "epochs=20"]
+    own, base, whole = (
+        workload_of(make_run(*searching, *given)) for given in (["seeds.search=1"], ["seed=0"], ["seed=1"])
+    )
+    np.testing.assert_array_equal(own.directions.values, whole.directions.values)
+    np.testing.assert_array_equal(own.theta, base.theta)
+
+
+def test_seeds_of_streams_are_part_of_the_run_from_every_side():
+    own = make_config("seeds.split=3", "seeds.init=0")
+    assert own.identity != make_config().identity == make_config("seeds.split=null").identity
+    assert own.params["seeds.split"] == "3" and own.name.endswith("s0 split=3 init=0")
+    problem = dl.problem("gaussian", seeds={"split": 3})
+    np.testing.assert_array_equal(problem.data.x_train, own.problem().data.x_train)
+    np.testing.assert_array_equal(problem.theta, own.problem().theta)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seeds": {"splt": 1}}, "seeds.splt: no such field; there are data, init, order, search, split"),
+        ({"seeds": {"split": -1}}, "seeds.split=-1: must be greater than or equal to 0"),
+        ({"seeds": 3}, "seeds=3: must be"),
+        ({"seeds": dl.Seeds(split=1), "stream": "legacy"}, "seeds.split=1: must be left out with stream=legacy"),
+    ],
+)
+def test_bad_seeds_of_streams_are_refused_in_one_line(given, message):
+    with pytest.raises(ConfigError, match=message):
+        dl.problem("gaussian", **given)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         schedules,
     )
     from descent_lab.problems.supervised import Model
+    from descent_lab.seeding import Seeds
     from descent_lab.training.run import Record, Stop
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "Record",
     "Result",
     "Results",
+    "Seeds",
     "Stop",
     "StoreError",
     "activations",
@@ -107,6 +109,7 @@ _HOMES = {  # the module or the package that has these names; all others in __al
     "descent_lab.nn": ["activations", "initialisers", "losses"],
     "descent_lab.nn.initialisers": ["Initialiser"],
     "descent_lab.problems.supervised": ["Model"],
+    "descent_lab.seeding": ["Seeds"],
     "descent_lab.training.run": ["Record", "Stop"],
 }
 _MODULES = ("activations", "backends", "datasets", "initialisers", "losses", "metrics", "schedules")

@@ -6,6 +6,7 @@ metrics) are known by a name in a `Registry`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import field
 from difflib import get_close_matches
 from importlib import import_module
 from inspect import isabstract
@@ -20,6 +21,18 @@ Part = TypeVar("Part")
 
 
 COMPONENTS = ("backend", "dataset", "init", "schedule", "optimizer", "engine")  # groups whose choices name a class
+
+
+NEUTRAL = "neutral"  # marks a field in its metadata
+
+
+def neutral(default: Any) -> Any:
+    """A dataclass field with this default, which an identity leaves out where it holds the default.
+
+    An option that is added to an existing class is declared so if its default trains as before. The runs that stores
+    hold already then keep their identities.
+    """
+    return field(default=default, metadata={NEUTRAL: True})
 
 
 class Component:

@@ -27,7 +27,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 def typed(name: str, kind: Any, value: Any) -> Any:
     """The value as this type, or, for a dataclass, the instance with these fields. Raises ConfigError."""
-    if is_dataclass(kind):
+    if is_dataclass(kind) and isinstance(value, Mapping):
         refuse_unknown(f"{name}.", value, {f.name for f in fields(kind)})
     try:
         return _adapter(kind).validate_python(value)

@@ -1,5 +1,6 @@
 """A problem as one builds it in Python: from objects, or from the names that the command line knows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -14,7 +15,8 @@ from descent_lab.nn.initialisers import Initialiser, Scaled
 from descent_lab.problems import supervised
 from descent_lab.problems.objective import Objective
 from descent_lab.problems.supervised import Model
-from descent_lab.validation import checked
+from descent_lab.seeding import Seeds
+from descent_lab.validation import checked, typed
 
 _PARTS: dict[str, type] = {"dataset": Dataset, "model": Model}
 
@@ -25,7 +27,8 @@ Piece = dict[str, np.ndarray]
 class Problem:
     """The function that is minimised, and the start of theta. Training changes neither: it always begins at this start.
 
-    seed: of data, split, start, batch order and search; problems of equal seeds are paired.
+    seed: of data, split, start, batch order and search; problems of equal seeds are paired. seeds: of
+    single streams, in place of `seed`.
     """
 
     dataset: Dataset
@@ -33,11 +36,13 @@ class Problem:
     init: Initialiser
     seed: int = 0
     stream: str = "independent"
+    seeds: Seeds = Seeds()
 
     def built(self, batching: Batching | None = None) -> supervised.Problem:
         """The problem with batches and fresh random streams, for one training. Raises ConfigError or DataError."""
         try:
-            return supervised.build(self.dataset, self.model, self.init, batching or Batching(), self.seed, self.stream)
+            of_streams = self.seed, self.stream, self.seeds
+            return supervised.build(self.dataset, self.model, self.init, batching or Batching(), *of_streams)
         except DescentError:
             raise
         except ValueError as error:
@@ -86,7 +91,8 @@ class Problem:
         return pieces
 
     def __repr__(self) -> str:
-        return f"Problem({self.dataset!r}, {self.model!r}, {self.init!r}, seed={self.seed})"
+        seeds = [f"seed={self.seed}", *(f"seeds.{stream}={seed}" for stream, seed in self.seeds.given.items())]
+        return f"Problem({self.dataset!r}, {self.model!r}, {self.init!r}, {', '.join(seeds)})"
 
 
 def problem(
@@ -96,12 +102,14 @@ def problem(
     init: Initialiser | str | None = None,
     seed: int = 0,
     stream: str = "independent",
+    seeds: Seeds | Mapping[str, int] | None = None,
     **options: Any,
 ) -> Problem:
     """A problem from a data set, by name or as an object, with the network that the data set suggests.
 
     model, init: objects, or the names of choices. options: fields of the model (hidden, activation, bias, batch_norm,
-    loss, output) and, for a data set by name, of the data set. Raises ConfigError or DataError, in one line.
+    loss, output) and, for a data set by name, of the data set. seeds: of single streams in place of `seed`, such as
+    {"split": 3}. Raises ConfigError or DataError, in one line.
 
     >>> dl.problem("digits", hidden=[32, 16], seed=1)
     >>> dl.problem(dl.datasets.Gaussian(n_samples=100), init=dl.initialisers.Normal(std=0.5))
@@ -122,6 +130,7 @@ def problem(
         component("init", init, Initialiser, Scaled),
         number("seed", seed),
         number("stream", stream),
+        typed("seeds", Seeds, vars(seeds) if isinstance(seeds, Seeds) else seeds or {}),
     )
     made.data  # noqa: B018 - what cannot be built is refused here
     return made

@@ -59,7 +59,7 @@ def _result(stored: reader.Results, run_id: str) -> Result:
 
     def problem() -> Problem:
         config = stored_config(stored, run_id)
-        return Problem(config.dataset, config.model, config.init, config.seed, config.stream)
+        return Problem(config.dataset, config.model, config.init, config.seed, config.stream, config.seeds)
 
     return Result(
         name=row["name"],

@@ -114,7 +114,7 @@ class Member:
 
     def result(self) -> Result:
         config = self.config
-        problem = Problem(config.dataset, config.model, config.init, config.seed, config.stream)
+        problem = Problem(config.dataset, config.model, config.init, config.seed, config.stream, config.seeds)
         return Result.of(problem, self.outcome, config.name)
 
     def row(self) -> dict[str, Any]:

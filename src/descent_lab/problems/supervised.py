@@ -15,7 +15,7 @@ from descent_lab.nn.initialisers import Initialiser
 from descent_lab.nn.losses import LOSSES, choose
 from descent_lab.nn.network import Network
 from descent_lab.problems.objective import Objective
-from descent_lab.seeding import Streams, streams
+from descent_lab.seeding import Seeds, Streams, streams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +52,20 @@ class Problem:
 
 
 def build(
-    dataset: Dataset, model: Model, init: Initialiser, batching: Batching, seed: int, stream: str = "independent"
+    dataset: Dataset,
+    model: Model,
+    init: Initialiser,
+    batching: Batching,
+    seed: int,
+    stream: str = "independent",
+    seeds: Seeds = Seeds(),
 ) -> Problem:
     """Load the data and put the problem together.
 
-    seed: of all random streams. stream: independent or legacy (see `seeding.streams`).
+    seed: of all random streams but those that `seeds` names. stream: independent or legacy (see `seeding.streams`).
     Raises DataError for bad data, and ConfigError where the parts do not fit together.
     """
-    drawn = streams(seed, stream)
+    drawn = streams(seed, stream, seeds)
     data = dataset.load(drawn.data, drawn.split)
     for part in ("train", "test"):
         x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")

@@ -18,6 +18,7 @@ from descent_lab.nn.initialisers import Initialiser
 from descent_lab.optim.base import Optimizer
 from descent_lab.optim.schedules import Schedule
 from descent_lab.problems.supervised import Model, Problem, build
+from descent_lab.seeding import Seed, Seeds
 from descent_lab.sweeps.engines.base import Engine
 from descent_lab.sweeps.identity import described, digest, flat
 from descent_lab.tracking.record import TrackedRun, Tracking
@@ -33,6 +34,7 @@ class Config:
 
     lr: the base learning rate; by default, what the optimizer (or a backend without one) suggests.
     seed: of data, split, init, batch order and search, each drawn from a stream of its own.
+    seeds: of single streams, in place of `seed`: seeds.split=3 splits the data as seed=3 does.
     stream: independent streams, or legacy: NumPy's old global stream, shared, to replay scripts that used it.
     timing: isolated: runs of a sweep are not stacked, so that their clocks can be compared.
     engine: where the stacks of a sweep are trained.
@@ -49,7 +51,8 @@ class Config:
     schedule: Schedule
     optimizer: Optimizer | None
     lr: Annotated[float, Gt(0), Finite]
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Seed = 0
+    seeds: Seeds = Seeds()
     epochs: Annotated[int, Ge(0)] = Run.epochs
     dtype: Dtype = Run.dtype
     stream: Literal["independent", "legacy"] = "independent"
@@ -74,6 +77,7 @@ class Config:
             self.choices["dataset"],
             f"lr={self.lr:g}",
             f"s{self.seed}",
+            *(f"{stream}={seed}" for stream, seed in self.seeds.given.items()),
         ]
         return " ".join(words)
 
@@ -103,13 +107,13 @@ class Config:
 
     @property
     def problem_key(self) -> str:
-        """Hash of what decides the shapes of the problem: all of it but the seed."""
+        """Hash of what decides the shapes of the problem: all of it but the seeds."""
         return digest({name: getattr(self, name) for name in ("dataset", "model", "init", "batching", "stream")})
 
     def problem(self) -> Problem:
         """Load the data and draw the start. Raises ConfigError where the parts do not fit together."""
         try:
-            return build(self.dataset, self.model, self.init, self.batching, self.seed, self.stream)
+            return build(self.dataset, self.model, self.init, self.batching, self.seed, self.stream, self.seeds)
         except DataError as error:
             raise ConfigError(f"dataset={self.choices['dataset']}: {error}") from error
 
@@ -139,6 +143,7 @@ INSIDE_IDENTITY = (
     "optimizer",
     "lr",
     "seed",
+    "seeds",
     "epochs",
     "dtype",
     "stream",
@@ -149,7 +154,7 @@ INSIDE_IDENTITY = (
 WITHOUT_OPTIMIZER = "none"
 
 
-DEFAULTS = {"debug": Config.debug}  # of what runs stored by earlier versions do not have
+DEFAULTS: dict[str, Any] = {"debug": Config.debug, "seeds": {}}  # of what runs stored by earlier versions do not have
 
 
 def parse(values: Mapping[str, Any], choices: Mapping[str, str]) -> Config:

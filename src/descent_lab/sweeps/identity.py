@@ -1,21 +1,23 @@
 """The identity of a run: a hash of everything that can change its curves, and of nothing else.
 
 Components count by their `kind` and their validated options, so that a class may move or be renamed. The content of
-data that come from files counts by its fingerprint, so that a file may move.
+data that come from files counts by its fingerprint, so that a file may move. Options that came later than stored runs
+are left out where they hold a default that changes nothing (`components.neutral`), and so is a group of nothing else.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
-from descent_lab.components import Component, target_of
+from descent_lab.components import NEUTRAL, Component, target_of
 
 
 def digest(parts: Mapping[str, Any]) -> str:
     """20 hexadecimal digits of the SHA-256 of these parts, whatever their order."""
-    text = json.dumps({name: _identified(part) for name, part in parts.items()}, sort_keys=True)
+    identified = {name: _identified(part) for name, part in parts.items()}
+    text = json.dumps({name: values for name, values in identified.items() if values != {}}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
@@ -40,8 +42,14 @@ def _identified(part: Any) -> Any:
     if not is_dataclass(part):
         return _plain(part)
     outside: frozenset[str] = part.outside_identity if isinstance(part, Component) else frozenset()
-    options = {f.name: _identified(getattr(part, f.name)) for f in fields(part) if f.name not in outside}
+    inside = [f for f in fields(part) if f.name not in outside and not _holds_neutral(part, f)]
+    options = {f.name: _identified(getattr(part, f.name)) for f in inside}
     return {"kind": part.kind} | options if isinstance(part, Component) else options
+
+
+def _holds_neutral(part: Any, option: Field[Any]) -> bool:
+    """Whether an option holds a default that trains as before there was the option."""
+    return NEUTRAL in option.metadata and bool(getattr(part, option.name) == option.default)
 
 
 def _plain(value: Any) -> Any:
