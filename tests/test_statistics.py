@@ -16,6 +16,7 @@ from statsmodels.stats.multitest import multipletests
 from descent_lab.analysis import statistics as st
 from descent_lab.analysis.statistics.intervals import iqm, median_interval, wilson_interval
 from descent_lab.analysis.statistics.pairs import holm
+from descent_lab.analysis.statistics.profiles import median_time
 from descent_lab.analysis.statistics.signed_ranks import rank_biserial, signed_rank_p, signed_ranks
 from descent_lab.errors import NotGiven
 
@@ -433,36 +434,109 @@ def test_runtime_ecdf_by_hand():
 
 TIMES = pd.DataFrame(
     [("p", "a", 1.0), ("p", "b", 2.0), ("q", "a", 6.0), ("q", "b", 3.0), ("r", "a", INF), ("r", "b", 5.0)],
-    columns=["dataset", "optimizer", "estimate"],
-)
+    columns=["dataset", "optimizer", "time"],
+).assign(seed=0, reached=lambda rows: np.isfinite(rows["time"]))
 
 
 def test_performance_profile_by_hand():
-    ratios = st.performance_ratios(TIMES)
-    profile = st.performance_profile(ratios).pivot(index="tau", columns="optimizer", values="share")
-    assert profile.index.tolist() == [1.0, 2.0]
-    np.testing.assert_allclose(profile.loc[1.0, ["a", "b"]], [1 / 3, 2 / 3])
-    np.testing.assert_allclose(profile.loc[2.0, ["a", "b"]], [2 / 3, 1.0])
+    profile = st.performance_profile(TIMES, problem="dataset")
+    share = profile.pivot(index="tau", columns="optimizer", values="share")
+    assert share.index.tolist() == [1.0, 2.0]
+    np.testing.assert_allclose(share.loc[1.0, ["a", "b"]], [1 / 3, 2 / 3])
+    np.testing.assert_allclose(share.loc[2.0, ["a", "b"]], [2 / 3, 1.0])
+    assert profile[["low", "high"]].isna().all(axis=None)  # one run each
+
+
+def algoperfs_score(ratios: np.ndarray, points: int, tau_max: float = 4.0) -> np.ndarray:
+    """The definition of AlgoPerf's scoring code: trapezoids under the profile on a grid of tau from 1, over its length.
+
+    ratios: shape (n_entrants, n_workloads). (mlcommons/algorithmic-efficiency, scoring/performance_profile.py:
+    compute_performance_profiles with scale="linear", compute_leaderboard_score with normalize=True.)
+    """
+    tau = np.linspace(1.0, tau_max, points)
+    profile = (ratios[:, :, None] <= tau).mean(axis=1)
+    return np.trapezoid(profile, tau) / (tau_max - 1.0)
+
+
+def test_the_score_is_algoperfs_and_the_log_form_has_its_own_name():
+    # one workload that takes 2.2 times as long: (4 - 2.2) / (4 - 1) = 0.6 on the linear scale, 0.431 on the log scale
+    slower = pd.DataFrame({"dataset": "p", "optimizer": ["a", "b"], "time": [1.0, 2.2], "seed": 0, "reached": True})
+    scores = st.profile_score(slower, problem="dataset").set_index("optimizer")
+    assert scores.loc["b", "algoperf"] == pytest.approx(0.6)
+    assert scores.loc["b", "log_area"] == pytest.approx(np.log(4 / 2.2) / np.log(4), abs=1e-12)
+    assert scores.loc["b", "log_area"] == pytest.approx(0.431, abs=5e-4)
+    rng = np.random.default_rng(2)
+    time = np.where(rng.random((3, 8)) < 0.2, INF, rng.lognormal(0, 0.7, (3, 8)))
+    time[:, 0] = INF  # nobody reaches it: it counts for nobody
+    rows = [("abc"[i], j, time[i, j], 0, np.isfinite(time[i, j])) for i in range(3) for j in range(8)]
+    hits = pd.DataFrame(rows, columns=["optimizer", "dataset", "time", "seed", "reached"])
+    with np.errstate(invalid="ignore"):
+        expected = algoperfs_score(time / time.min(axis=0), 300_001)
+    mine = st.profile_score(hits, problem="dataset").set_index("optimizer")
+    np.testing.assert_allclose(mine.loc[list("abc"), "algoperf"], expected, atol=1e-5)
+    np.testing.assert_allclose(mine.loc[list("abc"), "reached"], np.isfinite(time).mean(axis=1))
 
 
 def test_profile_score_is_the_area_under_the_profile():
-    scores = st.profile_score(st.performance_ratios(TIMES)).set_index("optimizer")
+    scores = st.profile_score(TIMES, problem="dataset").set_index("optimizer")
     # over log tau from 1 to 4: a is at 1/3 for the first half and at 2/3 for the second; b at 2/3 and 1
-    np.testing.assert_allclose(scores.loc[["a", "b"], "score"], [1 / 2, 5 / 6])
-    assert scores["solved"].to_dict() == {"a": 2, "b": 3}
+    np.testing.assert_allclose(scores.loc[["a", "b"], "log_area"], [1 / 2, 5 / 6])
+    # over tau from 1 to 4: a is at 1/3 until 2 and at 2/3 from there; b at 2/3 and 1
+    np.testing.assert_allclose(scores.loc[["a", "b"], "algoperf"], [5 / 9, 8 / 9])
+    assert scores["reached"].to_dict() == {"a": pytest.approx(2 / 3), "b": 1.0}
 
 
 def test_with_a_fixed_reference_nothing_moves_when_an_entrant_is_added():
-    added = pd.DataFrame({"dataset": ["p", "q", "r"], "optimizer": "c", "estimate": 0.01})
+    added = pd.DataFrame({"dataset": ["p", "q", "r"], "optimizer": "c", "time": 0.01, "seed": 0, "reached": True})
     more = pd.concat([TIMES, added])
     stored = pd.Series({"p": 2.0, "q": 3.0, "r": 5.0})
     for reference in ("b", stored):
         before, after = (
-            st.profile_score(st.performance_ratios(times, reference=reference), r_min=0.25).set_index("optimizer")
+            st.profile_score(times, problem="dataset", reference=reference, r_min=0.25).set_index("optimizer")
             for times in (TIMES, more)
         )
         pd.testing.assert_frame_equal(before.sort_index(), after.loc[["a", "b"]].sort_index())
-        assert before.loc["b", "score"] == pytest.approx(0.5)
+        assert before.loc["b", "log_area"] == pytest.approx(0.5)
+
+
+def test_median_times_of_draws_are_kaplan_meiers():
+    rng = np.random.default_rng(0)
+    time, reached = rng.integers(1, 9, 15).astype(float), rng.random(15) < 0.7
+    weights = rng.multinomial(14, np.full(15, 1 / 15), size=50)
+    drawn = [pd.DataFrame({"time": np.repeat(time, w), "reached": np.repeat(reached, w), "draw": 0}) for w in weights]
+    expected = [st.time_to_target(rows, "draw")["estimate"][0] for rows in drawn]
+    assert median_time(time, reached, weights).tolist() == expected
+
+
+def seeded_hits(n: int, rng: np.random.Generator, n_problems: int = 8, blocks: int = 1) -> pd.DataFrame:
+    """Times of a and b on several problems, b 1.5 times slower, with log-normal noise; half of it is the block's."""
+    problem, seed = (grid.ravel() for grid in np.indices((n_problems, n)))
+    block = seed * blocks // n
+    shared = rng.normal(size=(2, n_problems, blocks))
+    noise = rng.normal(size=(2, n_problems, n)) + (shared[:, problem, block].reshape(2, n_problems, n) * (blocks > 1))
+    time = np.exp(0.4 * noise) * np.array([1.0, 1.5])[:, None, None]
+    parts = [
+        pd.DataFrame({"dataset": problem, "optimizer": name, "seed": seed, "block": block, "time": time[i].ravel()})
+        for i, name in enumerate("ab")
+    ]
+    return pd.concat(parts, ignore_index=True).assign(reached=True)
+
+
+def test_bands_and_intervals_hold_the_estimate_in_any_order_and_narrow_with_seeds():
+    hits = seeded_hits(20, np.random.default_rng(4))
+    profile = st.performance_profile(hits, problem="dataset")
+    assert (profile["low"] <= profile["share"]).all() and (profile["share"] <= profile["high"]).all()
+    scores = st.profile_score(hits, problem="dataset")
+    pd.testing.assert_frame_equal(scores, st.profile_score(hits.sample(frac=1, random_state=1), problem="dataset"))
+    few = st.profile_score(hits[hits["seed"] < 4], problem="dataset")
+    wide, narrow = ((table["algoperf_high"] - table["algoperf_low"]).max() for table in (few, scores))
+    assert narrow < wide
+    assert few["note"].tolist() == ["4 seeds: the interval is too narrow"] * 2
+    assert (scores["note"] == "").all()
+    blocks = seeded_hits(20, np.random.default_rng(4), blocks=5)
+    tables = (st.profile_score(rows, problem="dataset") for rows in (blocks, blocks.drop(columns="block")))
+    of_blocks, of_seeds = ((table["algoperf_high"] - table["algoperf_low"]).max() for table in tables)
+    assert of_seeds < of_blocks  # the seeds of a block are not independent
 
 
 # --- tuning ---
@@ -595,9 +669,8 @@ RUNS = runs_of(a=[1.0, 2.0], b=[3.0, 4.0])
         (lambda: st.average_ranks(RUNS.assign(dataset=list("ddde"))[1:], "loss"), "a is missing on dataset e: ranks"),
         (lambda: st.critical_difference(1, 5), "1 entrants on 5 data sets"),
         (lambda: st.reference_targets(RUNS, "z", value="loss"), "reference 'z': must be one of a, b"),
-        (lambda: st.performance_ratios(TIMES, reference="a"), "the reference has no finite time on dataset r"),
-        (lambda: st.performance_ratios(pd.concat([TIMES, TIMES])), "more than one row has dataset=p, optimizer=a"),
-        (lambda: st.performance_ratios(TIMES[:5]), "b is missing on dataset r: profiles"),
+        (lambda: st.performance_ratios(TIMES, problem="dataset", reference="a"), "no finite time on dataset r"),
+        (lambda: st.performance_ratios(TIMES[:5], problem="dataset"), "b is missing on dataset r: profiles"),
         (lambda: st.summarise_curves(curves_of(a0=[1.0]), RUNS, "optimizer"), "3 runs have no record of 'train/loss'"),
         (lambda: st.summarise_curves(curves_of(a0=[1.0]), RUNS, "optimizer", axis="day"), "axis 'day': must be one of"),
         (lambda: st.gradient_equivalents("torch", "sgd", 1, 9), "backend 'torch': must be one of numpy, jax"),

@@ -55,11 +55,19 @@ class Plot:
                 self.add("band", band[[*columns, "estimate", "low", "high"]], name, looks[name], lr=_rates(band))
 
     def add_steps(self, rows: pd.DataFrame, looks: Looks) -> None:
-        """Draw a step function from 0 to 1 for each entrant, each to the end of the last."""
+        """Draw a step function from 0 to 1 for each entrant, each to the end of the last, and its interval if known."""
         self.limits, end = (0.0, 1.02), rows[self.x].max()
         for name, steps in by_entrant(rows[rows[self.x] > 0]):
-            drawn = steps[[self.x, self.y]]
-            self.add("steps", pd.concat([drawn, drawn.tail(1).assign(**{self.x: end})]), name, looks[name])
+            banded = {"low", "high"} <= set(steps) and bool(steps["low"].notna().all())
+            drawn = steps[[self.x, self.y, *(("low", "high") if banded else ())]]
+            drawn = pd.concat([drawn, drawn.tail(1).assign(**{self.x: end})])
+            self.add("band" if banded else "steps", _stairs(drawn, self.x) if banded else drawn, name, looks[name])
+
+
+def _stairs(rows: pd.DataFrame, x: str) -> pd.DataFrame:
+    """The corners of a step function that keeps each value until the next x."""
+    upper = rows.iloc[np.repeat(np.arange(len(rows)), 2)[:-1]].reset_index(drop=True)
+    return upper.assign(**{x: rows[x].to_numpy()[np.repeat(np.arange(len(rows)), 2)[1:]]})
 
 
 def _rates(band: pd.DataFrame) -> str:

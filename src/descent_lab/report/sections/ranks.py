@@ -115,10 +115,12 @@ def _name(ax: "Axes", row: Any, i: int, half: int, n: int, depth: float, looks: 
 def figures(report: Report) -> Iterator[Drawing]:
     """The diagram; with bars where there are enough data sets for a test."""
     if report.given("ranks"):
-        groups, note = pd.DataFrame(columns=["group", "entrant"]), f"no test: {report.missing.get('rank_pairs')}"
         if report.given("rank_pairs"):
             groups = st.indistinguishable(report.table("rank_pairs"), "wilcoxon")
             note = "bars join entrants that the data sets cannot tell apart (Wilcoxon, Holm)"
+        else:
+            groups = pd.DataFrame(columns=["group", "entrant"])
+            note = f"no test: {report.missing['rank_pairs']}"
         yield Drawing("ranks", critical_difference_diagram, (report.table("ranks"), groups, report.looks, note))
 
 

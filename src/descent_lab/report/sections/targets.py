@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CLOCKS = ("step", "epoch", "gradients", "step_seconds")
 LEVELS = (0.5, 0.75, 0.9, 1.0)
 BY = ["clock", "dataset", "level", "entrant"]
+RUN = ("entrant", "setting", "lr", "seed", "block", "run_id")
 HEAD = ("clock", "problem", "target level", "entrant", "reached", "median time", "expected running time")
 PERFECT = "perfect scaling"
 
@@ -40,7 +41,8 @@ def hits(report: Report) -> pd.DataFrame:
     if wanted.empty:
         raise NotGiven("there are no targets")
     runs = report.selection.runs[report.selection.runs["dataset"].isin(wanted["dataset"])]
-    keep = ["clock", "dataset", "level", "target", "entrant", "lr", "seed", "run_id", "reached", "time", "spent"]
+    known = [name for name in RUN if name in runs]
+    keep = ["clock", "dataset", "level", "target", *known, "reached", "time", "spent"]
     parts = []
     for clock in CLOCKS:
         timed = runs[runs["timing"] == "isolated"] if clock == "step_seconds" else runs
