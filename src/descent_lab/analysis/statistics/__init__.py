@@ -8,7 +8,9 @@ are paired: runs of the same seed have the same start and the same batches.
 | question | module |
 | --- | --- |
 | what does one setting reach, across seeds? | `seeds`; during training: `curves` |
-| which of two entrants is better, by how much, how sure? | `pairs`; over many data sets: `ranks` |
+| which value of a run is compared? | `comparable` |
+| which of two entrants is better, by how much, how sure? | `verdicts`; over further data sets: `ranks` |
+| by which test, at which level? | `blocks`, `means`; `hodges_lehmann`, `anytime`; `family` |
 | how long until a shared target is reached? | `targets`, `runtimes`; over many problems: `profiles` |
 | which learning rate, and how much does it matter? | `tuning`, `cautions` |
 | do backends follow the same curve? | `agreement` |
@@ -19,7 +21,9 @@ measured of the methods: how often the intervals contain the true value, and how
 """
 
 from descent_lab.analysis.statistics.agreement import agreement
+from descent_lab.analysis.statistics.blocks import blocks, differences, tuning_share
 from descent_lab.analysis.statistics.cautions import tuning_warnings
+from descent_lab.analysis.statistics.comparable import comparable, counted_otherwise, starts
 from descent_lab.analysis.statistics.cost import Cost, gradient_equivalents
 from descent_lab.analysis.statistics.curves import summarise_curves
 from descent_lab.analysis.statistics.fairness import fairness_ledger
@@ -37,15 +41,21 @@ from descent_lab.analysis.statistics.runtimes import expected_runtime, runtime_e
 from descent_lab.analysis.statistics.seeds import summarise
 from descent_lab.analysis.statistics.targets import first_hits, interpolated_targets, reference_targets
 from descent_lab.analysis.statistics.tuning import best_of_k, best_setting, centres, held_out, sensitivity, tuning_cells
+from descent_lab.analysis.statistics.verdicts import Asked, verdicts
 
 __all__ = [
+    "Asked",
     "Cost",
     "agreement",
     "average_ranks",
     "best_of_k",
     "best_setting",
+    "blocks",
     "centres",
+    "comparable",
+    "counted_otherwise",
     "critical_difference",
+    "differences",
     "expected_runtime",
     "fairness_ledger",
     "first_hits",
@@ -64,10 +74,13 @@ __all__ = [
     "reference_targets",
     "runtime_ecdf",
     "sensitivity",
+    "starts",
     "summarise",
     "summarise_curves",
     "survival",
     "time_to_target",
     "tuning_cells",
+    "tuning_share",
     "tuning_warnings",
+    "verdicts",
 ]
