@@ -13,6 +13,9 @@ are paired: runs of the same seed have the same start and the same batches.
 | by which test, at which level? | `blocks`, `means`; `hodges_lehmann`, `anytime`; `family` |
 | how long until a shared target is reached? | `targets`, `runtimes`; over many problems: `profiles` |
 | which learning rate, and how much does it matter? | `tuning`, `cautions` |
+| how good over many problems, in one number? | `aggregates` |
+| where does the spread between seeds come from? | `variance` |
+| what else differs between the entrants? | `confounds` |
 | do backends follow the same curve? | `agreement` |
 | what did the runs cost, and were all entrants given the same? | `cost`, `fairness` |
 
@@ -20,10 +23,12 @@ A diverged run is never dropped: it counts as worse than every other value (`fra
 measured of the methods: how often the intervals contain the true value, and how often the tests are wrong.
 """
 
+from descent_lab.analysis.statistics.aggregates import aggregates, left_behind, probability_better, scores
 from descent_lab.analysis.statistics.agreement import agreement
 from descent_lab.analysis.statistics.blocks import blocks, differences, tuning_share
 from descent_lab.analysis.statistics.cautions import tuning_warnings
 from descent_lab.analysis.statistics.comparable import comparable, counted_otherwise, starts
+from descent_lab.analysis.statistics.confounds import confounds
 from descent_lab.analysis.statistics.cost import Cost, gradient_equivalents
 from descent_lab.analysis.statistics.curves import summarise_curves
 from descent_lab.analysis.statistics.fairness import fairness_ledger
@@ -41,11 +46,13 @@ from descent_lab.analysis.statistics.runtimes import expected_runtime, runtime_e
 from descent_lab.analysis.statistics.seeds import summarise
 from descent_lab.analysis.statistics.targets import first_hits, interpolated_targets, reference_targets
 from descent_lab.analysis.statistics.tuning import best_of_k, best_setting, centres, held_out, sensitivity, tuning_cells
+from descent_lab.analysis.statistics.variance import variance_components
 from descent_lab.analysis.statistics.verdicts import Asked, verdicts
 
 __all__ = [
     "Asked",
     "Cost",
+    "aggregates",
     "agreement",
     "average_ranks",
     "best_of_k",
@@ -53,6 +60,7 @@ __all__ = [
     "blocks",
     "centres",
     "comparable",
+    "confounds",
     "counted_otherwise",
     "critical_difference",
     "differences",
@@ -65,14 +73,17 @@ __all__ = [
     "indistinguishable",
     "interpolated_targets",
     "leave_one_out",
+    "left_behind",
     "pairwise",
     "performance_profile",
     "performance_ratios",
     "places",
+    "probability_better",
     "profile_score",
     "rank_pairs",
     "reference_targets",
     "runtime_ecdf",
+    "scores",
     "sensitivity",
     "starts",
     "summarise",
@@ -82,5 +93,6 @@ __all__ = [
     "tuning_cells",
     "tuning_share",
     "tuning_warnings",
+    "variance_components",
     "verdicts",
 ]
