@@ -40,14 +40,10 @@ class StackedSweeper(BasicSweeper):
         self,
         max_batch_size: int | None,
         params: dict[str, str] | None,
-        tuned: list[str] | None,
-        tuning_seeds: Any,
-        held_out_seeds: Any,
-        trials: int | None,
-        batch: int,
+        **options: Any,
     ):
         super().__init__(max_batch_size, params)
-        self.tuned, self.seeds, self.trials, self.batch = tuned, (tuning_seeds, held_out_seeds), trials, batch
+        self.options = options  # cli/tuned.py: SweeperOptions
 
     def sweep(self, arguments: list[str]) -> Any:
         from descent_lab.errors import ConfigError
@@ -58,7 +54,7 @@ class StackedSweeper(BasicSweeper):
         for override in overrides:
             if override.is_sweep_override() and override.is_discrete_sweep() and not _values(override):
                 raise ConfigError(f"{override.input_line}: is a sweep over no values")
-        return self._every(overrides) if self.tuned is None else self._tuned(overrides)
+        return self._every(overrides) if self.options["tuned"] is None else self._tuned(overrides)
 
     def _every(self, overrides: list[Override]) -> Any:
         from descent_lab.cli.run import shown
@@ -87,9 +83,11 @@ class StackedSweeper(BasicSweeper):
 
     def _tuned(self, overrides: list[Override]) -> Any:
         from descent_lab.cli.session import tuned_sweep
+        from descent_lab.cli.tuned import SweeperOptions
 
-        assert self.launcher is not None
-        return tuned_sweep(overrides, self.tuned or [], self.seeds, self.trials, self.batch, self.launcher)
+        assert self.launcher is not None and self.hydra_context is not None and self.config is not None
+        options = SweeperOptions(**self.options)
+        return tuned_sweep(overrides, options, self.launcher, self.hydra_context, self.config)
 
 
 def _values(override: Override) -> list[str]:

@@ -88,7 +88,11 @@ REFUSED = {  # a command: what its one line must say
     "-m seed=range(0)": r"seed=range\(0\): is a sweep over no values",
     "-m hydra.sweeper.tuned=[lr,optimizer.wieght_decay] lr=0.1,0.2": "no values of optimizer.wieght_decay",
     "-m hydra.sweeper.tuned=[lr] lr=0.1,0.2 hydra.sweeper.tuning_seeds=abc": "tuning_seeds=abc: must be seeds",
-    "-m hydra.sweeper.tuned=[lr] epochs=1": "no values of lr",
+    "-m hydra.sweeper.tuned=space lr=0.1": "has nothing to tune",
+    "-m hydra.sweeper.tuned=[lr] hydra.sweeper.blocks=2 hydra.sweeper.tuning_seeds=[0]": "1 seed cannot be cut into 2",
+    "-m hydra.sweeper.tuned=[lr] hydra.sweeper.search=bayes": "search=bayes: must be one of grid, quasi_random, optuna",
+    "-m hydra.sweeper.tuned=[lr] hydra.sweeper.space.adm.lr=0.1,0.2": "space.adm: no entrant has this",
+    "-m hydra.sweeper.tuned=[lr] hydra.sweeper.space.sgd.lr={low:20}": "sgd.lr.low=20: must be below high=10",
     "plugins.allow=[a-b]": "plugins.allow=a-b: must be names of top-level packages",
     "optimizer._target_=subprocess.Popen": "package subprocess is neither",
 }
@@ -115,7 +119,7 @@ def test_held_out_seeds_need_no_quotes(command, store):
 
 def test_a_dry_run_of_a_tuned_sweep_names_no_best_setting(command, store):
     answer = command("-m", "hydra.sweeper.tuned=[lr]", "lr=0.1,0.01", "optimizer=sgd,adam", "dry_run=true")
-    assert answer.code == 0 and "20 to run" in answer.out and "best" not in answer.out
+    assert answer.code == 0 and "60 to run" in answer.out and "best" not in answer.out
 
 
 def test_options_may_stand_between_values(command, store):

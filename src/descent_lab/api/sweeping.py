@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 
 from descent_lab.api.problem import Problem
 from descent_lab.api.results import Result, Results
-from descent_lab.cli.composition import Sweep, compose, configurations, sweep_of
+from descent_lab.cli.composition import Sweep, compose, composer, configurations, sweep_of
 from descent_lab.errors import ConfigError, Failure
 from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.engines.serial import Serial
 from descent_lab.sweeps.plan import stacks_of
+from descent_lab.sweeps.tuning import Score
 from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
 from descent_lab.tracking.outbox import describe
 from descent_lab.tracking.reader.frames import curves_frame, rows_frame, run_row, with_length
@@ -69,12 +70,16 @@ def _words(overrides: Sequence[str] | str) -> Sequence[str]:
 
 
 def _tuned(asked: Sweep, memory: "Memory") -> Mapping[tuple[str, ...], Sequence[str]]:
-    """Tune as the command line does; the best setting by entrant."""
-    from descent_lab.cli.session import best_settings
+    """Tune as the command line does; by entrant, the setting that was chosen in most blocks."""
+    from descent_lab.cli.tuned import SweeperOptions, planned
+    from descent_lab.sweeps.tuning import override, tally
 
-    options = asked.options
-    seeds = options["tuning_seeds"], options["held_out_seeds"]
-    return best_settings(asked.words, options["tuned"], seeds, options["trials"], options["batch"], memory.launch)
+    options = SweeperOptions(**{f.name: asked.options[f.name] for f in fields(SweeperOptions)})
+    best = planned(asked.words, options, composer()).run(memory.launch)
+    return {
+        entrant: [override(name, value) for name, value in tally(chosen)[0][0].items()]
+        for entrant, chosen in best.items()
+    }
 
 
 @dataclass
@@ -85,7 +90,7 @@ class Memory:
     members: "dict[str, Member]" = field(default_factory=dict)
     failed: list[tuple[str, str]] = field(default_factory=list)
 
-    def launch(self, jobs: Sequence[Sequence[str]]) -> list[float]:
+    def launch(self, jobs: Sequence[Sequence[str]]) -> list[Score]:
         """Train the jobs that are not trained yet; the final train/loss of each, infinite if it diverged or failed."""
         made = list(configurations(jobs))
         refused = [(job, why) for job, why in zip(jobs, made, strict=True) if isinstance(why, ConfigError)]
@@ -97,10 +102,10 @@ class Memory:
         self.members |= {config.identity: trained[config.identity] for config in new if config.identity in trained}
         return [self._objective(config) for config in made]
 
-    def _objective(self, config: Config | ConfigError) -> float:
+    def _objective(self, config: Config | ConfigError) -> Score:
         member = None if isinstance(config, ConfigError) else self.members.get(config.identity)
         finished = member is not None and member.outcome.status == "finished"
-        return float(member.outcome.curves["train/loss"][-1]) if member and finished else math.inf
+        return (float(member.outcome.curves["train/loss"][-1]) if member and finished else math.inf,)
 
 
 @dataclass(frozen=True)

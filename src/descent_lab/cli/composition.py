@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from descent_lab.cli.complaints import explained
 from descent_lab.cli.compose import Base, Composer
+from descent_lab.cli.sweeper_words import as_text
 from descent_lab.components import suggestion
 from descent_lab.errors import ConfigError
 from descent_lab.paths import CONF
@@ -74,7 +75,7 @@ def sweep_of(overrides: Sequence[str]) -> Sweep:
     """The sweep that these words of the command line ask for. Raises ConfigError in one line."""
     with _one_line():
         parser = OverridesParser.create(config_loader=_loader())
-        parsed = parser.parse_overrides(list(overrides))
+        parsed = parser.parse_overrides([as_text(word) for word in overrides])
         sweeper = _load([str(o.input_line) for o in parsed if not o.is_sweep_override()]).hydra.sweeper
         options: Any = OmegaConf.to_container(sweeper)
         given = {override.key_or_group for override in parsed}
@@ -85,13 +86,18 @@ def sweep_of(overrides: Sequence[str]) -> Sweep:
 
 def configurations(overrides: Sequence[Sequence[str]]) -> Iterator[Config | ConfigError]:
     """The configuration of each job, or why it is refused."""
-    compose_job = Composer(_load, _is_group)
+    compose_job = composer()
     for job in overrides:
         try:
             with _one_line():
                 yield parse(*compose_job(job))
         except ConfigError as error:
             yield error
+
+
+def composer() -> Composer:
+    """Composes the values of a run from words of the command line."""
+    return Composer(_load, _is_group)
 
 
 def written_values(overrides: Sequence[str]) -> Mapping[str, Any]:

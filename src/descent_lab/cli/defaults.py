@@ -3,7 +3,7 @@
 A YAML file names a class (`_target_`) and what differs from the defaults of its dataclass. When Hydra reads the file,
 the other fields are filled in: `--help` and `--cfg job` show them, and the command line changes them, as if they were
 written there. A field without a default becomes `???`, which must be given. The learning rate that an optimizer
-suggests becomes `lr`, and the network that a data set suggests becomes `suggested`.
+suggests becomes `lr`, its search space becomes `space`, and the network that a data set suggests becomes `suggested`.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from descent_lab.components import COMPONENTS, Component, resolve
 from descent_lab.errors import ConfigError
+from descent_lab.sweeps.space import complete
 
 ROOT = "config"  # the file that every configuration begins with
+AROUND = 100  # the factor on both sides of a suggested lr within which it is searched, where a class gives no space
 Values = dict[str, Any]
 
 
@@ -63,7 +65,7 @@ def filled(config_path: str, result: ConfigResult) -> ConfigResult:
         values = _merged(_root(), values) if group == ROOT else values
     elif result.header["package"] == "_global_":
         values = _globally(values)
-    elif group in COMPONENTS and "_target_" in values:
+    elif group in COMPONENTS and {"_target_", "space"} & values.keys():
         defaults = {name: values.pop(name) for name in ("defaults",) if name in values}
         values, result.header["package"] = defaults | _globally({group: values}), "_global_"
     else:
@@ -75,12 +77,23 @@ def filled(config_path: str, result: ConfigResult) -> ConfigResult:
 def _globally(values: Values) -> Values:
     """Values from the root on, every component among them filled, with what its class suggests beside it."""
     suggestions: Values = {}
+    values = values | ({"space": complete(values["space"])} if "space" in values else {})
     for group in COMPONENTS:
         component = _class(group, values.get(group))
+        values, space = _without_space(group, values, component)
         if component is not None:
             values = values | {group: {"_target_": None} | _defaults(component) | values[group]}
-            suggestions |= _suggestions(component)
+            suggestions = _merged(suggestions, _suggestions(component))
+        suggestions = _merged(suggestions, {"space": complete(space)} if space else {})
     return _merged(suggestions, values)
+
+
+def _without_space(group: str, values: Values, component: type[Component] | None) -> tuple[Values, Values | None]:
+    """The values without the search space that a choice's YAML gives beside the options of its class; the space."""
+    options = values.get(group)
+    if not isinstance(options, dict) or (component and "space" in {field.name for field in fields(component)}):  # type: ignore[arg-type]
+        return values, None
+    return values | {group: {name: value for name, value in options.items() if name != "space"}}, options.get("space")
 
 
 def _class(group: str, values: Any) -> type[Component] | None:
@@ -94,9 +107,12 @@ def _class(group: str, values: Any) -> type[Component] | None:
 
 
 def _suggestions(component: type[Any]) -> Values:
-    """The values outside its group that a choice suggests: `lr`, `suggested`."""
+    """The values outside its group that a choice suggests: `lr`, `space`, `suggested`."""
     lr, model = getattr(component, "suggested_lr", None), getattr(component, "suggested", None)
-    return ({} if lr is None else {"lr": lr}) | ({} if model is None else {"suggested": _plain(model)})
+    around = {} if lr is None else {"lr": {"low": lr / AROUND, "high": lr * AROUND, "scale": "log"}}
+    space = complete(around | dict(getattr(component, "space", {})))
+    suggestions: Values = ({"lr": lr} if lr is not None else {}) | ({"space": space} if space else {})
+    return suggestions | ({} if model is None else {"suggested": _plain(model)})
 
 
 def _defaults(kind: Any) -> Values:

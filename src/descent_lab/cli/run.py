@@ -13,6 +13,7 @@ import hydra
 from descent_lab import plugins
 from descent_lab.cli import exit_code
 from descent_lab.cli.entry import no_reader
+from descent_lab.cli.sweeper_words import as_text
 from descent_lab.paths import CONF
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def task(composed: "DictConfig") -> float:
 
 def main(arguments: Sequence[str]) -> int:
     """Run `python -m src.run <arguments>`; the exit code. A refusal is one line."""
-    sys.argv[1:] = map(_with_seeds_quoted, _options_first(arguments))
+    sys.argv[1:] = map(as_text, _options_first(arguments))
     gc.set_threshold(50_000)  # libraries and MLflow's rows are many objects and little garbage: a quarter of the start
     sys.setswitchinterval(0.0005)  # seconds; training waits that long for the thread that tracks, at every record
     exit_code.noted()  # forget what an earlier command of this process noted
@@ -82,14 +83,6 @@ def _options_first(words: Sequence[str]) -> list[str]:
         (options if word.startswith("-") or before in TAKE_A_WORD else values).append(word)
         before = word
     return options + values
-
-
-def _with_seeds_quoted(word: str) -> str:
-    """hydra.sweeper.held_out_seeds=range(5) as text: Hydra takes it for a sweep over its own configuration."""
-    key, _, value = word.partition("=")
-    if key in ("hydra.sweeper.tuning_seeds", "hydra.sweeper.held_out_seeds") and value[:1] not in ("'", '"', "["):
-        return f"{key}='{value}'"
-    return word
 
 
 @contextmanager

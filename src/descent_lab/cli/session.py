@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus
 from hydra.errors import HydraException
@@ -20,15 +19,12 @@ from omegaconf.errors import OmegaConfBaseException
 from descent_lab.cli import exit_code
 from descent_lab.cli.complaints import explained
 from descent_lab.cli.compose import Composed, Composer, plain
-from descent_lab.components import suggestion
+from descent_lab.cli.tuned import SweeperOptions, planned
 from descent_lab.errors import ConfigError
-from descent_lab.paths import installing
 from descent_lab.sweeps.config import Config, parse, refuse_optimizer
 from descent_lab.sweeps.execute import run_all
 from descent_lab.sweeps.summary import Failed, Summary
-from descent_lab.sweeps.tuning import Budget, Interval, Launch, tune
-
-Swept = list[Any] | Interval  # the values of one key in a sweep
+from descent_lab.sweeps.tuning import Score, override, tally
 
 
 def run_one(composed: DictConfig, hydra: DictConfig) -> float:
@@ -75,96 +71,37 @@ def run_jobs(
 
 def tuned_sweep(
     overrides: Sequence[Override],
-    tuned: Sequence[str],
-    seeds: tuple[Any, Any],
-    trials: int | None,
-    batch: int,
+    options: SweeperOptions,
     launcher: Launcher,
+    context: HydraContext,
+    master: DictConfig,
 ) -> list[Sequence[JobReturn]]:
     """Tune on some seeds and evaluate on others: prints the winners, returns the jobs."""
     rounds: list[Sequence[JobReturn]] = []
 
-    def launch(jobs: list[list[str]]) -> list[float]:
+    def launch(jobs: list[list[str]]) -> list[Score]:
         rounds.append(launcher.launch(jobs, initial_job_idx=sum(map(len, rounds))))
-        return [job.return_value if job.status == JobStatus.COMPLETED else math.inf for job in rounds[-1]]
+        return [_score(job) for job in rounds[-1]]
 
-    best = best_settings(overrides, tuned, seeds, trials, batch, launch)
-    if any(override.key_or_group == "dry_run" and override.value() is True for override in overrides):
+    sweep = planned(
+        overrides, options, Composer(_loading(context.config_loader, master), _groups(context.config_loader))
+    )
+    best = sweep.run(launch)
+    if any(word.key_or_group == "dry_run" and word.value() is True for word in overrides):
         return rounds  # nothing was trained, so no setting is the best
-    for entrant, setting in best.items():
-        print("best:", *entrant, *(setting or ["(every setting diverged or failed)"]))
+    for entrant, chosen in best.items():
+        for setting, n in tally(chosen):
+            words = [override(name, value) for name, value in setting.items()]
+            blocks = [] if len(chosen) == 1 else [f"({n} of {len(chosen)} blocks)"]
+            print("best:", *entrant, *(words or ["(every setting diverged or failed)"]), *blocks)
     return rounds
 
 
-def best_settings(
-    overrides: Sequence[Override],
-    tuned: Sequence[str],
-    seeds: tuple[Any, Any],
-    trials: int | None,
-    batch: int,
-    launch: Launch,
-) -> dict[tuple[str, ...], list[str]]:
-    """Tune on some seeds and evaluate on others (sweeps/tuning.py): the best setting by entrant, as overrides.
-
-    An entrant is named by the overrides that tell it from others. A setting is empty where every one diverged or
-    failed. Raises ConfigError in one line for axes that cannot be tuned.
-    """
-    axes = {override.get_key_element(): axis(override) for override in overrides}
-    _refuse_untunable(tuned, axes)
-    searched = {key: values for key, values in axes.items() if key in tuned or isinstance(values, Interval)}
-    compared = {key: values for key, values in axes.items() if isinstance(values, list) and key not in tuned}
-    try:
-        if "seed" in axes:
-            raise ConfigError("seed: is given by hydra.sweeper.tuning_seeds and held_out_seeds; leave it out")
-        if not searched:
-            raise ConfigError(f"hydra.sweeper.tuned={list(tuned)}: give the values to choose from, such as lr=0.1,0.01")
-        tuning_seeds, held_out_seeds = (
-            seeds_of(f"hydra.sweeper.{name}", given)
-            for name, given in zip(("tuning_seeds", "held_out_seeds"), seeds, strict=True)
-        )
-        winners = tune(compared, searched, Budget(tuning_seeds, held_out_seeds, trials, batch), launch)
-    except ModuleNotFoundError as error:
-        if error.name != "optuna":
-            raise
-        raise ConfigError(f"hydra.sweeper.trials={trials}: optuna is not installed; {installing('tune')}") from None
-    shared = {f"{key}={values[0]}" for key, values in compared.items() if len(values) == 1}
-    return {
-        tuple(part for part in entrant if part not in shared): [f"{key}={value}" for key, value in setting.items()]
-        for entrant, setting in winners.items()
-    }
-
-
-def axis(override: Override) -> Swept:
-    """The values that an override sweeps over, as text; or the interval that it names."""
-    if override.is_sweep_override() and not override.is_discrete_sweep():
-        swept: Any = override.value()
-        return Interval(float(swept.start), float(swept.end), "log" in swept.tags)
-    if override.is_sweep_override():
-        return list(override.sweep_string_iterator())
-    return [override.get_value_element_as_str()]
-
-
-def seeds_of(key: str, given: Any) -> list[int]:
-    """Seeds from what a sweeper's option holds: an integer, a list, or text such as 0,1,2 or range(5)."""
-    try:
-        if isinstance(given, int):
-            return [given]
-        if isinstance(given, Sequence) and not isinstance(given, str):
-            return [int(seed) for seed in given]
-        values = axis(OverridesParser.create().parse_override(f"seed={given}"))
-        return [int(str(seed)) for seed in values] if isinstance(values, list) else []
-    except (ValueError, TypeError, HydraException):
-        raise ConfigError(f"{key}={given}: must be seeds, such as range(5), 7 or [0,1,2]") from None
-
-
-def _refuse_untunable(tuned: Sequence[str], axes: dict[str, Swept]) -> None:
-    """Raise ConfigError for a key that is to be tuned and has no values to choose from."""
-    for key in tuned:
-        if key not in axes:
-            raise ConfigError(
-                f"hydra.sweeper.tuned={list(tuned)}: the command gives no values of {key}"
-                f"{suggestion(key, list(axes))}; give them, such as {key}=0.1,0.01"
-            )
+def _score(job: JobReturn) -> Score:
+    if job.status != JobStatus.COMPLETED:
+        return (math.inf,)
+    value = job.return_value
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
 def _with_choices(composed: DictConfig, hydra: DictConfig) -> Composed:

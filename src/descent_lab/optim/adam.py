@@ -1,9 +1,11 @@
 """Adam and optimizers that derive from it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from descent_lab.optim.base import Array, DecoupledDecay, Fraction, NonNegative, Optimizer, State
+
+LR = {"low": 1e-4, "high": 1.0, "scale": "log"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +16,11 @@ class Adam(Optimizer):
     """
 
     kind = "adam"
+    space: ClassVar = {
+        "lr": LR,
+        "optimizer.beta1": [0.5, 0.9, 0.95],
+        "optimizer.beta2": [0.9, 0.99, 0.999],
+    }
 
     beta1: Fraction = 0.9
     beta2: Fraction = 0.999
@@ -72,6 +79,12 @@ class AdamW(DecoupledDecay, Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
     kind = "adamw"
+    space: ClassVar = {
+        "lr": LR,
+        "optimizer.beta1": [0.5, 0.9, 0.95],
+        "optimizer.weight_decay": [0.0, 0.001, 0.01, 0.1],
+    }
+    includes: ClassVar = {"adam": {"weight_decay": 0.0}}
 
     weight_decay: NonNegative = 0.01
 

@@ -1,7 +1,7 @@
 """Optimizers that adapt the rate of each component to its past gradients."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from descent_lab.optim.base import Array, Fraction, NonNegative, Optimizer, State
 
@@ -12,6 +12,7 @@ class Adagrad(Optimizer):
 
     kind = "adagrad"
     suggested_lr = 0.01
+    space: ClassVar = {"lr": {"low": 1e-3, "high": 10.0, "scale": "log"}}
 
     lr_decay: NonNegative = 0.0
     initial_accumulator: NonNegative = 0.0
@@ -37,6 +38,11 @@ class RMSprop(Optimizer):
 
     kind = "rmsprop"
     suggested_lr = 0.01
+    space: ClassVar = {
+        "lr": {"low": 1e-4, "high": 1.0, "scale": "log"},
+        "optimizer.alpha": [0.9, 0.99, 0.999],
+        "optimizer.mu": [0.0, 0.9],
+    }
 
     alpha: Fraction = 0.99
     eps: NonNegative = 1e-8
@@ -70,6 +76,7 @@ class Adadelta(Optimizer):
 
     kind = "adadelta"
     suggested_lr = 1.0
+    space: ClassVar = {"lr": {"low": 0.01, "high": 100.0, "scale": "log"}, "optimizer.rho": [0.9, 0.95, 0.99]}
 
     rho: Fraction = 0.9
     eps: NonNegative = 1e-6

@@ -11,6 +11,7 @@ The optimizers agree with the PyTorch optimizers of the same names. A comment sa
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -35,11 +36,16 @@ class Optimizer(Component, ABC):
     clipping off. weight_decay: the gradient of weight_decay |theta|^2 / 2 is added.
 
     order: the order of the highest derivative that is needed. suggested_lr: the learning rate where none is given.
+    space: the hyperparameters to tune where the user names none (sweeps/space.py), by their dotted names. Where `lr` is
+    not among them, it is searched within a factor of 100 around suggested_lr.
+    includes: other optimizers, by their kind, that this one is when its options have these values.
     """
 
     group = "optimizer"
     order: ClassVar[int] = 1
     suggested_lr: ClassVar[float] = 0.001
+    space: ClassVar[Mapping[str, Any]] = {}
+    includes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     weight_decay: NonNegative = 0.0
     clip_value: Positive | None = None

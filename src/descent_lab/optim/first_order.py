@@ -1,9 +1,15 @@
 """Optimizers that remember no squared gradients: steepest descent, momentum, and sign descent."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from descent_lab.optim.base import Array, DecoupledDecay, Fraction, Optimizer, State
+
+LR = {
+    "low": 1e-3,
+    "high": 10.0,
+    "scale": "log",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,6 +17,7 @@ class SGD(Optimizer):
     """Steepest descent."""
 
     kind = "sgd"
+    space: ClassVar = {"lr": LR}
 
     def init(self, theta: Array) -> State:
         return ()
@@ -25,6 +32,8 @@ class Momentum(Optimizer):
     """Descent along a velocity, the decaying sum of all gradients so far (Polyak 1964)."""
 
     kind = "momentum"
+    space: ClassVar = {"lr": LR, "optimizer.mu": [0.0, 0.5, 0.9, 0.95]}
+    includes: ClassVar = {"sgd": {"mu": 0.0}}
 
     mu: Fraction = 0.9
 
@@ -61,6 +70,11 @@ class Lion(DecoupledDecay):
 
     kind = "lion"
     suggested_lr = 0.0001
+    space: ClassVar = {
+        "lr": {"low": 1e-5, "high": 0.1, "scale": "log"},
+        "optimizer.beta1": [0.9, 0.95],
+        "optimizer.beta2": [0.98, 0.99],
+    }
 
     beta1: Fraction = 0.9
     beta2: Fraction = 0.99

@@ -1,7 +1,7 @@
 """Optimizers that use the Hessian."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from descent_lab.optim.base import Array, NonNegative, Optimizer, State
 
@@ -18,6 +18,7 @@ class Newton(Optimizer):
 
     order = 2
     suggested_lr = 1.0
+    space: ClassVar = {"lr": {"low": 1e-3, "high": 10.0, "scale": "log"}}
 
     damping: NonNegative = 1.0
 

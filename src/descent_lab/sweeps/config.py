@@ -155,12 +155,13 @@ WITHOUT_OPTIMIZER = "none"
 
 
 DEFAULTS: dict[str, Any] = {"debug": Config.debug, "seeds": {}}  # of what runs stored by earlier versions do not have
+NOT_OF_A_RUN = ("hydra", "suggested", "space", "plugins")  # values that are composed for others
 
 
 def parse(values: Mapping[str, Any], choices: Mapping[str, str]) -> Config:
     """Validate a resolved configuration. Raises ConfigError with one line for each bad field."""
     _refuse_allowing(values.get("plugins", {}))
-    values = DEFAULTS | {name: value for name, value in values.items() if name not in ("hydra", "suggested", "plugins")}
+    values = DEFAULTS | {name: value for name, value in values.items() if name not in NOT_OF_A_RUN}
     known = {f.name: f.type for f in fields(Config) if f.name not in ("values", "choices")}
     refuse_unknown("", values, known)
     _refuse_gaps(values, known)

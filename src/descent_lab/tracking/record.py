@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from annotated_types import MinLen
+from annotated_types import Ge, MinLen
 
 from descent_lab.tracking.address import resolve
+from descent_lab.tracking.study_record import Phase
 
 
 class RunKey(NamedTuple):
@@ -25,7 +26,8 @@ class Tracking:
         current folder).
     experiment: name of the MLflow experiment.
     sweep: the name that the runs of a sweep share; None: the time at which the sweep began.
-    phase: what the run's seed is used for, where hyperparameters are tuned; hydra.sweeper.tuned sets it.
+    phase, block, tuning: what the run's seed is used for, in which block of seeds, and how the entrant is tuned
+        (study_record.py), where hyperparameters are tuned; hydra.sweeper.tuned sets them.
     save_theta: store the parameters of the network in theta.npz.
     offline: leave the runs in the outbox, for `descent-lab deliver`.
     """
@@ -33,7 +35,9 @@ class Tracking:
     uri: str | None = None
     experiment: Annotated[str, MinLen(1)] = "optimizers"
     sweep: str | None = None
-    phase: Literal["tuning", "evaluation"] | None = None
+    phase: Phase | None = None
+    block: Annotated[int, Ge(0)] | None = None
+    tuning: str | None = None
     save_theta: bool = True
     offline: bool = False
 
