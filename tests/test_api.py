@@ -128,6 +128,12 @@ def test_arrays_frames_and_series_are_data():
     assert (problem.data.task, len(problem.data.x_test)) == ("binary", 15)
     given = dl.problem(dl.arrays(x.to_numpy(), y, x_test=x[:5].to_numpy(), y_test=y[:5]))
     assert (len(given.data.x_train), len(given.data.x_test), given.model.hidden) == (60, 5, (16,))
+    own = {"x_validation": x[:7], "y_validation": y[:7]}
+    held = dl.problem(dl.arrays(x, y, **own), hidden=[4])
+    assert [len(part) for part, _ in held.data.parts.values()] == [48, 7, 12]
+    assert "validation/accuracy" in dl.train(held, epochs=2).curves
+    contents = {dl.arrays(x, y, **given).fingerprint() for given in ({}, own, {"x_test": x[:7], "y_test": y[:7]})}
+    assert len(contents) == 3
     assert dl.train(problem, epochs=30, lr=1.0).curves["test/accuracy"][-1] > 0.8
 
 
@@ -218,6 +224,10 @@ BAD = [
     (lambda p: dl.problem(dl.arrays([[1.0], [2.0]], [1.0])), "as many rows"),
     (lambda p: dl.problem(dl.arrays([[1.0], [2.0]], [1.0, None])), "arrays"),
     (lambda p: dl.problem(dl.arrays([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], x_test=[1.0])), "both, or neither"),
+    (
+        lambda p: dl.problem("iris", validation_fraction=0.9),
+        "validation_fraction 0.9 of 150 rows",
+    ),
     (lambda p: dl.train(p, "adm"), "did you mean adam"),
     (lambda p: dl.train(None), "problem=None: must be made by dl.problem"),
     (lambda p: dl.train(p, dl.Adam(beta1=2)), "optimizer.beta1=2: must be less than 1"),

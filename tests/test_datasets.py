@@ -1,6 +1,7 @@
 """Data sets: published values, splits, standardisation, and every error message about a user's file."""
 
 import importlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from descent_lab.data.splits import split_rows
 from descent_lab.data.targets import as_targets
 from descent_lab.errors import DataError
 
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+ARRAYS = ("x_train", "y_train", "x_validation", "y_validation", "x_test", "y_test")
 
 
 def build(name, /, **changes):
@@ -56,7 +57,8 @@ def test_every_dataset_keeps_the_contract(name, own_files):
     loaded = load(dataset)
     for array in ARRAYS:
         values = getattr(loaded, array)
-        assert values.dtype == np.float64 and values.ndim == 2 and len(values) and np.isfinite(values).all()
+        assert values.dtype == np.float64 and values.ndim == 2 and np.isfinite(values).all()
+        assert bool(len(values)) == ("validation" not in array)
     assert loaded.x_train.shape[1] == loaded.x_test.shape[1] == len(loaded.features)
     assert len(loaded.x_train) == len(loaded.y_train) and len(loaded.x_test) == len(loaded.y_test)
     n_outputs = {"regression": loaded.y_train.shape[1], "binary": 1, "multiclass": len(loaded.classes)}
@@ -66,8 +68,40 @@ def test_every_dataset_keeps_the_contract(name, own_files):
     assert all(np.array_equal(getattr(loaded, array), getattr(again, array)) for array in ARRAYS)
 
 
+@pytest.mark.parametrize("name", choices("dataset"))
+def test_every_dataset_can_hold_out_validation_rows(name, own_files):
+    """They are former training rows; the test rows stay, and only training rows set the scale."""
+    plain = load(build(name, **own_files.get(name, {})))
+    held = load(build(name, validation_fraction=0.3, **own_files.get(name, {})))
+    assert list(plain.parts) == ["train", "test"] and list(held.parts) == ["train", "validation", "test"]
+    np.testing.assert_allclose(raw_rows(held, "test"), raw_rows(plain, "test"), atol=1e-9)
+    before, train, validation = raw_rows(plain, "train"), raw_rows(held, "train"), raw_rows(held, "validation")
+    own_test = name in ("line", "plane", "space", "sign", "polynomials", "product")
+    n = len(before) + (0 if own_test else len(plain.x_test))
+    assert len(validation) == round(0.3 * n) and len(train) + len(validation) == len(before)
+    np.testing.assert_allclose(in_order(np.concatenate([train, validation])), in_order(before), atol=1e-9)
+    if held.x_scaling is not None:
+        np.testing.assert_allclose(held.x_train.mean(axis=0), 0, atol=1e-12)
+        assert np.abs(held.x_validation.mean(axis=0)).max() > 1e-6
+    check_labels(held)
+    other = load(build(name, validation_fraction=0.3, **own_files.get(name, {})), seed=1)
+    assert not np.array_equal(raw_rows(other, "validation"), validation)
+
+
+def raw_rows(loaded, part):
+    """The samples of a part as they were before scaling: features and targets side by side."""
+    x, y = loaded.parts[part]
+    x = x if loaded.x_scaling is None else loaded.x_scaling.invert(x)
+    return np.hstack([x, y if loaded.y_scaling is None else loaded.y_scaling.invert(y)])
+
+
+def in_order(rows):
+    """The rows sorted, whatever their rounding."""
+    return rows[np.lexsort(rows.round(9).T)]
+
+
 def check_labels(loaded):
-    y = np.concatenate([loaded.y_train, loaded.y_test])
+    y = np.concatenate([loaded.y_train, loaded.y_validation, loaded.y_test])
     if loaded.task == "regression":
         assert loaded.classes == ()
         return
@@ -92,6 +126,8 @@ def test_every_config_suggests_a_network(name):
         ("gaussian", {"test_fraction": 1.0}),
         ("gaussian", {"test_fraction": float("nan")}),
         ("gaussian", {"n_sample": 250}),
+        ("iris", {"validation_fraction": 1.0}),
+        ("line", {"validation_fraction": -0.1}),
         ("product", {"n_test": 0}),
         ("product", {"sample": [1, 2]}),
         ("product", {"sample": [1, 2, float("inf")]}),
@@ -218,18 +254,48 @@ def test_legacy_stream_reaches_the_published_loss():
 
 
 @pytest.mark.parametrize("stream", [np.random.default_rng, np.random.RandomState])
-@pytest.mark.parametrize(("n", "fraction", "n_test"), [(250, 0.2, 50), (2, 0.5, 1), (7, 0.3, 2)])
-def test_split_covers_every_row_once(stream, n, fraction, n_test):
-    train, test = split_rows(n, fraction, stream(3))
-    assert len(test) == n_test
-    np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(n))
-    np.testing.assert_array_equal(np.concatenate([train, test]), stream(3).permutation(n))
+@pytest.mark.parametrize(
+    ("n", "fractions", "sizes"), [(250, (0.2, 0.1), (25, 50)), (2, (0.5, 0), (0, 1)), (7, (0.3, 0.3), (2, 2))]
+)
+def test_split_covers_every_row_once(stream, n, fractions, sizes):
+    train, validation, test = split_rows(n, *fractions, stream(3))
+    assert (len(validation), len(test)) == sizes
+    np.testing.assert_array_equal(np.concatenate([train, validation, test]), stream(3).permutation(n))
+    np.testing.assert_array_equal(test, split_rows(n, fractions[0], 0.0, stream(3)).test)
 
 
-@pytest.mark.parametrize(("n", "fraction"), [(3, 0.1), (3, 0.9), (1, 0.5)])
-def test_split_needs_a_row_on_each_side(n, fraction):
-    with pytest.raises(DataError, match=f"of {n} rows leaves"):
-        split_rows(n, fraction, np.random.default_rng(0))
+@pytest.mark.parametrize(
+    ("n", "fractions", "message"),
+    [
+        (3, (0.1, 0), "test_fraction 0.1 of 3 rows leaves 3 for training and 0 for the test"),
+        (3, (0.9, 0), "of 3 rows leaves 0"),
+        (1, (0.5, 0), "of 1 rows leaves"),
+        (10, (0.6, 0.5), "test_fraction 0.6 and validation_fraction 0.5 of 10 rows leave 0 for training, 5 for valid"),
+        (10, (0.2, 0.01), "validation_fraction 0.01 of 10 rows leave 8 for training, 0 for validation and 2 for the"),
+    ],
+)
+def test_split_needs_a_row_on_each_side(n, fractions, message):
+    with pytest.raises(DataError, match=message):
+        split_rows(n, *fractions, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("name", "fraction", "message"),
+    [
+        ("line", 0.01, "validation_fraction 0.01 of 9 training rows leaves 9 for training and 0 for validation"),
+        ("sign", 0.85, "validation_fraction 0.85: no training row of '"),
+        ("iris", 0.78, "iris, test_fraction 0.2, validation_fraction 0.78: no training row of '"),
+    ],
+)
+def test_a_validation_set_leaves_a_training_set(name, fraction, message):
+    with pytest.raises(DataError, match=message):
+        load(build(name, validation_fraction=fraction))
+
+
+def test_a_sorted_set_with_test_rows_of_its_own_stays_sorted():
+    held = load(build("polynomials", validation_fraction=0.25))
+    for _, y in held.parts.values():
+        assert (np.diff(y.argmax(axis=1)) >= 0).all()
 
 
 @pytest.mark.parametrize("name", ["gaussian", "iris", "diabetes"])
@@ -452,6 +518,37 @@ def test_bad_test_file_is_named(tmp_path, text, message):
     dataset = csv_of(tmp_path, GOOD, test_path=write(tmp_path / "t.csv", text))
     with pytest.raises(DataError, match=message):
         load(dataset)
+
+
+def test_csv_validation_file(tmp_path):
+    """Its columns may come in another order; its content is part of the data, but not as test rows would be."""
+    own = write(tmp_path / "v.csv", "y,b,a\np,2,1\nq,4,3\n")
+    loaded = load(csv_of(tmp_path, GOOD, validation_path=own))
+    np.testing.assert_allclose(loaded.x_scaling.invert(loaded.x_validation), [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(loaded.y_validation, [[0], [1]])
+    without = load(csv_of(tmp_path, GOOD))
+    np.testing.assert_array_equal(loaded.x_train, without.x_train)
+    as_test = csv_of(tmp_path, GOOD, test_path=own)
+    held = load(replace(as_test, validation_fraction=0.2))
+    assert [len(x) for x, _ in held.parts.values()] == [8, 2, 2]
+    raw = held.x_scaling.invert(held.x_train)[:, 0]
+    assert (np.diff(raw) > 0).all()  # rows of the file, in its order
+    contents = {csv_of(tmp_path, GOOD, **paths).fingerprint() for paths in ({}, {"validation_path": own})}
+    assert len(contents | {as_test.fingerprint()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "message"),
+    [
+        ({"validation_fraction": 0.1}, "a,b,y\n1,2,p\n", "d.csv, validation_fraction 0.1: must be 0 with validation"),
+        ({}, "a,b,y\n1,2,r\n", "v.csv, line 2, column 'y': class 'r' is among the validation rows, but"),
+        ({"validation_path": "absent.csv"}, "", "absent.csv: No such file"),
+    ],
+)
+def test_bad_validation_file_is_named(tmp_path, changes, text, message):
+    own = {"validation_path": write(tmp_path / "v.csv", text)} | changes
+    with pytest.raises(DataError, match=message):
+        load(csv_of(tmp_path, GOOD, **own))
 
 
 def test_csv_of_other_bytes(tmp_path):

@@ -207,6 +207,27 @@ def test_the_best_run_is_never_replaced_by_a_worse_one(predict, trained, store):
     assert call("best", "dataset=sign", "epochs=0")[1].split()[0] not in (run_id, first.split()[0])
 
 
+def test_the_best_run_of_several_with_a_validation_set_has_the_lowest_validation_loss(predict, store):
+    held = ["dataset=iris", "dataset.validation_fraction=0.3", "optimizer=adam", "record.every=1"]
+    assert run_all([make_config(*held, *given) for given in (["lr=0.5"], ["lr=0.01"])], progress=False).code == 0
+    there = f"uri=sqlite:///{store}"
+    code, out, _ = predict("best", "dataset=iris", there)
+    from descent_lab.tracking.reader import load
+
+    runs = load(f"sqlite:///{store}").runs.set_index("run_id")
+    run_id, _, loss = out.strip().replace("=", " ").split()
+    assert (
+        code == 0
+        and runs["best_validation_loss"].idxmin() == run_id
+        and float(loss) == runs["chosen_validation_loss"].min()
+    )
+    assert runs["best_train_loss"].idxmin() != run_id
+    assert run_all([make_config("dataset=iris", "epochs=1")], progress=False).code == 0
+    code, _, err = predict("best", "dataset=iris", there)
+    assert code == 2 and "best: losses of different dataset.validation_fraction (0.0, 0.3) do not compare" in err
+    assert predict("best", "dataset=iris", "dataset.validation_fraction=0.3", there)[1] == out
+
+
 def test_a_file_that_changed_is_not_guessed_at(predict, trained):
     path = trained[2] / "rents.csv"
     before = path.read_text()

@@ -14,9 +14,11 @@ from descent_lab.sweeps.config import GROUPS, parse
 from descent_lab.sweeps.execute import run_all
 from descent_lab.sweeps.identity import flat
 from descent_lab.tracking import outbox
+from descent_lab.tracking.reader import load
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 
+HELD = ["dataset.validation_fraction=0.4"]
 RUNS = {
     "regression": ["optimizer=adam", "epochs=50", "tracking.save_theta=false"],
     "classification": ["dataset=polynomials", "dataset.n_samples=5", "batching=minibatch", "epochs=3", "seed=4"],
@@ -24,9 +26,11 @@ RUNS = {
     "diverged": ["dataset=line", "model=linear", "lr=1e6", "epochs=300", "record.every=1"],
     "long": ["dataset=product", "epochs=2500", "record.every=1"],
     "compiled": ["backend=jax", "epochs=100"],
+    "validated": [*HELD, "dataset=polynomials", "dataset.n_samples=5", "optimizer=adam", "lr=0.3", "epochs=40"],
 }
 CURVES = {"train/loss", "test/loss", "train/grad_norm", "time/step_seconds"}
 SCORES = {"regression": "rmse", "classification": "accuracy", "search": "rmse", "diverged": "rmse"}
+SCORES["validated"] = "accuracy"
 HANDFUL = 10
 
 
@@ -114,14 +118,31 @@ def test_tags_of_the_schema(tracked, name):
 @pytest.mark.parametrize("name", SCORES)
 def test_metrics_of_the_schema(tracked, name):
     score, metrics = SCORES[name], tracked.runs[name].data.metrics
-    curves = CURVES | {f"{part}/{score}" for part in ("train", "test")} - {"train/grad_norm"}
+    held = ["validation", "test"] if name == "validated" else ["test"]
+    curves = CURVES | {f"{part}/{kind}" for part in ("train", *held) for kind in ("loss", score)}
     curves = curves - ({"train/grad_norm"} if name == "search" else set())
     ledger = {f"ledger/{purpose}_seconds" for purpose in ("setup", "compile", "step", "eval", "log", "wall")}
     tracked = [curve for curve in curves if curve != "time/step_seconds"]
     summary = {f"{kind}/{curve.replace('/', '_')}" for curve in tracked for kind in ("final", "best")}
-    assert set(metrics) == curves | summary | ledger | {"cost/gradient_equivalents"}
+    of_held = {f"chosen/{part}/{kind}" for part in held for kind in ("loss", score)}
+    chosen = of_held | {"chosen/step", "chosen/train/loss"} if name == "validated" else set()
+    assert set(metrics) == curves | summary | ledger | chosen | {"cost/gradient_equivalents"}
     assert all(np.isfinite(value) for value in metrics.values())
     assert metrics["final/train_loss"] == metrics["train/loss"] >= metrics["best/train_loss"]
+
+
+def test_the_chosen_step_is_that_of_the_lowest_validation_loss(tracked):
+    with np.load(tracked.artifact("validated", "curves.npz")) as curves:
+        k = int(curves["validation/loss"].argmin())
+        assert 0 < k < len(curves["step"]) - 1  # it overfits
+        metrics = tracked.runs["validated"].data.metrics
+        assert metrics["chosen/step"] == curves["step"][k]
+        for name in ("train/loss", "validation/accuracy", "test/loss", "test/accuracy"):
+            assert metrics[f"chosen/{name}"] == curves[name][k]
+    (row,) = load(tracked.client.tracking_uri, filter="params.`dataset.validation_fraction` = '0.4'").runs.to_dict(
+        "records"
+    )
+    assert row["chosen_test_loss"] == metrics["chosen/test/loss"] and row["chosen_step"] == metrics["chosen/step"]
 
 
 @pytest.mark.parametrize("name", ["regression", "diverged", "compiled"])

@@ -53,16 +53,18 @@ def test_zero_epochs_record_the_untouched_start(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=" ".join)
-@pytest.mark.parametrize("batching", ["full", "minibatch"])
-def test_curves_are_of_the_whole_sets(batching, backend):
+@pytest.mark.parametrize(("batching", "validation"), [("full", 0.1), ("minibatch", 0), ("minibatch", 0.1)])
+def test_curves_are_of_the_whole_sets(batching, validation, backend):
     """Also after mini-batches: the last record is the loss of theta.npz's final on all samples."""
-    run = run_of(backend, f"batching={batching}", "epochs=4", "record.every=3")
+    held = f"dataset.validation_fraction={validation}"
+    run = run_of(backend, f"batching={batching}", "epochs=4", "record.every=3", held)
     (outcome,) = train([run])
-    per_epoch = 1 if batching == "full" else 7
+    per_epoch = 1 if batching == "full" else 6 if validation else 7
     assert outcome.curves["step"].tolist() == sorted({*range(0, 4 * per_epoch, 3), 4 * per_epoch})
     np.testing.assert_array_equal(outcome.curves["epoch"], outcome.curves["step"] / per_epoch)
-    data, objective, theta = run.problem.data, run.problem.objective, outcome.theta["final"]
-    for part, x, y in (("train", data.x_train, data.y_train), ("test", data.x_test, data.y_test)):
+    parts, objective, theta = run.problem.data.parts, run.problem.objective, outcome.theta["final"]
+    assert set(parts) == {name.partition("/")[0] for name in outcome.curves if name.endswith("/loss")}
+    for part, (x, y) in parts.items():
         loss = objective.value(theta, x, y)[0]
         assert outcome.curves[f"{part}/loss"][-1] == pytest.approx(loss, rel=1e-12)
         assert outcome.curves[f"{part}/rmse"][-1] == pytest.approx(np.sqrt(loss), rel=1e-12)
@@ -84,6 +86,26 @@ def test_best_is_the_record_with_the_lowest_loss():
     assert losses.min() < losses[-1]  # it went up again
     best = run.problem.objective.value(outcome.theta["best"], data.x_train, data.y_train)[0]
     assert best == pytest.approx(losses.min(), rel=1e-13)
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=" ".join)
+def test_best_is_the_record_with_the_lowest_validation_loss_if_there_is_one(backend):
+    held = ["dataset=polynomials", "dataset.n_samples=5", "dataset.validation_fraction=0.4"]
+    run = run_of(backend, *held, "optimizer=adam", "lr=0.3", "epochs=40", "record.every=1")
+    (outcome,) = train([run])
+    losses = outcome.curves["validation/loss"]
+    assert losses.argmin() not in (0, len(losses) - 1, outcome.curves["train/loss"].argmin())
+    x, y = run.problem.data.parts["validation"]
+    best = run.problem.objective.value(outcome.theta["best"], x, y)[0]
+    assert best == pytest.approx(losses.min(), rel=1e-12)
+
+
+def test_a_validation_set_takes_memory():
+    """Rows that move from the test to the validation set change no estimate."""
+    shares = [(0.4, 0), (0.2, 0.2), (0.2, 0)]
+    fractions = [(f"dataset.test_fraction={a}", f"dataset.validation_fraction={b}") for a, b in shares]
+    tested, validated, trained_on = (make_run("dataset=gaussian", *given).bytes() for given in fractions)
+    assert tested == validated != trained_on
 
 
 # The published start of the which-polynomial tutorial
@@ -172,6 +194,7 @@ PAIRS = [
     ["dataset=product", "batching=online", "optimizer=nadam", "schedule=cosine"],
     ["dataset=iris", "batching=minibatch", "batching.shuffle=false", "model.batch_norm=true", "optimizer=lion"],
     ["dataset=product", "batching=minibatch", "batching.size=4", "stream=legacy"],
+    ["dataset=wine", "dataset.validation_fraction=0.2", "optimizer=adam"],
 ]
 MATES = [["seed=0", "lr=0.01"], ["seed=1", "lr=0.1"], ["seed=2", "lr=0.001"]]
 

@@ -54,7 +54,7 @@ class Problem:
 
     @property
     def data(self) -> Data:
-        """The samples: x_train (n_train, n_features), y_train (n_train, n_outputs), x_test and y_test."""
+        """The samples: x_train (n_train, n_features), y_train (n_train, n_outputs), and other sets alike."""
         return self._built.data
 
     @property

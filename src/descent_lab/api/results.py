@@ -22,9 +22,10 @@ class Result:
     """One run.
 
     curves: step, epoch, time/step_seconds and every metric by name, such as train/loss: each (n_records,).
-    theta: init, best (of the lowest train/loss) and final: each (n_params,); with batch normalisation also the running
-    statistics: statistics_init and so on. status: finished or diverged. ended: why it ended: epochs, target, min_delta,
-    max_seconds or diverged. seconds: what the time was spent on: setup, compile, step, eval, log.
+    theta: init, best and final: each (n_params,); with batch normalisation also the running statistics: statistics_init
+    and so on. best is that of the lowest validation/loss; without a validation set, of the lowest train/loss.
+    status: finished or diverged. ended: why it ended: epochs, target, min_delta, max_seconds or diverged.
+    seconds: what the time was spent on: setup, compile, step, eval, log.
     """
 
     name: str

@@ -21,9 +21,11 @@ HELP = """Apply a model that a run saved.
   python -m src.predict run=best dataset=polynomials x=[-0.55,-1.47]
   python -m src.predict best dataset=polynomials         only say which run is the best so far, and how good
 
-  run      a run's id, as MLflow shows it; or best: the lowest best/train_loss of all runs with the given parameters
-           (dataset=..., and any other: backend=jax, dataset.n_samples=100, model.hidden=[12])
-  which    best (default), init or final: the theta of the lowest training loss, of the start, of the last step
+  run      a run's id, as MLflow shows it; or best: of all runs with the given parameters (dataset=..., and any other:
+           backend=jax, dataset.n_samples=100, model.hidden=[12]) the one with the lowest best/validation_loss, or
+           best/train_loss where there is no validation set
+  which    best (default), init or final: the theta of the lowest validation loss (without a validation set, of the
+           lowest training loss), of the start, of the last step
   output   a file for the predictions of a file; the screen where it is left out
   uri, experiment   of the store; by default MLFLOW_TRACKING_URI or the one at the repository root, all experiments
 """
@@ -52,11 +54,11 @@ def _answer(arguments: Sequence[str]) -> None:
 
     uri, experiment = given.get("uri"), given.get("experiment")
     if only_name:
-        run_id, loss = best_run(wanted, uri, experiment)
-        print(f"{run_id} best/train_loss={loss!r}")
+        best = best_run(wanted, uri, experiment)
+        print(f"{best.run_id} {best.metric}={best.loss!r}")
         return
     _check(given, wanted)
-    run_id = best_run(wanted, uri, experiment)[0] if given["run"] == "best" else given["run"]
+    run_id = best_run(wanted, uri, experiment).run_id if given["run"] == "best" else given["run"]
     model = restore(run_id, given.get("which", "best"), uri)
     if "x" in given:
         _show(model, given["x"])

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from descent_lab.data.files.fingerprint import VALIDATION
 from descent_lab.data.files.tables import Table, table_of
-from descent_lab.data.tabular import Tabular
+from descent_lab.data.tabular import Tables, Tabular
 from descent_lab.errors import DataError
 
 
@@ -16,7 +17,8 @@ class Arrays(Tabular):
     """x of shape (n,) or (n, n_features) and y of shape (n,) or (n, n_targets): arrays, or pandas frames and series.
 
     Features must be numbers; class labels may be text. x_test and y_test are the test samples; without them, a random
-    test_fraction of the rows is the test set. The columns of a frame keep their names.
+    test_fraction of the rows is the test set. x_validation and y_validation are the validation samples; without them, a
+    random validation_fraction of the rows. The columns of a frame keep their names.
     """
 
     kind = "arrays"
@@ -26,27 +28,47 @@ class Arrays(Tabular):
     y: Any
     x_test: Any = None
     y_test: Any = None
+    x_validation: Any = None
+    y_validation: Any = None
 
-    def tables(self) -> tuple[Table, Table | None]:
-        if (self.x_test is None) != (self.y_test is None):
-            raise DataError("x_test and y_test: give both, or neither")
-        test = None if self.x_test is None else _table("test arrays", self.x_test, self.y_test)
-        return _table("arrays", self.x, self.y), test
+    def tables(self) -> Tables:
+        return Tables(_table("arrays", self.x, self.y), self._part("validation"), self._part("test"))
+
+    def _part(self, part: str) -> Table | None:
+        """The table of the `validation` or the `test` samples; None where they are not given."""
+        x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
+        if (x is None) != (y is None):
+            raise DataError(f"x_{part} and y_{part}: give both, or neither")
+        return None if x is None else _table(f"{part} arrays", x, y)
 
     def fingerprint(self) -> str:
         """The SHA-256 (hexadecimal) of the features and the labels."""
         digest = hashlib.sha256()
-        for values in (self.x, self.y, self.x_test, self.y_test):
-            digest.update(b"" if values is None else np.ascontiguousarray(_array(values)).tobytes())
+        marked = () if self.x_validation is None else (VALIDATION, self.x_validation, self.y_validation)
+        for values in (self.x, self.y, self.x_test, self.y_test, *marked):
+            if values is not None:
+                digest.update(values if values is VALIDATION else np.ascontiguousarray(_array(values)).tobytes())
         return digest.hexdigest()
 
 
-def arrays(x: Any, y: Any, *, x_test: Any = None, y_test: Any = None, **options: Any) -> Arrays:
-    """A data set of samples in memory. options: task, test_fraction, standardise, standardise_target (see `Arrays`).
+def arrays(
+    x: Any,
+    y: Any,
+    *,
+    x_test: Any = None,
+    y_test: Any = None,
+    x_validation: Any = None,
+    y_validation: Any = None,
+    **options: Any,
+) -> Arrays:
+    """A data set of samples in memory.
+
+    options: task, test_fraction, validation_fraction, standardise, standardise_target (see `Arrays`).
 
     >>> dl.problem(dl.arrays(x, y, test_fraction=0.3), hidden=[8])
     """
-    return Arrays(x=x, y=y, x_test=x_test, y_test=y_test, **options)
+    given = {"x_test": x_test, "y_test": y_test, "x_validation": x_validation, "y_validation": y_validation}
+    return Arrays(x=x, y=y, **given, **options)
 
 
 def _table(name: str, x: Any, y: Any) -> Table:

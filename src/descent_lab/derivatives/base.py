@@ -119,7 +119,7 @@ class Backend(Component, ABC):
         """Bytes that a step of one run on n samples takes, data and parameters apart."""
 
     def evaluation_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
-        """Bytes that the metrics of one run on n training samples take, data and parameters apart."""
+        """Bytes that the metrics of one run take, data and parameters apart; n: the samples of the largest set."""
         return activation_bytes(objective, n, itemsize)
 
     @abstractmethod

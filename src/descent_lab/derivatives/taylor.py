@@ -32,7 +32,7 @@ class TaylorAlgebra(NumpyBackend):
         return _tangent_bytes(objective, n, self.order, itemsize)
 
     def evaluation_bytes(self, objective: Objective, n: int, itemsize: int) -> int:
-        """Bytes of the activations of all n training samples, and of the tangents of a block of them."""
+        """Bytes of the activations of n samples, and of the tangents of a block of them."""
         in_block = _tangent_bytes(objective, _block_size(objective, n, itemsize), 1, itemsize)
         return max(activation_bytes(objective, n, itemsize), in_block)
 

@@ -21,13 +21,14 @@ class Program:
     """Everything that shapes the computation of a run; runs that share it are trained as one stack.
 
     backend: the component that makes the loop. optimizer, schedule: their shapes (`stacking.shape`); optimizer is None
-    where the backend takes none. n_test: the number of test samples.
+    where the backend takes none. n_test, n_validation: the numbers of these samples.
     """
 
     backend: object
     objective: Objective
     batches: Batches
     n_test: int
+    n_validation: int
     epochs: int
     dtype: str
     optimizer: tuple[Any, ...] | None
@@ -54,6 +55,8 @@ class Workload:
     theta: np.ndarray  # (n_runs, n_params)
     x_train: np.ndarray  # (n_runs, n, n_features)
     y_train: np.ndarray  # (n_runs, n, n_outputs)
+    x_validation: np.ndarray  # of no samples if there is no validation set
+    y_validation: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
     lr: np.ndarray  # (n_runs,)
@@ -66,6 +69,12 @@ class Workload:
     def n_runs(self) -> int:
         """The number of runs in the stack."""
         return len(self.theta)
+
+    @property
+    def parts(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """x and y of "train", of "validation" if there is such a set, and of "test"."""
+        held = {"validation": (self.x_validation, self.y_validation)} if self.program.n_validation else {}
+        return {"train": (self.x_train, self.y_train), **held, "test": (self.x_test, self.y_test)}
 
     def column(self, values: np.ndarray) -> Any:
         """(n_runs,) -> (n_runs, 1) in the dtype of theta, to broadcast against (n_runs, n_params).
@@ -131,7 +140,7 @@ class Loop(Protocol):
         """
 
     def measure(self, carry: Carry) -> dict[str, np.ndarray]:
-        """Metrics of the whole training and test set by name, each (n_runs,)."""
+        """Metrics of the whole training, validation and test set by name, each (n_runs,)."""
 
 
 def measured(
@@ -139,7 +148,7 @@ def measured(
 ) -> dict[str, Array]:
     """The metrics of each part, the norm of the training gradient, and the metrics that the update adds.
 
-    parts: x and y of "train" and of "test".
+    parts: x and y by "train", "validation" (if there is such a set) and "test".
     """
     metrics: dict[str, Array] = {}
     for part, (x, y) in parts.items():

@@ -34,8 +34,7 @@ class CompiledLoop:
         of_optimizer = workload.optimizer.numbers if workload.optimizer else {}
         numbers = {"lr": {"lr": workload.lr}, "optimizer": of_optimizer, "schedule": workload.schedule.numbers}
         self.numbers = jax.device_put(jax.tree.map(lambda values: values.astype(dtype), numbers))
-        self.train = jax.device_put(self._laid(workload.x_train, workload.y_train))
-        self.test = jax.device_put(self._laid(workload.x_test, workload.y_test))
+        self.parts = {name: jax.device_put(self._laid(*xy)) for name, xy in workload.parts.items()}
         self.drawn: dict[str, tuple[Any, Any]] = {}  # the host's latest draws, and their copies on the device
         shapes = (None if rows is None else rows.values.shape for rows in (workload.order, workload.directions))
         self.key = (self.program, workload.n_runs, *shapes, *metrics_of(self.objective.task).items())
@@ -82,25 +81,26 @@ class CompiledLoop:
         return after
 
     def measure(self, carry: Carry) -> dict[str, np.ndarray]:
-        """Metrics of the whole training and test set by name, each (n_runs,)."""
-        metrics = self.calls["measure"]((self.numbers, carry, self.train, self.test))
+        """Metrics of the whole training, validation and test set by name, each (n_runs,)."""
+        metrics = self.calls["measure"]((self.numbers, carry, self.parts))
         return {name: np.asarray(value) for name, value in jax.device_get(metrics).items()}
 
     def _lower(self) -> dict[str, Any]:
         """The calls of the program, traced but not yet compiled."""
         carry = self.start()
         advance = jax.jit(_over_runs(self._advance, self._together(self.program.batches.size)))
-        measure = jax.jit(_over_runs(self._measure, self._together(self.program.batches.n + self.program.n_test)))
+        n_measured = self.program.batches.n + self.program.n_validation + self.program.n_test
+        measure = jax.jit(_over_runs(self._measure, self._together(n_measured)))
         return {
             "advance": advance.lower(
                 self._fed(carry, self.workload.order, self.workload.directions), *(np.int32(0),) * 4
             ),
-            "measure": measure.lower((self.numbers, carry, self.train, self.test)),
+            "measure": measure.lower((self.numbers, carry, self.parts)),
         }
 
     def _fed(self, carry: Carry, order: Rows | None, directions: Rows | None) -> tuple[Any, ...]:
         drawn = (self._on_device("order", order), self._on_device("directions", directions))
-        return (self.numbers, carry, self.train, *drawn)
+        return (self.numbers, carry, self.parts["train"], *drawn)
 
     def _together(self, n_samples: int) -> int:
         """The number of runs that are vectorised together, each on n_samples; a loop goes over the rest of the stack.
@@ -176,10 +176,9 @@ class CompiledLoop:
         return all_steps(start // batches.per_epoch, -(-stop // batches.per_epoch), epoch, carry)
 
     def _measure(self, run: Any) -> dict[str, Any]:
-        numbers, carry, *laid = run
+        numbers, carry, laid = run
         update, _ = self._bound(numbers)
-        train, test = map(self._samples, laid)
-        return measured(self.objective, update, carry, {"train": train, "test": test})
+        return measured(self.objective, update, carry, {name: self._samples(xy) for name, xy in laid.items()})
 
 
 def _batch(train: Any, first: Any, size: int, rows: tuple[Any, Any] | None) -> tuple[Any, Any]:

@@ -34,11 +34,9 @@ class HostLoop(ABC):
         return first_carry(self.workload, self.update)
 
     def measure(self, carry: Carry) -> dict[str, np.ndarray]:
-        """Metrics of the whole training and test set by name, each (n_runs,)."""
-        workload = self.workload
-        parts = {"train": (workload.x_train, workload.y_train), "test": (workload.x_test, workload.y_test)}
+        """Metrics of the whole training, validation and test set by name, each (n_runs,)."""
         with np.errstate(all="ignore"):  # a diverging run overflows
-            return measured(self.program.objective, self.update, carry, parts)
+            return measured(self.program.objective, self.update, carry, self.workload.parts)
 
     def rate(self, epoch: int) -> np.ndarray:
         """The learning rate of each run in an epoch: a number, or a column (n_runs, 1)."""

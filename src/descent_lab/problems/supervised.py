@@ -67,9 +67,10 @@ def build(
     """
     drawn = streams(seed, stream, seeds)
     data = dataset.load(drawn.data, drawn.split)
-    for part in ("train", "test"):
+    needed = {"train", "test", *(["validation"] if dataset.validation_fraction else [])}
+    for part in ("train", "validation", "test"):
         x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
-        if not len(x) or len(x) != len(y):
+        if len(x) != len(y) or (part in needed and not len(x)):
             raise DataError(f"{type(dataset).__name__}.load gives {len(x)} rows x_{part} and {len(y)} rows y_{part}")
     objective = _objective(data, model)
     cut = batches(batching, len(data.x_train))
@@ -92,5 +93,5 @@ def _coded(data: Data, objective: Objective) -> Data:
     low, high = objective.loss.class_targets
     if (low, high) == (0, 1) or data.task == "regression":
         return data
-    coded = {name: low + (high - low) * getattr(data, name) for name in ("y_train", "y_test")}
+    coded = {name: low + (high - low) * getattr(data, name) for name in ("y_train", "y_validation", "y_test")}
     return Data(**(vars(data) | coded))

@@ -1,7 +1,7 @@
 """Trained models restored from stored runs, to predict new points."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from descent_lab.data.base import Data
 from descent_lab.errors import ConfigError, DataError, ModelError
@@ -11,7 +11,7 @@ from descent_lab.sweeps.config import Config, parse
 from descent_lab.tracking.address import resolve
 from descent_lab.tracking.reader import Results, load, store
 
-LOSS = "best/train_loss"
+LOSS, VALIDATION_LOSS = "best/train_loss", "best/validation_loss"
 ALIKE = ("dataset", "model.loss", "model.output")  # parameters in which compared losses agree, besides dataset.*
 
 
@@ -66,11 +66,19 @@ def _not_again(run_id: str, error: Exception) -> ModelError:
     return ModelError(f"run={run_id}: its data and network cannot be made again: {error}")
 
 
-def best_run(wanted: Mapping[str, str], uri: str | None = None, experiment: str | None = None) -> tuple[str, float]:
-    """Id and loss of the run with the lowest best/train_loss among those with these parameters.
+class BestRun(NamedTuple):
+    """The best run of several: its id, the metric that it was chosen by, and its value."""
 
-    Raises ModelError where there is no such run, and where the runs' losses cannot be compared: then another parameter
-    must be given, which tells them apart.
+    run_id: str
+    metric: str
+    loss: float
+
+
+def best_run(wanted: Mapping[str, str], uri: str | None = None, experiment: str | None = None) -> BestRun:
+    """The run with the lowest best/validation_loss, or without validation sets best/train_loss, among these.
+
+    wanted: the parameters that the runs must have. Raises ModelError where there is no such run, and where the runs'
+    losses cannot be compared: then another parameter must be given, which tells them apart.
     """
     if "dataset" not in wanted:
         raise ModelError("best: of which data set? give dataset=NAME")
@@ -81,14 +89,20 @@ def best_run(wanted: Mapping[str, str], uri: str | None = None, experiment: str 
     if not runs:
         raise ModelError(f"best: no finished run with {_listed(wanted)} in {client.tracking_uri}")
     _refuse_incomparable([run.data.params for run in runs])
-    best = min(runs, key=lambda run: run.data.metrics[LOSS])  # of equals the oldest
-    return best.info.run_id, best.data.metrics[LOSS]
+    validated = [VALIDATION_LOSS in run.data.metrics for run in runs]
+    if any(validated) and not all(validated):
+        raise ModelError(
+            "best: runs with and without a validation set do not compare; give dataset.validation_fraction=..."
+        )
+    metric = VALIDATION_LOSS if all(validated) else LOSS
+    best = min(runs, key=lambda run: run.data.metrics[metric])  # of equals the oldest
+    return BestRun(best.info.run_id, metric, best.data.metrics[metric])
 
 
 def _refuse_incomparable(runs: list[dict[str, Any]]) -> None:
     names = {name for run in runs for name in run if name in ALIKE or name.startswith("dataset.")}
     for name in sorted(names):
-        values = sorted({str(run.get(name)) for run in runs})
+        values = sorted({str(run[name]) for run in runs if name in run})  # earlier versions lack some, at a default
         if len(values) > 1:
             raise ModelError(f"best: losses of different {name} ({', '.join(values)}) do not compare; give {name}=...")
 

@@ -226,14 +226,29 @@ def describe(
 
 
 def _summary(outcome: Outcome) -> dict[str, float]:
-    """final/* and best/* of every training and test metric that has a finite value, and what the steps cost."""
+    """The summary metrics of a run.
+
+    final/* and best/* of every metric of a set of samples that has a finite value, cost/gradient_equivalents, and
+    chosen/*, where there is a validation set.
+    """
     summary = {}
     if np.isfinite(outcome.gradient_equivalents):
         summary["cost/gradient_equivalents"] = outcome.gradient_equivalents
     for name, values in outcome.curves.items():
         part, _, metric = name.partition("/")
         finite = values[np.isfinite(values)]
-        if part in ("train", "test") and finite.size:
+        if part in ("train", "validation", "test") and finite.size:
             summary[f"final/{part}_{metric}"] = float(finite[-1])
             summary[f"best/{part}_{metric}"] = float(finite.max() if better(metric) == "higher" else finite.min())
-    return summary
+    return summary | _chosen(outcome.curves)
+
+
+def _chosen(curves: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The step with the lowest validation/loss, as chosen/step, and the metrics there, where there is such a loss."""
+    losses = curves.get("validation/loss", np.empty(0))
+    if not np.isfinite(losses).any():
+        return {}
+    k = int(np.nanargmin(losses))
+    names = [name for name in curves if name.startswith(("validation/", "test/")) or name == "train/loss"]
+    finite = {f"chosen/{name}": float(curves[name][k]) for name in names if np.isfinite(curves[name][k])}
+    return {"chosen/step": float(curves["step"][k])} | finite

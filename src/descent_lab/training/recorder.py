@@ -37,8 +37,9 @@ class Recorder:
         if t == 0:
             self.init, self.best, self.last = state.copy(), state.copy(), state.copy()
         active = self._active()
-        lower = active & (loss < self.lowest)
-        self.best[lower], self.lowest[lower] = state[lower], loss[lower]
+        watched = metrics.get("validation/loss", loss)
+        lower = active & (watched < self.lowest)
+        self.best[lower], self.lowest[lower] = state[lower], watched[lower]
         self.last[active] = state[active]
         self.n_records[active] += 1
         self.steps.append(t)

@@ -69,6 +69,7 @@ class Run:
             objective=self.problem.objective,
             batches=self.problem.batches,
             n_test=len(self.problem.data.x_test),
+            n_validation=len(self.problem.data.x_validation),
             epochs=self.epochs,
             dtype=self.dtype,
             optimizer=None if self.optimizer is None else shape(self.optimizer),
@@ -95,10 +96,9 @@ class Run:
 
         The working memory is that of a step or of the metrics, whichever takes more.
         """
-        data, objective, itemsize = self.problem.data, self.problem.objective, np.dtype(self.dtype).itemsize
-        numbers = sum(array.size for array in (data.x_train, data.y_train, data.x_test, data.y_test))
-        numbers += 6 * objective.network.n_params
-        evaluation = self.backend.evaluation_bytes(objective, len(data.x_train), itemsize)
+        parts, objective, itemsize = self.problem.data.parts, self.problem.objective, np.dtype(self.dtype).itemsize
+        numbers = sum(x.size + y.size for x, y in parts.values()) + 6 * objective.network.n_params
+        evaluation = self.backend.evaluation_bytes(objective, max(len(x) for x, _ in parts.values()), itemsize)
         step = self.backend.step_bytes(objective, self.problem.batches.size, itemsize)
         return numbers * itemsize + max(evaluation, step)
 

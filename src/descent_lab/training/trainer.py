@@ -56,6 +56,8 @@ def _workload(runs: Sequence[Run], theta: np.ndarray, order: Rows | None, direct
         theta=theta.astype(dtype),
         x_train=rows("x_train"),
         y_train=rows("y_train"),
+        x_validation=rows("x_validation"),
+        y_validation=rows("y_validation"),
         x_test=rows("x_test"),
         y_test=rows("y_test"),
         lr=np.array([run.lr for run in runs]),

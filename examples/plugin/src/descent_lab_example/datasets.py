@@ -25,5 +25,6 @@ class Moons(Dataset):
         x[label == 1] = [1.0, 0.5] - x[label == 1]
         x = x + self.noise * data.standard_normal(x.shape)
         y = label[:, None].astype(np.float64)
-        train, test = split_rows(self.n_samples, self.test_fraction, split)
-        return Data(x[train], y[train], x[test], y[test], "binary", ("x1", "x2"), ("upper", "lower"))
+        train, validation, test = split_rows(self.n_samples, self.test_fraction, self.validation_fraction, split)
+        held = {"x_validation": x[validation], "y_validation": y[validation]}
+        return Data(x[train], y[train], x[test], y[test], "binary", ("x1", "x2"), ("upper", "lower"), **held)

@@ -17,7 +17,7 @@ from descent_lab.errors import DataError
 class BundledClassification(Dataset):
     """Features, standardised with the mean and standard deviation of the training rows, and class labels.
 
-    The test rows are drawn at random and are not stratified.
+    The validation and the test rows are drawn at random and are not stratified.
     """
 
     kind = "bundled_classification"
@@ -29,23 +29,26 @@ class BundledClassification(Dataset):
     def load(self, data: Random, split: Random) -> Data:
         """The samples; `data` is not used. Raises DataError where a class has no training row."""
         x, labels, features, classes = _bunch(self.name)
-        train, test = split_rows(len(x), self.test_fraction, split)
+        train, validation, test = split_rows(len(x), self.test_fraction, self.validation_fraction, split)
         absent = [name for code, name in enumerate(classes) if code not in labels[train]]
         if absent:
-            raise DataError(f"{self.name}, test_fraction {self.test_fraction:g}: no training row of {absent[0]!r}")
+            given = f", validation_fraction {self.validation_fraction:g}" if self.validation_fraction else ""
+            place = f"{self.name}, test_fraction {self.test_fraction:g}{given}"
+            raise DataError(f"{place}: no training row of {absent[0]!r}")
         task: Literal["binary", "multiclass"] = "binary" if len(classes) == 2 else "multiclass"
         y = as_targets(labels, task, len(classes))
         scaling = Scaling.of(x[train])
         x = scaling.apply(x)
-        return Data(x[train], y[train], x[test], y[test], task, features, classes, scaling)
+        held = {"x_validation": x[validation], "y_validation": y[validation]}
+        return Data(x[train], y[train], x[test], y[test], task, features, classes, scaling, **held)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BundledRegression(Dataset):
     """Features, standardised with the mean and standard deviation of the training rows, and a target.
 
-    The test rows are drawn at random. With standardise_target the target is standardised likewise; losses and RMSE are
-    then in units of its standard deviation.
+    The validation and the test rows are drawn at random. With standardise_target the target is standardised likewise;
+    losses and RMSE are then in units of its standard deviation.
     """
 
     kind = "bundled_regression"
@@ -58,11 +61,12 @@ class BundledRegression(Dataset):
         """The samples; `data` is not used."""
         x, values, features, _ = _bunch(self.name)
         y = as_targets(values, "regression", 0)
-        train, test = split_rows(len(x), self.test_fraction, split)
+        train, validation, test = split_rows(len(x), self.test_fraction, self.validation_fraction, split)
         x_scaling, y_scaling = Scaling.of(x[train]), Scaling.of(y[train]) if self.standardise_target else None
         x = x_scaling.apply(x)
         y = y_scaling.apply(y) if y_scaling else y
-        return Data(x[train], y[train], x[test], y[test], "regression", features, (), x_scaling, y_scaling)
+        held = {"x_validation": x[validation], "y_validation": y[validation]}
+        return Data(x[train], y[train], x[test], y[test], "regression", features, (), x_scaling, y_scaling, **held)
 
 
 @cache

@@ -23,5 +23,6 @@ class Gaussian(Dataset):
         x = np.linspace(-10, 10, self.n_samples)[:, None]
         # y = exp(-x^2)
         y = np.exp(-(x**2))
-        train, test = split_rows(self.n_samples, self.test_fraction, split)
-        return Data(x[train], y[train], x[test], y[test], "regression", ("x",))
+        train, validation, test = split_rows(self.n_samples, self.test_fraction, self.validation_fraction, split)
+        held = {"x_validation": x[validation], "y_validation": y[validation]}
+        return Data(x[train], y[train], x[test], y[test], "regression", ("x",), **held)

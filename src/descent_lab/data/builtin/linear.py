@@ -7,6 +7,7 @@ import numpy as np
 from annotated_types import MinLen
 
 from descent_lab.data.base import Data, Dataset, Finite, Positive, Random, Suggested
+from descent_lab.data.splits import held_out
 from descent_lab.errors import DataError
 
 
@@ -14,7 +15,8 @@ from descent_lab.errors import DataError
 class Linear(Dataset):
     """y = intercept + slopes . x, not standardised; in a sample all features are equal: 1, 2, ..., last.
 
-    The test samples ask for extrapolation: all features are test_first, ..., or test_last. Nothing is drawn.
+    The test samples ask for extrapolation: all features are test_first, ..., or test_last. Only validation
+    rows are drawn, from the training samples.
     """
 
     kind = "linear"
@@ -32,10 +34,11 @@ class Linear(Dataset):
             raise DataError(f"test_last {self.test_last}: must be at least test_first {self.test_first}")
 
     def load(self, data: Random, split: Random) -> Data:
-        """The samples, of as many features as slopes (x alone, or x1, x2, ...) and one output. No generator is used."""
+        """The samples, of as many features as slopes (x alone, or x1, x2, ...) and one output; `data` is not used."""
         x_train, y_train = self._points(1, self.last)
         x_test, y_test = self._points(self.test_first, self.test_last)
-        return Data(x_train, y_train, x_test, y_test, "regression", self._features())
+        points = Data(x_train, y_train, x_test, y_test, "regression", self._features())
+        return held_out(points, self.validation_fraction, split)
 
     def _points(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """x (n, n_features) and y (n, 1) for features from first to last, both included."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from descent_lab.data.base import Data, Dataset, Positive, Random, Suggested
+from descent_lab.data.splits import held_out
 from descent_lab.data.targets import as_targets
 
 
@@ -61,8 +62,9 @@ class Polynomials(Dataset):
     """Points (x, p(x)) on the twelve polynomials; the label is the index of p.
 
     Each class has n_samples training points with x uniform on [-1, 1], and n_test test points whose x are evenly
-    spaced on [-1, 1]. The test points are not drawn, so that in a legacy stream, which data and init share, the
-    initial theta is drawn at the same place of the sequence as in the published script.
+    spaced on [-1, 1]. Validation points are drawn from the training points. The test points are not drawn, so that in
+    a legacy stream, which data and init share, the initial theta is drawn at the same place of the sequence as in the
+    published script.
     """
 
     kind = "polynomials"
@@ -72,11 +74,12 @@ class Polynomials(Dataset):
     n_test: Positive = 50
 
     def load(self, data: Random, split: Random) -> Data:
-        """The samples, of two features and twelve classes, sorted by class; `split` is not used."""
+        """The samples, of two features and twelve classes, sorted by class."""
         x_train, y_train = _points([data.uniform(-1, 1, self.n_samples) for _ in POLYNOMIALS])
         x_test, y_test = _points([np.linspace(-1, 1, self.n_test) for _ in POLYNOMIALS])
         classes = tuple(str(p) for p in POLYNOMIALS)
-        return Data(x_train, y_train, x_test, y_test, "multiclass", ("x", "y"), classes)
+        points = Data(x_train, y_train, x_test, y_test, "multiclass", ("x", "y"), classes)
+        return held_out(points, self.validation_fraction, split)
 
 
 def _points(xs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from descent_lab.errors import DataError
 
 Stamp = tuple[int, int, int]  # inode, time of the last change in nanoseconds, size in bytes
+VALIDATION = b"validation"  # stands before the validation samples, so that they differ from test samples
 
 
 def stamp(path: str) -> Stamp:
@@ -21,9 +22,11 @@ def stamp(path: str) -> Stamp:
     return state.st_ino, state.st_mtime_ns, state.st_size
 
 
-def fingerprint(paths: list[str]) -> str:
-    """The SHA-256 (hexadecimal) of the contents of the files, in this order; their names and dates do not count."""
-    digests = [_digest(path, stamp(path)) for path in paths]
+def fingerprint(path: str, validation_path: str | None, test_path: str | None) -> str:
+    """The SHA-256 (hexadecimal) of the contents of the files that are given; their names and dates do not count."""
+    digests = [_digest(part, stamp(part)) for part in (path, test_path) if part is not None]
+    if validation_path is not None:
+        digests += [VALIDATION, _digest(validation_path, stamp(validation_path))]
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 

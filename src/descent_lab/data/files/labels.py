@@ -1,5 +1,6 @@
 """The meaning of a user's labels: the task that they pose, the names of the classes, and the codes of the labels."""
 
+from collections.abc import Mapping
 from typing import Literal, NoReturn
 
 import numpy as np
@@ -64,33 +65,36 @@ def require_numbers(table: Table) -> None:
     raise DataError(f"{table.place(row, target)}: {label!r} is not a number")
 
 
-def encode(train: Table, test: Table, task: Task) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """The names of the classes, and the codes of the training and of the test rows: integers of shape (n,).
+def encode(parts: Mapping[str, Table], task: Task) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """The names of the classes, and the codes of the rows of every part: integers of shape (n,).
 
-    The classes are those of the training rows, sorted, or, where labels are one-hot, the columns of the target.
-    Raises DataError for a single class, for a binary task with more than two classes, and for a class that occurs
-    only among the test rows.
+    parts: "train" and others. The classes are those of the training rows, sorted, or, where labels are one-hot, the
+    columns of the target. Raises DataError for a single class, for a binary task with more than two classes, and for a
+    class that occurs in another part only.
     """
+    train = parts["train"]
     if len(train.targets) > 1:
-        names, codes, test_codes = train.targets, _one_hot_codes(train), _one_hot_codes(test)
+        names, codes = train.targets, {part: _one_hot_codes(table) for part, table in parts.items()}
     else:
-        names, codes, test_codes = _column_codes(train, test)
-    _check_count(train, names, codes, task)
-    only_in_test = ~np.isin(test_codes, codes)
-    if only_in_test.any():
-        _refuse_label(test, int(only_in_test.argmax()))
-    return names, codes, test_codes
+        distinct = np.unique(train.labels[:, 0])
+        names = tuple(_class_name(value) for value in distinct)
+        codes = {part: _column_codes(table, train, distinct) for part, table in parts.items()}
+    _check_count(train, names, codes["train"], task)
+    for part, of_part in codes.items():
+        unknown = ~np.isin(of_part, codes["train"])
+        if unknown.any():
+            _refuse_label(part, parts[part], int(unknown.argmax()))
+    return names, codes
 
 
-def _column_codes(train: Table, test: Table) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """The names and codes of labels in one column; the code is -1 for a test label that no training row has."""
-    if train.numeric != test.numeric:
-        raise DataError(f"{test.name}: one of its labels and those of {train.name} are numbers, the other text")
-    distinct, codes = np.unique(train.labels[:, 0], return_inverse=True)
-    labels = test.labels[:, 0]
-    test_codes = np.searchsorted(distinct, labels).clip(max=len(distinct) - 1)
-    test_codes[distinct[test_codes] != labels] = -1
-    return tuple(_class_name(value) for value in distinct), codes, test_codes
+def _column_codes(table: Table, train: Table, distinct: np.ndarray) -> np.ndarray:
+    """The codes of labels in one column: places in `distinct`, the labels of the training rows; -1 for others."""
+    if table.numeric != train.numeric:
+        raise DataError(f"{table.name}: one of its labels and those of {train.name} are numbers, the other text")
+    labels = table.labels[:, 0]
+    codes: np.ndarray = np.searchsorted(distinct, labels).clip(max=len(distinct) - 1)
+    codes[distinct[codes] != labels] = -1
+    return codes
 
 
 def _one_hot_codes(table: Table) -> np.ndarray:
@@ -114,10 +118,10 @@ def _check_count(table: Table, names: tuple[str, ...], codes: np.ndarray, task: 
         raise DataError(f"{table.name}: {len(names)} classes ({shown}) where a binary task has 2")
 
 
-def _refuse_label(test: Table, row: int) -> NoReturn:
-    labels = test.labels[row]
-    name = _class_name(labels[0]) if len(labels) == 1 else test.targets[labels.argmax()]
-    raise DataError(f"{test.place(row)}: class {name!r} is among the test rows, but in no training row")
+def _refuse_label(part: str, table: Table, row: int) -> NoReturn:
+    labels = table.labels[row]
+    name = _class_name(labels[0]) if len(labels) == 1 else table.targets[labels.argmax()]
+    raise DataError(f"{table.place(row)}: class {name!r} is among the {part} rows, but in no training row")
 
 
 def _class_name(value: float | str) -> str:
