@@ -108,9 +108,9 @@ def equal_suites(n_entrants: int, n_datasets: int, n_seeds: int, n_studies: int)
     for study in range(n_studies):
         runs = suite(n_entrants, n_datasets, n_seeds, study)
         pairs = st.pairwise(runs, "value")
-        ranked = st.rank_pairs(runs, "value")
+        ranked = st.rank_pairs(runs)
         errors["pairwise, all data sets"] += decided(pairs[pairs["dataset"] == "all"]) > 0
-        errors["Friedman"] += st.friedman(runs, "value")["p"][0] <= 0.05
+        errors["Friedman"] += st.friedman(runs)["p"][0] <= 0.05
         errors["Nemenyi"] += (ranked["nemenyi"] != "indistinguishable").any()
         errors["Wilcoxon-Holm"] += (ranked["wilcoxon"] != "indistinguishable").any()
     return {name: count / n_studies for name, count in errors.items()}
@@ -122,8 +122,8 @@ def suite(n_entrants: int, n_datasets: int, n_seeds: int, seed: int) -> pd.DataF
     level = rng.normal(size=(n_datasets, 1, 1)) + rng.normal(size=(n_datasets, n_seeds, 1))
     x = np.exp(level + rng.normal(size=(n_datasets, n_seeds, n_entrants)))
     dataset, start, optimizer = np.indices(x.shape)
-    columns = {"dataset": dataset, "seed": start, "optimizer": optimizer, "value": x}
-    return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
+    columns = {"dataset": dataset, "seed": start, "optimizer": optimizer, "value": x, "level": np.log(x)}
+    return pd.DataFrame({name: values.ravel() for name, values in columns.items()}).assign(resolution=0.0)
 
 
 def effect(n: int, n_studies: int, seed: int = 0) -> float:

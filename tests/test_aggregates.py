@@ -81,6 +81,15 @@ def test_equal_levels_tie_and_one_seed_has_no_interval():
     assert (single["note"] == "1 seed: no interval").all()
 
 
+def test_where_all_runs_of_one_are_better_there_is_no_interval():
+    """Every draw would give 1 again."""
+    levels = np.random.default_rng(0).random((2, 7, 5)) + np.array([0.0, 9.0])[:, None, None]
+    table = st.probability_better(suite(levels, names="ab"))
+    np.testing.assert_allclose(table["estimate"], 1.0)
+    assert table[["low", "high"]].isna().all(axis=None)
+    assert (table["note"] == "all runs of one are better: a bootstrap gives no interval").all()
+
+
 def test_the_same_runs_in_any_order_give_the_same_bits():
     scored = suite(np.random.default_rng(1).normal(size=(2, 6, 5)), names="ab").assign(score=lambda rows: rows["level"])
     shuffled = scored.sample(frac=1, random_state=3)
@@ -182,3 +191,40 @@ def test_confounds_are_named_with_the_values_of_each_entrant():
     ]
     assert st.confounds(runs[runs["optimizer"] == "sgd"]).empty
     assert st.confounds(runs, compared=("record", "stop"))["what"].tolist() == ["code"]
+
+
+# --- one setting for all problems ---
+
+
+def tried(levels: dict[str, list[float]], **columns: object) -> pd.DataFrame:
+    """Runs of sgd on problems p0, p1, ... at each setting, with two seeds; the levels by setting."""
+    rows = [
+        {"dataset": f"p{i}", "data": f"p{i}", "entrant": "sgd", "setting": name, "level": level}
+        for name, values in levels.items()
+        for i, level in enumerate(values)
+    ]
+    both = [pd.DataFrame(rows).assign(seed=seed, phase="tuning") for seed in (0, 1)]
+    return pd.concat(both, ignore_index=True).assign(**columns)
+
+
+def test_the_one_setting_is_chosen_without_the_problem_that_it_is_judged_on():
+    # over all three problems lr=1 is best, by p2 alone; without p2 it is lr=2
+    runs = tried({"lr=1": [0.0, 0.0, -9.0], "lr=2": [-1.0, -1.0, 0.0]})
+    held_out = tried({"lr=2": [-2.0, -2.0, -2.0]}).assign(phase="held-out", seed=lambda rows: rows["seed"] + 10)
+    best = tried({"lr=2": [-1.0, -1.0], "lr=1": [0, 0, -8.0]}).query("(dataset == 'p2') == (setting == 'lr=1')")
+    best = best.assign(seed=best["seed"] + 10)
+    table = st.one_setting(pd.concat([runs, held_out]), best)
+    assert table["setting"].tolist() == ["lr=1", "lr=1", "lr=2"]
+    assert table["judged_on"].tolist() == ["tuning", "tuning", "held-out"]
+    assert table["difference"].tolist() == [1.0, 1.0, 6.0]
+    cost = st.cost_of_one_setting(table).iloc[0]
+    assert (cost["difference"], cost["worst"], cost["worst_on"]) == (8 / 3, 6.0, "p2")
+
+
+def test_variants_are_left_out_with_their_data_set_and_settings_must_be_complete():
+    runs = tried({"lr=1": [0.0, 0.0, -9.0, 0.0], "lr=2": [-1.0, -1.0, 0.0, 0.0], "lr=3": [-99.0]})
+    twins = runs.assign(data=runs["dataset"].replace("p3", "p2"))
+    table = st.one_setting(twins, twins[twins["setting"] == "lr=1"]).set_index("dataset")
+    assert table["setting"].to_dict() == {"p0": "lr=1", "p1": "lr=1", "p2": "lr=2", "p3": "lr=2"}
+    with pytest.raises(NotGiven, match="1 data set: one setting for all is chosen on the others"):
+        st.one_setting(runs[runs["dataset"] == "p0"], runs)

@@ -10,7 +10,7 @@ from descent_lab.errors import NotGiven
 from descent_lab.report import drawing
 from descent_lab.report.drawing import log_ticks
 from descent_lab.report.looks import DASHES, MARKERS, Style, log_span, styles, styles_in_order
-from descent_lab.report.sections import clocks, curves, predictions, profiles, ranks, results, targets, tuning
+from descent_lab.report.sections import clocks, curves, predictions, profiles, ranks, results, scores, targets, tuning
 
 LOSSES = [3.0, 1e-3, 0.0, 3e300, np.inf]  # of one cell after the other: it fits exactly, all but diverges, diverges
 
@@ -124,6 +124,8 @@ def drawings(values, names=NAMES):
         yield "surviving", targets.surviving(shares, "step", looks)
         yield "batch size", targets.against_batch_size(sizes[sizes["entrant"] == names[0]])
         yield "profile", profiles.profiles(shares, looks)
+        numbers = rows[rows["x"] == 0].assign(statistic="iqm", over="these problems")
+        yield "scores", scores.in_one_number(pd.concat([numbers, numbers.assign(over="problems like these")]), looks)
         groups = pd.DataFrame({"group": 0, "entrant": names})
         yield "ranks", ranks.critical_difference_diagram(ranked, groups, looks)
         yield "predictions", predictions.prediction_against_truth(points, looks)

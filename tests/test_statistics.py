@@ -271,16 +271,16 @@ C45 = ["C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf"]
 
 def demsar() -> pd.DataFrame:
     wide = pd.DataFrame(DEMSAR, columns=C45).rename_axis("dataset").reset_index()
-    return wide.melt("dataset", var_name="optimizer", value_name="loss").assign(seed=0)
+    return wide.melt("dataset", var_name="optimizer", value_name="level").assign(seed=0, resolution=0.0)
 
 
 def test_demsars_example():
-    ranks = st.average_ranks(demsar(), "loss").set_index("optimizer")["rank"]
+    ranks = st.average_ranks(demsar()).set_index("optimizer")["rank"]
     np.testing.assert_allclose(ranks[C45], [3.143, 2.000, 2.893, 1.964], atol=5e-4)
     # "CD = 1.25" at 0.05 and "1.12" at 0.10 with k = 4, N = 14
     assert st.critical_difference(4, 14) == pytest.approx(1.25, abs=0.01)
     assert st.critical_difference(4, 14, confidence=0.9) == pytest.approx(1.12, abs=0.01)
-    pairs = st.rank_pairs(demsar(), "loss", confidence=0.9)
+    pairs = st.rank_pairs(demsar(), confidence=0.9)
     apart = pairs[pairs["nemenyi"] != "indistinguishable"]
     expected = {frozenset(pair) for pair in [("C4.5", "C4.5+m"), ("C4.5", "C4.5+m+cf")]}
     assert {frozenset(pair) for pair in zip(apart["a"], apart["b"], strict=True)} == expected
@@ -297,8 +297,9 @@ def test_critical_differences_are_those_of_demsars_table_5():
 @pytest.mark.parametrize("decimals", [9, 0])
 def test_friedman_is_scipys_with_and_without_ties(decimals):
     x = np.random.default_rng(3).normal([0, 0.5, 1.0, 2.0], 1, size=(9, 4)).round(decimals)
-    runs = pd.concat([runs_of(**{c: [x[i, j]] for j, c in enumerate("abcd")}).assign(dataset=i) for i in range(9)])
-    row = st.friedman(runs, "loss", scale="linear").iloc[0]
+    data, entrant = np.indices(x.shape)
+    runs = pd.DataFrame({"dataset": data.ravel(), "optimizer": entrant.ravel(), "level": x.ravel(), "resolution": 0.0})
+    row = st.friedman(runs).iloc[0]
     expected = stats.friedmanchisquare(*x.T)
     np.testing.assert_allclose([row["chi2"], row["p_chi2"]], [expected.statistic, expected.pvalue])
     assert row["p"] == pytest.approx(expected.pvalue, abs=0.01)
@@ -307,41 +308,42 @@ def test_friedman_is_scipys_with_and_without_ties(decimals):
 def on_data_sets(a: list[float], b: list[float], names: list[str] | None = None) -> pd.DataFrame:
     """One run of a and of b on each of several problems; names: the data set of each problem."""
     problems = [f"problem {i}" for i in range(len(a))]
-    both = pd.DataFrame({"dataset": problems * 2, "optimizer": ["a"] * len(a) + ["b"] * len(b), "loss": [*a, *b]})
-    return both.assign(seed=0, data=(names or problems) * 2)
+    both = pd.DataFrame({"dataset": problems * 2, "optimizer": ["a"] * len(a) + ["b"] * len(b)})
+    return both.assign(level=np.log([*a, *b]), resolution=1e-8, seed=0, data=(names or problems) * 2)
 
 
 def test_the_direction_of_a_verdict_is_that_of_its_own_test():
     """a is lower 14 times by little, b 13 times by much: the average rank is a's, the signed ranks are b's."""
     loss = np.exp(np.append(-np.linspace(0.1, 0.2, 14), np.linspace(1, 2, 13)))
-    table = st.rank_pairs(on_data_sets(list(loss), [1.0] * 27), "loss").iloc[0]
+    table = st.rank_pairs(on_data_sets(list(loss), [1.0] * 27)).iloc[0]
     assert table["rank_a"] < table["rank_b"]
     assert table["p"] < 0.05
     assert table["wilcoxon"] == "b"  # the large differences speak for b
+    assert 0 < table["difference_low"] < table["difference"]
 
 
 def test_variants_of_a_data_set_are_one_unit():
     rng = np.random.default_rng(0)
     x = list(rng.lognormal(size=16))
     with pytest.raises(NotGiven, match="2 distinct data sets: a test of what holds on others needs 6 or more"):
-        st.rank_pairs(on_data_sets(x, [2 * y for y in x], ["iris"] * 8 + ["wine"] * 8), "loss")
+        st.rank_pairs(on_data_sets(x, [2 * y for y in x], ["iris"] * 8 + ["wine"] * 8))
     names = [name for name in "cdefgh" for _ in range(2)]
-    pair = st.rank_pairs(on_data_sets(x[:12], [2 * y for y in x[:12]], names), "loss").iloc[0]
+    pair = st.rank_pairs(on_data_sets(x[:12], [2 * y for y in x[:12]], names)).iloc[0]
     assert (pair["n"], pair["p"], pair["wilcoxon"]) == (6, 2 * 0.5**6, "a")
     three = pd.concat([on_data_sets(x[:12], x[:12], names), on_data_sets(x[:12], x[:12], names).replace("b", "c")])
-    note = st.rank_pairs(three.drop_duplicates(["dataset", "optimizer"]), "loss")["note"][0]
+    note = st.rank_pairs(three.drop_duplicates(["dataset", "optimizer"]))["note"][0]
     assert note == "6 data sets in 3 comparisons: no verdict is possible; 7 could give one"
 
 
 def test_rounding_errors_make_no_verdict():
     x = np.random.default_rng(1).lognormal(size=12)
-    pair = st.rank_pairs(on_data_sets(list(x), list(x * (1 + 1e-12))), "loss").iloc[0]
+    pair = st.rank_pairs(on_data_sets(list(x), list(x * (1 + 1e-12)))).iloc[0]
     assert (pair["rank_a"], pair["p"], pair["wilcoxon"]) == (1.5, 1.0, "indistinguishable")
 
 
 def test_places_with_one_data_set_left_out():
     # ranks of a: 1, 1, 2, 2; without problem 0 or 1 b leads, without problem 2 or 3 a leads
-    rows = st.leave_one_out(on_data_sets([1, 1, 2, 2], [2, 2, 1, 1]), "loss")
+    rows = st.leave_one_out(on_data_sets([1, 1, 2, 2], [2, 2, 1, 1]))
     assert rows[rows["place"] == 1].set_index("left_out")["optimizer"].tolist() == ["b", "b", "a", "a"]
     assert st.places(rows).to_dict("list") == {
         "optimizer": ["a", "b"],
@@ -650,6 +652,7 @@ def test_the_ledger_flags_unequal_budgets():
 # --- bad input ---
 
 RUNS = runs_of(a=[1.0, 2.0], b=[3.0, 4.0])
+LEVELS = RUNS.assign(level=RUNS["loss"], resolution=0.0)
 
 
 @pytest.mark.parametrize(
@@ -666,7 +669,7 @@ RUNS = runs_of(a=[1.0, 2.0], b=[3.0, 4.0])
         (lambda: st.pairwise(RUNS[:2], "loss"), "column 'optimizer': a comparison needs 2 entrants, found"),
         (lambda: st.pairwise(pd.concat([RUNS, RUNS]), "loss"), "more than one row has dataset=d, seed=0, optimizer=a"),
         (lambda: st.pairwise(RUNS[1:3], "loss"), "a and b share no data set and seed"),
-        (lambda: st.average_ranks(RUNS.assign(dataset=list("ddde"))[1:], "loss"), "a is missing on dataset e: ranks"),
+        (lambda: st.average_ranks(LEVELS.assign(dataset=list("ddde"))[1:]), "a is missing on dataset e: ranks"),
         (lambda: st.critical_difference(1, 5), "1 entrants on 5 data sets"),
         (lambda: st.reference_targets(RUNS, "z", value="loss"), "reference 'z': must be one of a, b"),
         (lambda: st.performance_ratios(TIMES, problem="dataset", reference="a"), "no finite time on dataset r"),

@@ -11,6 +11,7 @@ are paired: runs of the same seed have the same start and the same batches.
 | which value of a run is compared? | `comparable` |
 | which of two entrants is better, by how much, how sure? | `verdicts`; over further data sets: `ranks` |
 | by which test, at which level? | `blocks`, `means`; `hodges_lehmann`, `anytime`; `family` |
+| what does one setting for all problems reach? | `one_setting` |
 | how long until a shared target is reached? | `targets`, `runtimes`; over many problems: `profiles` |
 | which learning rate, and how much does it matter? | `tuning`, `cautions` |
 | how good over many problems, in one number? | `aggregates` |
@@ -32,6 +33,7 @@ from descent_lab.analysis.statistics.confounds import confounds
 from descent_lab.analysis.statistics.cost import Cost, gradient_equivalents
 from descent_lab.analysis.statistics.curves import summarise_curves
 from descent_lab.analysis.statistics.fairness import fairness_ledger
+from descent_lab.analysis.statistics.one_setting import cost_of_one_setting, one_setting
 from descent_lab.analysis.statistics.pairs import indistinguishable, pairwise
 from descent_lab.analysis.statistics.profiles import performance_profile, performance_ratios, profile_score
 from descent_lab.analysis.statistics.ranks import (
@@ -61,6 +63,7 @@ __all__ = [
     "centres",
     "comparable",
     "confounds",
+    "cost_of_one_setting",
     "counted_otherwise",
     "critical_difference",
     "differences",
@@ -74,6 +77,7 @@ __all__ = [
     "interpolated_targets",
     "leave_one_out",
     "left_behind",
+    "one_setting",
     "pairwise",
     "performance_profile",
     "performance_ratios",

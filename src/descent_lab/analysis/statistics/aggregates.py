@@ -24,6 +24,7 @@ from descent_lab.analysis.statistics.resampling import RESAMPLES, drawn, few, li
 from descent_lab.errors import NotGiven
 
 THESE, LIKE_THESE = "these problems", "problems like these"
+ONE_SIDED = {"low": np.nan, "high": np.nan, "note": "all runs of one are better: a bootstrap gives no interval"}
 MOST = 2.0  # the highest score: twice the way of the reference, on the scale of the levels
 
 
@@ -122,7 +123,8 @@ def probability_better(
             continue
         drawing = _Drawing(both[shared], entrant, seed)
         for over, of_draws in drawing.shares(a, b):
-            rows.append({"over": over, "a": a, "b": b} | drawing.interval(over, of_draws, confidence))
+            row = {"over": over, "a": a, "b": b} | drawing.interval(over, of_draws, confidence)
+            rows.append(row | ({} if 1e-9 < of_draws[0] < 1 - 1e-9 else ONE_SIDED))
     if not rows:
         raise NotGiven("no two entrants have runs on the same problem")
     return pd.DataFrame(rows).sort_values(["over", "a", "b"], ignore_index=True)

@@ -4,48 +4,45 @@ A critical-difference diagram (Demsar 2006) shows `average_ranks` on its axis, a
 `indistinguishable(rank_pairs(...), verdict="nemenyi")` or `verdict="wilcoxon"`.
 
 The unit is a distinct data set, because the conclusions are about other data sets like these. Each gives one value per
-entrant: the mean over seeds of the (log) values, and where one data set makes several problems, such as several batch
-sizes (column `data` names the data set, `dataset` the problem), the mean over these. Fewer than 6 data sets allow no
-conclusion about others, so then there are ranks, but no tests.
+entrant: the mean over seeds of the levels of `comparable` (for losses, of logarithms), and where one data set makes
+several problems, such as several batch sizes (column `data` names the data set, `dataset` the problem), the mean over
+these. Fewer than 6 data sets allow no conclusion about others, so then there are ranks, but no tests.
 """
 
 from functools import lru_cache
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from descent_lab.analysis.statistics.frames import complete, confident, levels, require
-from descent_lab.analysis.statistics.pairs import SAME, holm
-from descent_lab.analysis.statistics.signed_ranks import difference, signed_rank_p, signed_ranks, smallest_p
+from descent_lab.analysis.statistics.blocks import PAIR, differences
+from descent_lab.analysis.statistics.family import hierarchical
+from descent_lab.analysis.statistics.frames import WORST, complete, confident, one_of, require
+from descent_lab.analysis.statistics.hodges_lehmann import Middle
+from descent_lab.analysis.statistics.pairs import SAME
+from descent_lab.analysis.statistics.signed_ranks import smallest_p
 from descent_lab.errors import NotGiven
 
 PERMUTATIONS = 9_999  # number of random permutations of Friedman's test
 FEWEST = 6  # data sets for a test: the exact signed-rank test of 5 pairs cannot go below p = 0.06
-DIGITS = 9  # that count, in a value on the log scale or as a share of the largest of its data set
 
 
-def average_ranks(
-    runs: pd.DataFrame, value: str, entrant: str = "optimizer", better: str = "lower", scale: str = "log"
-) -> pd.DataFrame:
-    """The mean rank of each entrant: `<entrant>, rank, n_datasets`, the best first. Equal values share their ranks.
+def average_ranks(runs: pd.DataFrame, entrant: str = "optimizer", better: str = "lower") -> pd.DataFrame:
+    """The mean rank of each entrant: `<entrant>, rank, n_datasets`, the best first; of distinct data sets.
 
-    n_datasets: the number of distinct data sets. scale: `log`, for the mean of the logarithms of positive values, or
-    `linear`, for the mean of the values.
+    runs: as `comparable` gives them: `dataset, level, resolution`, `entrant`, and `data` where there is such a column.
+    Levels that differ by less than their resolution share their ranks.
     """
-    ranks = _ranks(_means(runs, value, entrant, better, scale))
+    ranks = _ranks(*_means(runs, entrant, better))
     table = ranks.mean().rename("rank").reset_index().assign(n_datasets=len(ranks))
     return table.sort_values(["rank", entrant], ignore_index=True)
 
 
-def leave_one_out(
-    runs: pd.DataFrame, value: str, entrant: str = "optimizer", better: str = "lower", scale: str = "log"
-) -> pd.DataFrame:
+def leave_one_out(runs: pd.DataFrame, entrant: str = "optimizer", better: str = "lower") -> pd.DataFrame:
     """The place of each entrant by average rank when one data set is left out, for each: `left_out, <entrant>, rank,
     place`. Entrants with equal average ranks share the better place.
     """
-    ranks = _ranks(_means(runs, value, entrant, better, scale))
+    ranks = _ranks(*_means(runs, entrant, better))
     if len(ranks) < 2:
         raise NotGiven(f"{len(ranks)} data set: one can be left out of 2 or more")
     others = (ranks.sum() - ranks) / (len(ranks) - 1)
@@ -66,21 +63,14 @@ def places(left_out: pd.DataFrame, entrant: str = "optimizer") -> pd.DataFrame:
     return ordered.drop(columns="rank").reset_index(drop=True)
 
 
-def friedman(
-    runs: pd.DataFrame,
-    value: str,
-    entrant: str = "optimizer",
-    better: str = "lower",
-    scale: str = "log",
-    seed: int = 0,
-) -> pd.DataFrame:
+def friedman(runs: pd.DataFrame, entrant: str = "optimizer", better: str = "lower", seed: int = 0) -> pd.DataFrame:
     """Friedman's test of the hypothesis that all entrants are alike: one row `n_datasets, n_entrants, chi2, p, p_chi2`.
 
     p: from 9,999 random permutations of the ranks within data sets, which is right for any number of data sets.
     p_chi2: the approximation by the chi-squared distribution, as in textbooks.
     Raises NotGiven for fewer than 6 distinct data sets.
     """
-    ranks = _ranks(_enough(_means(runs, value, entrant, better, scale))).to_numpy()
+    ranks = _enough(_ranks(*_means(runs, entrant, better))).to_numpy()
     n, k = ranks.shape
     chi2 = float(_chi2(ranks))
     shuffled = np.random.default_rng(seed).permuted(np.broadcast_to(ranks, (PERMUTATIONS, n, k)), axis=2)
@@ -110,46 +100,53 @@ def _q(k: int, confidence: float) -> float:
 
 
 def rank_pairs(
-    runs: pd.DataFrame,
-    value: str,
-    entrant: str = "optimizer",
-    better: str = "lower",
-    scale: str = "log",
-    confidence: float = 0.95,
+    runs: pd.DataFrame, entrant: str = "optimizer", better: str = "lower", confidence: float = 0.95
 ) -> pd.DataFrame:
-    """Compare each pair over data sets: `a, b, n, rank_a, rank_b, critical_difference, p, p_holm, nemenyi, wilcoxon,
-    note`.
+    """Compare each pair over data sets: `a, b, n, rank_a, rank_b, critical_difference, nemenyi, difference,
+    difference_low, difference_high, p, p_holm, wilcoxon, note`.
 
-    n: the number of distinct data sets. nemenyi and wilcoxon are verdicts: the better entrant, or "indistinguishable".
-    Each is named by its own test:
+    runs: as `comparable` gives them. n: the number of distinct data sets. nemenyi and wilcoxon are verdicts: the better
+    entrant, or "indistinguishable". Each is named by its own test:
 
     - Nemenyi's says that the average ranks differ by the critical difference or more; better is the lower rank.
-    - Wilcoxon's is the exact signed-rank test over data sets of the mean log ratios (`scale="log"`) or differences,
-      with Holm's correction over all pairs; better is the entrant for which the signed ranks speak, which need not be
-      the one with the lower average rank.
+    - Wilcoxon's is the exact signed-rank test over data sets of the mean differences a - b of levels on shared seeds
+      (for losses, log ratios), with Holm's correction over all pairs. difference: their Hodges-Lehmann middle, with the
+      interval at the level at which the pair was tested, so that it leaves out 0 exactly where there is a verdict. The
+      better entrant is that of the middle, and need not be the one with the lower average rank.
 
     note: where there are so few data sets that no values could give Wilcoxon's verdict. Raises NotGiven for fewer than
     6 data sets.
     """
-    scores = _enough(_means(runs, value, entrant, better, scale))
-    ranks = _ranks(scores).mean()
-    cd = critical_difference(len(ranks), len(scores), confidence)
-    rows = [_pair(scores, ranks, a, b) for a, b in combinations(scores.columns, 2)]
+    ranks = _enough(_ranks(*_means(runs, entrant, better)))
+    rank, n = ranks.mean(), len(ranks)
+    middles = {pair: _middle(rows) for pair, rows in differences(runs, entrant).groupby(PAIR, sort=True)}
+    family = hierarchical(_family([middle.p for middle in middles.values()]), 1 - confident(confidence))
+    rows = []
+    for ((a, b), middle), test in zip(middles.items(), family.itertuples(), strict=True):
+        low, high = middle.interval(test.level)
+        ahead = a if (middle.estimate < 0) == (better == "lower") else b
+        sizes = {"difference": middle.estimate, "difference_low": low, "difference_high": high}
+        tested = {"p": middle.p, "p_holm": test.p_adjusted, "wilcoxon": ahead if test.rejected else SAME}
+        rows.append({"a": a, "b": b, "n": middle.n, "rank_a": rank[a], "rank_b": rank[b]} | sizes | tested)
     pairs = pd.DataFrame(rows)
-    pairs["p_holm"] = holm(pairs["p"].to_numpy())
+    cd = critical_difference(len(rank), n, confidence)
     ahead = np.where(pairs["rank_a"] <= pairs["rank_b"], pairs["a"], pairs["b"])
     apart = (pairs["rank_a"] - pairs["rank_b"]).abs() >= cd
-    pairs["nemenyi"] = np.where(apart, ahead, SAME)
-    pairs["wilcoxon"] = np.where(pairs["p_holm"] <= 1 - confidence, pairs["ahead"], SAME)
-    columns = ["a", "b", "n", "rank_a", "rank_b", "critical_difference", "p", "p_holm", "nemenyi", "wilcoxon", "note"]
-    return pairs.assign(critical_difference=cd, note=_reach(len(scores), len(pairs), confidence))[columns]
+    pairs = pairs.assign(critical_difference=cd, nemenyi=np.where(apart, ahead, SAME))
+    pairs["note"] = _reach(n, len(pairs), confidence)
+    first = ["a", "b", "n", "rank_a", "rank_b", "critical_difference", "nemenyi"]
+    return pairs[[*first, *(name for name in pairs if name not in first)]]
 
 
-def _pair(scores: pd.DataFrame, ranks: pd.Series, a: str, b: str) -> dict[str, object]:
-    signed = signed_ranks(difference(scores[a].to_numpy(), scores[b].to_numpy()))
-    ahead = a if signed.sum() < 0 else b
-    row = {"a": a, "b": b, "n": len(scores), "rank_a": ranks[a], "rank_b": ranks[b]}
-    return row | {"p": signed_rank_p(signed), "ahead": ahead}
+def _middle(rows: pd.DataFrame) -> Middle:
+    """Of the mean differences on each data set. rows: of `differences`, of one pair."""
+    problems = rows.groupby(["data", "dataset", "block"])["d"].mean().groupby(["data", "dataset"]).mean()
+    return Middle([problems.groupby("data").mean().to_numpy()], float(rows["resolution"].max()))
+
+
+def _family(p: list[float]) -> pd.DataFrame:
+    """The pairs as hypotheses that are all asked at once: Holm's procedure."""
+    return pd.DataFrame({"pair": range(len(p)), "first": True, "opens": False, "p": p})
 
 
 def _reach(n: int, family: int, confidence: float) -> str:
@@ -161,36 +158,33 @@ def _reach(n: int, family: int, confidence: float) -> str:
     return f"{n} data sets in {family} comparisons: no verdict is possible; {enough} could give one"
 
 
-def _means(runs: pd.DataFrame, value: str, entrant: str, better: str, scale: str) -> pd.DataFrame:
-    """One row per distinct data set and one column per entrant, signed so that lower is better (see the module)."""
-    require(runs, "dataset", entrant, value)
-    sign = 1.0 if better == "lower" else -1.0
-    data = runs["data"] if "data" in runs else runs["dataset"]
-    level = pd.DataFrame({"dataset": runs["dataset"], entrant: runs[entrant], "data": data})
-    level["level"] = sign * levels(runs, value, better, scale)
-    wide = level.groupby(["dataset", entrant])["level"].mean().unstack(entrant)
+def _means(runs: pd.DataFrame, entrant: str, better: str) -> tuple[pd.DataFrame, pd.Series]:
+    """One row per distinct data set and one column per entrant, signed so that lower is better; and the resolutions."""
+    require(runs, "dataset", entrant, "level", "resolution")
+    sign = 1.0 if one_of("better", better, WORST) == "lower" else -1.0
+    wide = sign * runs.groupby(["dataset", entrant])["level"].mean().unstack(entrant)
     if wide.shape[1] < 2:
         raise NotGiven(f"column {entrant!r}: ranking needs 2 entrants, found {list(wide.columns)}")
-    return _rounded(complete(wide, "ranks").groupby(level.groupby("dataset")["data"].first()).mean(), scale)
+    data = runs["data"] if "data" in runs else runs["dataset"]
+    of_problem = data.groupby(runs["dataset"]).first()
+    return complete(wide, "ranks").groupby(of_problem).mean(), runs["resolution"].groupby(data).max()
 
 
-def _rounded(means: pd.DataFrame, scale: str) -> pd.DataFrame:
-    """`means` to nine digits, so that entrants that differ by rounding errors only are tied."""
+def _enough(ranks: pd.DataFrame) -> pd.DataFrame:
+    """`ranks`, if they are of enough data sets for a test. Raises NotGiven."""
+    if len(ranks) < FEWEST:
+        raise NotGiven(f"{len(ranks)} distinct data sets: a test of what holds on others needs {FEWEST} or more")
+    return ranks
+
+
+def _ranks(means: pd.DataFrame, resolution: pd.Series) -> pd.DataFrame:
+    """The ranks within each data set. Neighbours that are closer than the resolution share theirs."""
     x = means.to_numpy()
-    size = np.abs(np.where(np.isfinite(x), x, 0.0)).max(axis=1, keepdims=True)
-    unit = 1.0 if scale == "log" else np.where(size > 0, size, 1.0)
-    return pd.DataFrame(np.round(x / unit, DIGITS) * unit, means.index, means.columns)
-
-
-def _enough(means: pd.DataFrame) -> pd.DataFrame:
-    """`means`, if it has enough data sets for a test. Raises NotGiven."""
-    if len(means) < FEWEST:
-        raise NotGiven(f"{len(means)} distinct data sets: a test of what holds on others needs {FEWEST} or more")
-    return means
-
-
-def _ranks(means: pd.DataFrame) -> pd.DataFrame:
-    return means.rank(axis=1)
+    order = np.argsort(x, axis=1, kind="stable")
+    apart = np.diff(np.take_along_axis(x, order, axis=1), axis=1) > resolution.loc[means.index].to_numpy()[:, None]
+    places = np.zeros_like(order)
+    np.put_along_axis(places, order[:, 1:], np.cumsum(apart, axis=1), axis=1)
+    return pd.DataFrame(stats.rankdata(places, axis=1), means.index, means.columns)
 
 
 def _chi2(ranks: np.ndarray) -> np.ndarray:

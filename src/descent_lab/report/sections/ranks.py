@@ -13,9 +13,9 @@ from descent_lab.analysis.subset import filled
 from descent_lab.errors import NotGiven
 from descent_lab.report.blocks import Block, Files, Picture, Words, plain
 from descent_lab.report.looks import Looks
-from descent_lab.report.report import LOSS, Report
+from descent_lab.report.report import Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
-from descent_lab.report.sections.results import scale_of
+from descent_lab.report.sections.scores import compared
 from descent_lab.report.words import listed, p_value
 
 if TYPE_CHECKING:
@@ -26,26 +26,26 @@ ROW = 0.22  # inches between names
 LEAST = 1 / (1 + PERMUTATIONS)  # the smallest p of the permutations
 SAME = "indistinguishable"
 PAIRED = {
-    "a": "a", "b": "b", "n": "data sets", "rank_a": "rank of a", "rank_b": "rank of b", "p_holm": "p (Holm)",
-    "nemenyi": "Nemenyi", "wilcoxon": "Wilcoxon", "note": "note",
+    "a": "a", "b": "b", "n": "data sets", "rank_a": "rank of a", "rank_b": "rank of b", "nemenyi": "Nemenyi",
+    "difference": "log(a / b)", "difference_low": "from", "difference_high": "to", "p_holm": "p (Holm)",
+    "wilcoxon": "Wilcoxon", "note": "note",
 }  # fmt: skip
 FIRM = {"entrant": "entrant", "first": "first in", "n": "of", "best": "best place", "worst": "worst place"}
 
 
 def _common(report: Report) -> pd.DataFrame:
-    """The reported runs of entrants on problems that all of these have."""
-    runs = filled(report.selection.runs)
+    """The reported runs of entrants on problems that all of these have, with the levels that are compared."""
+    runs = filled(compared(report))
     if runs["data"].nunique() < 2:
         raise NotGiven("ranks need two data sets or more that have the same entrants")
     return runs
 
 
-def _of_runs(statistic: Callable[..., pd.DataFrame]) -> Callable[[Report], pd.DataFrame]:
+def _of_runs(statistic: Callable[[pd.DataFrame, str], pd.DataFrame]) -> Callable[[Report], pd.DataFrame]:
     """A table that is a statistic of these runs."""
 
     def make(report: Report) -> pd.DataFrame:
-        runs = _common(report)
-        return statistic(runs, LOSS, "entrant", scale=scale_of(runs))
+        return statistic(_common(report), "entrant")
 
     return make
 
