@@ -18,7 +18,7 @@ LOSSES = [3.0, 1e-3, 0.0, 3e300, np.inf]  # of one cell after the other: it fits
 def test_a_loss_of_0_leaves_the_axis_logarithmic_and_has_its_place_below():
     cells = pd.DataFrame({"lr": [0.001, 0.01, 0.1, 1.0, 10.0], "estimate": LOSSES, "diverged": [0, 0, 0, 0, 3]})
     cells = cells.assign(dataset="d", entrant="sgd", low=cells["estimate"], high=cells["estimate"])
-    (axes,) = tuning.loss_against_lr(cells, "loss", {"sgd": Style("black")}).axes
+    (axes,) = tuning.against(cells.assign(tuned="lr"), "lr", "loss", {"sgd": Style("black")}).axes
     assert axes.get_ylim()[0] == 0 and 3 < axes.get_ylim()[1] < 1e4
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "10⁻³", "0.1", "10", "1000"]
 
@@ -115,7 +115,8 @@ def drawings(values, names=NAMES):
         yield "by entrant", curves.by_entrant(steps, "step", "loss", looks, "a $note$")
         yield "by clock", curves.by_entrant(steps, clocks.SECONDS, "loss", looks)
         yield "by lr", curves.by_lr(steps, "step", "loss", "a $note$")
-        yield "against lr", tuning.loss_against_lr(steps, "loss", looks)
+        yield "against lr", tuning.against(steps.assign(tuned="lr"), "lr", "loss", looks)
+        yield "against lr, with others", tuning.against(steps.assign(tuned="lr,mu"), "lr", "loss", looks)
         yield "trials", tuning.trials(rows.assign(k=rows["x"] + 1, median=rows["estimate"]), "loss", looks)
         one = steps[steps["entrant"] == names[0]]
         yield "heat", tuning.heat(pd.concat([one.assign(value=0.5), one.assign(value=2.0)]), "a_$name$")
@@ -169,7 +170,7 @@ def test_the_same_frame_gives_the_same_bytes(tmp_path):
 
 def test_intervals_are_within_the_axes():
     rows = frame([1.0, 0.5, 0.2, 0.1], ["sgd"]).assign(lr=lambda rows: 10.0 ** -rows["x"], low=0.01, high=5.0)
-    (ax,) = tuning.loss_against_lr(rows, "loss", {"sgd": Style("black")}).axes
+    (ax,) = tuning.against(rows.assign(tuned="lr"), "lr", "loss", {"sgd": Style("black")}).axes
     low, high = ax.get_ylim()
     assert low < 0.01 and high > 5.0
 

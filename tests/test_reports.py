@@ -211,7 +211,7 @@ def test_a_section_is_in_the_page_the_files_and_the_menu_when_it_is_added(uri, a
     assert _build(uri, tmp_path, "--attach", "false", "--filter", "params.dataset = 'iris'") == 0
     page = (tmp_path / "index.html").read_text()
     menu = page[page.index("<nav>") : page.index("</nav>")]
-    assert menu.index("Learning rates") < menu.index('<a href="#luck">Luck</a>') < menu.index("Targets")
+    assert menu.index(">Tuning<") < menu.index('<a href="#luck">Luck</a>') < menu.index("Targets")
     section = page[page.index('<section id="luck">') :].partition("</section>")[0]
     assert "Luck has &lt;no&gt; section." in section and '<div class="plot" id="plot-' in section
     assert "data:image/svg+xml" in section and 'href="luck.csv"' in section and "bad_luck" not in section

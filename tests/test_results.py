@@ -131,7 +131,8 @@ def test_another_comparison_by_name(full_store):
 def _runs(entries):
     """Rows of (entrant, lr, seed, loss)."""
     frame = pd.DataFrame(entries, columns=["entrant", "lr", "seed", "loss"])
-    return frame.assign(dataset="d", status="finished")
+    setting = frame["lr"].map("lr={:g}".format)
+    return frame.assign(dataset="d", status="finished", setting=setting, place=frame["lr"].rank(method="dense"))
 
 
 def test_no_seed_chooses_the_lr_it_is_reported_at():
@@ -146,7 +147,7 @@ def test_seeds_that_took_no_part_in_tuning_are_held_out():
     held = [("a", 0.1, seed, 0.1) for seed in (2, 3, 4)]
     chosen = select(_runs(tuned + held), "loss")
     assert sorted(chosen.runs["seed"]) == [2, 3, 4]
-    assert chosen.chosen["how"].item() == "lr chosen on seeds 0-1, reported on seeds 2-4"
+    assert chosen.chosen["how"].item() == "setting chosen on seeds 0-1, reported on seeds 2-4"
 
 
 def test_what_a_seed_is_for_is_believed_where_it_was_said():
@@ -156,7 +157,7 @@ def test_what_a_seed_is_for_is_believed_where_it_was_said():
     runs = _runs(tuned + held).assign(**{"tracking.phase": ["tuning"] * 6 + ["evaluation"] * 6})
     chosen = select(runs, "loss")
     assert chosen.runs[["lr", "seed"]].to_numpy().tolist() == [[0.3, 2], [0.3, 3], [0.3, 4]]
-    assert chosen.chosen["how"].item() == "lr chosen on seeds 0-1, reported on seeds 2-4"
+    assert chosen.chosen["how"].item() == "setting chosen on seeds 0-1, reported on seeds 2-4"
 
 
 def test_targets_come_from_sgd_or_from_the_entrant_in_the_middle():

@@ -1,117 +1,206 @@
-"""Chooses the lr at which each entrant is reported, on seeds on which it is then not reported."""
+"""Chooses the setting at which each entrant is reported, on seeds on which it is then not reported."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from descent_lab.analysis.statistics import best_setting, centres, held_out
+from descent_lab.analysis.plans import Block, latest_plan
+from descent_lab.analysis.statistics import best_setting, centres
 from descent_lab.errors import NotGiven
 
 KEYS = ("dataset", "entrant")
-FOLDS = 10  # parts of the seeds; each part is reported at the lr that is best on the others
-AS_GIVEN = "one lr each: nothing was chosen"
-SAME = "lr chosen on the very seeds it is reported on: optimistic"
+SETTING = ["setting", "lr", "place"]
+FOLDS = 10  # parts of the seeds; each part is reported at the setting that is best on the others
+AS_GIVEN = "one setting each: nothing was chosen"
+SAME = "setting chosen on the very seeds it is reported on: optimistic"
+DIVERGED = "diverged at every setting"
+NOT_RUN = "its chosen setting has no run on a held-out seed"
 
 
 @dataclass(frozen=True)
 class Selection:
     """The runs that are reported.
 
-    runs: one row per problem, entrant and seed.
-    chosen: `dataset, entrant, lr, share, how`: the lr that is reported on most seeds, the share of these seeds, and how
-    it was chosen.
-    tuning: the tuning seeds of each problem.
+    runs: one row per problem, entrant and seed, with the block of the seed.
+    by_block: `dataset, entrant, block, setting, lr, n, how`: the setting that was chosen in each block, the number of
+    seeds that it is reported on, and how it was chosen. n is 0 for an entrant with nothing to report, and `how` says
+    why.
+    tuning: the tuning seeds of each problem. blocks: the number of blocks of each problem.
     """
 
     runs: pd.DataFrame
-    chosen: pd.DataFrame
+    by_block: pd.DataFrame
     tuning: dict[str, list[int]]
+    blocks: dict[str, int]
+
+    @property
+    def chosen(self) -> pd.DataFrame:
+        """`dataset, entrant, setting, lr, share, how`: the setting reported most, with its share of the seeds."""
+        counts = self.by_block.groupby([*KEYS, "setting", "lr"], sort=True, dropna=False)
+        counts = counts.agg(n=("n", "sum"), place=("place", "first"), how=("how", "first")).reset_index()
+        total = counts.groupby(list(KEYS))["n"].transform("sum")
+        counts["share"] = (counts["n"] / total.where(total > 0)).fillna(0.0)
+        order = counts.sort_values([*KEYS, "n", "place"], ascending=[True, True, False, True])
+        return order.drop_duplicates(list(KEYS))[[*KEYS, "setting", "lr", "share", "how"]].reset_index(drop=True)
 
 
 def select(runs: pd.DataFrame, value: str, tuning_seeds: Collection[int] | None = None) -> Selection:
-    """Choose the lr of each entrant by the median of `value`, where lower is better, on each problem by itself.
+    """Choose the setting of each entrant by the median of `value`, where lower is better, on each problem by itself.
 
-    - If the store says which seeds were run for tuning (`tracking.phase`), the other seeds are held out. Otherwise
-      seeds that were run at several lr are tuning seeds, and those run at one lr are held out.
-    - If all seeds were run at all lr, each tenth of the seeds (or each seed) is reported at the lr that is best on the
-      other seeds, so that no seed influences the lr at which it is reported.
+    - Where runs say what the study planned (`tracking.tuning`), the setting is chosen in each block on its tuning seeds
+      and reported on its held-out seeds.
+    - Otherwise there is one block. If the store says which seeds were run for tuning (`tracking.phase`), the others are
+      held out; if it does not, seeds that were run at several settings are tuning seeds, and the rest is held out.
+    - An entrant without a run on a held-out seed falls back alone: each tenth of its seeds (or each seed) is reported
+      at the setting that is best on the others, so that no seed influences the setting at which it is reported. So it
+      is for all entrants where all seeds were run at all settings.
+    - An entrant that diverged at every setting is not reported; `by_block` says so.
 
-    tuning_seeds: use these as tuning seeds; None: as above. Raises NotGiven if they leave nothing to report.
+    tuning_seeds: one block with these tuning seeds; None: as above. Raises NotGiven if they leave nothing to report.
     """
-    parts, tuning = [], {}
+    parts, chosen, tuning, blocks = [], [], {}, {}
     for problem, group in runs.groupby("dataset", sort=True):
-        reported_runs, seeds = _on_problem(group, value, tuning_seeds)
-        parts.append(reported_runs)
-        tuning[str(problem)] = sorted(seeds)
-    reported = pd.concat(parts, ignore_index=True)
-    return Selection(reported.drop(columns="how"), _chosen(reported), tuning)
+        reported, how, tuning[str(problem)], blocks[str(problem)] = _on_problem(group, value, tuning_seeds)
+        parts.append(reported)
+        chosen.append(how)
+    return Selection(pd.concat(parts, ignore_index=True), pd.concat(chosen, ignore_index=True), tuning, blocks)
 
 
-def _on_problem(runs: pd.DataFrame, value: str, named: Collection[int] | None) -> tuple[pd.DataFrame, list[int]]:
-    tuning = _tuning_seeds(runs)
-    if named is not None:
-        return _split(runs, value, sorted(set(named) & set(runs["seed"]))), list(named)
+def _on_problem(
+    runs: pd.DataFrame, value: str, named: Collection[int] | None
+) -> tuple[pd.DataFrame, pd.DataFrame, list[int], int]:
+    """The runs to report, how they were chosen, the tuning seeds, and the number of blocks."""
+    plan = latest_plan(runs) if named is None else None
+    if plan is not None and plan.blocks:
+        return _in_blocks(runs, value, plan.blocks)
+    tuning = sorted(set(named)) if named is not None else _tuning_seeds(runs)
     if not tuning:
-        return _without_choice(runs, value), tuning
-    if set(runs["seed"]) - set(tuning):
-        try:
-            return _split(runs, value, tuning), tuning
-        except NotGiven:  # the other seeds were not run at the lr that was chosen
+        reported = _without_choice(runs, value)
+    else:
+        reported = _held_out_or_folded(runs, value, tuning, named is not None)
+        if not set(reported["seed"]) - set(tuning):  # no seed was held out: all took part in choosing
             tuning = sorted(set(runs["seed"]))
-    return _cross_validated(runs, value), tuning
+    reported = reported.assign(block=0)
+    if reported.empty:
+        raise NotGiven(f"no run on {runs['dataset'].iloc[0]} can be reported")
+    return _told(runs, reported, value, tuning)
+
+
+def _in_blocks(
+    runs: pd.DataFrame, value: str, blocks: Collection[Block]
+) -> tuple[pd.DataFrame, pd.DataFrame, list[int], int]:
+    parts, chosen = [], []
+    for number, block in enumerate(blocks):
+        how = f"setting chosen on seeds {_listed(block.tuning)}, reported on seeds {_listed(block.held_out)}"
+        if len(blocks) > 1:
+            how = (
+                f"{len(blocks)} blocks of seeds: in each, the setting is chosen on {len(block.tuning)} seeds and "
+                f"reported on {len(block.held_out)} others"
+            )
+        reported = _split(runs, value, block.tuning, block.held_out).assign(how=how, block=number)
+        parts.append(reported)
+        chosen.append(_rows(reported, _absent(runs, reported, value, block.tuning), number))
+    tuning = sorted({seed for block in blocks for seed in block.tuning})
+    reported = pd.concat(parts, ignore_index=True).drop(columns="how")
+    return reported, pd.concat(chosen, ignore_index=True), tuning, len(blocks)
+
+
+def _told(
+    runs: pd.DataFrame, reported: pd.DataFrame, value: str, tuning: list[int]
+) -> tuple[pd.DataFrame, pd.DataFrame, list[int], int]:
+    chosen = _rows(reported, _absent(runs, reported, value, tuning or sorted(set(runs["seed"]))), 0)
+    return reported.drop(columns="how"), chosen, tuning, 1
+
+
+def _rows(reported: pd.DataFrame, absent: pd.DataFrame, block: int) -> pd.DataFrame:
+    counts = reported.groupby([*KEYS, *SETTING], sort=True).agg(n=("seed", "size"), how=("how", "first"))
+    return pd.concat([counts.reset_index(), *([absent] if len(absent) else [])]).assign(block=block)
+
+
+def _absent(runs: pd.DataFrame, reported: pd.DataFrame, value: str, tuning: Collection[int]) -> pd.DataFrame:
+    """A row for each entrant that is not reported, with its best setting on the tuning seeds."""
+    missing = runs[~runs["entrant"].isin(set(reported["entrant"])) & runs["seed"].isin(list(tuning))]
+    if missing.empty:
+        return missing
+    best = _best(missing, value, tuning)
+    how = np.where(np.isfinite(best["estimate"]), NOT_RUN, DIVERGED)
+    settings = missing.drop_duplicates([*KEYS, "place"])[[*KEYS, *SETTING]]
+    return best[[*KEYS, "place"]].assign(n=0, how=how).merge(settings, on=[*KEYS, "place"])
 
 
 def _tuning_seeds(runs: pd.DataFrame) -> list[int]:
     noted = runs.loc[runs["tracking.phase"] == "tuning", "seed"] if "tracking.phase" in runs else []
     if len(noted):
         return sorted(set(noted))
-    several = runs.groupby(["entrant", "seed"])["lr"].nunique()
+    several = runs.groupby(["entrant", "seed"])["place"].nunique()
     return sorted(set(several[several > 1].index.get_level_values("seed")))
 
 
 def _without_choice(runs: pd.DataFrame, value: str) -> pd.DataFrame:
-    """One run per entrant and seed, all of the same lr: runs at an lr of their own on each seed make no choice."""
-    if runs.groupby("entrant")["lr"].nunique().max() > 1:
+    """One run per entrant and seed, all of the same setting: runs at one of their own on each seed make no choice."""
+    if runs.groupby("entrant")["place"].nunique().max() > 1:
         return _same(runs, value)
     return runs.assign(how=AS_GIVEN)
 
 
-def _split(runs: pd.DataFrame, value: str, tuning: Collection[int]) -> pd.DataFrame:
+def _held_out_or_folded(runs: pd.DataFrame, value: str, tuning: list[int], strict: bool) -> pd.DataFrame:
+    """Entrants on held-out seeds; those without a run on one by folds. strict: raise NotGiven where none has one."""
     rest = sorted(set(runs["seed"]) - set(tuning))
-    best = best_setting(centres(runs, value, tuning, KEYS), KEYS)
-    how = f"lr chosen on seeds {_listed(tuning)}, reported on seeds {_listed(rest)}"
-    return held_out(runs, best, tuning, rest, KEYS).assign(how=how)
+    how = f"setting chosen on seeds {_listed(tuning)}, reported on seeds {_listed(rest)}"
+    reported = _split(runs, value, tuning, rest).assign(how=how)
+    if reported.empty and strict:
+        raise NotGiven(f"no chosen setting has a run on a seed other than {_listed(tuning)}")
+    others = runs[~runs["entrant"].isin(set(reported["entrant"]))]
+    diverged = _diverged(others, value, tuning)
+    if reported.empty:
+        diverged = set()  # nothing was held out for anybody
+    others = others[~others["entrant"].isin(diverged)]
+    return pd.concat([reported, *_cross_validated(others, value)]) if len(others) else reported
 
 
-def _cross_validated(runs: pd.DataFrame, value: str) -> pd.DataFrame:
+def _diverged(runs: pd.DataFrame, value: str, tuning: Collection[int]) -> set[str]:
+    used = runs[runs["seed"].isin(list(tuning))]
+    if used.empty:
+        return set()
+    best = _best(used, value, tuning)
+    return set(best.loc[~np.isfinite(best["estimate"]), "entrant"])
+
+
+def _split(runs: pd.DataFrame, value: str, tuning: Collection[int], held_out: Collection[int]) -> pd.DataFrame:
+    """The runs on held-out seeds, each at the setting that is best on the tuning seeds."""
+    if not runs["seed"].isin(list(tuning)).any():
+        raise NotGiven(f"no run on {runs['dataset'].iloc[0]} has a tuning seed ({_listed(tuning)})")
+    best = _best(runs, value, tuning)
+    best = best[np.isfinite(best["estimate"])]
+    return runs[runs["seed"].isin(list(held_out))].merge(best[[*KEYS, "place"]], on=[*KEYS, "place"])
+
+
+def _best(runs: pd.DataFrame, value: str, seeds: Collection[int]) -> pd.DataFrame:
+    return best_setting(centres(runs, value, seeds, KEYS, setting="place"), KEYS, setting="place")
+
+
+def _cross_validated(runs: pd.DataFrame, value: str) -> Iterator[pd.DataFrame]:
     seeds = sorted(set(runs["seed"]))
     n = min(FOLDS, len(seeds))
-    parts = []
+    how = f"each seed at the setting that is best on the other {len(seeds) - 1}"
+    if n < len(seeds):
+        how = f"each tenth of {len(seeds)} seeds at the setting that is best on the others"
+    left = set(runs["entrant"])
     for fold in (seeds[i::n] for i in range(n) if n > 1):
         others = [seed for seed in seeds if seed not in fold]
-        best = best_setting(centres(runs, value, others, KEYS), KEYS)
-        parts.append(runs[runs["seed"].isin(fold)].merge(best[[*KEYS, "lr"]], on=[*KEYS, "lr"]))
-    how = f"each seed at the lr that is best on the other {len(seeds) - 1}"
-    if n < len(seeds):
-        how = f"each tenth of {len(seeds)} seeds at the lr that is best on the others"
-    reported = pd.concat([*parts, runs.head(0)]).assign(how=how)
-    others = runs[~runs["entrant"].isin(reported["entrant"])]
-    return pd.concat([reported, _same(others, value)]) if len(others) else reported
+        best = _best(runs, value, others)
+        part = runs[runs["seed"].isin(fold)].merge(best[[*KEYS, "place"]], on=[*KEYS, "place"])
+        left -= set(part["entrant"])
+        yield part.assign(how=how)
+    if left:
+        yield _same(runs[runs["entrant"].isin(left)], value)
 
 
 def _same(runs: pd.DataFrame, value: str) -> pd.DataFrame:
-    best = best_setting(centres(runs, value, set(runs["seed"]), KEYS), KEYS)
-    return runs.merge(best[[*KEYS, "lr"]], on=[*KEYS, "lr"]).assign(how=SAME)
-
-
-def _chosen(reported: pd.DataFrame) -> pd.DataFrame:
-    counts = reported.groupby([*KEYS, "lr"], sort=True).agg(n=("seed", "size"), how=("how", "first"))
-    counts = counts.reset_index()
-    counts["share"] = counts["n"] / counts.groupby(list(KEYS))["n"].transform("sum")
-    top = counts.sort_values([*KEYS, "n", "lr"], ascending=[True, True, False, True]).drop_duplicates(list(KEYS))
-    return top[[*KEYS, "lr", "share", "how"]].reset_index(drop=True)
+    best = _best(runs, value, set(runs["seed"]))
+    return runs.merge(best[[*KEYS, "place"]], on=[*KEYS, "place"]).assign(how=SAME)
 
 
 def _listed(seeds: Collection[int]) -> str:

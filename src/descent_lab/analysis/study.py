@@ -1,10 +1,10 @@
 """Sorts runs into problems and entrants. Runs that differ in anything but the seed are kept apart.
 
 - problem: the data set, and everything else that varies and does not belong to an entrant (model, init, batching, ...)
-- entrant: what competes on a problem: by default backend, optimizer and schedule with their own settings
-- setting: the lr
+- entrant: what competes on a problem: by default backend, optimizer and schedule with the options that were not tuned
+- setting: the values of the hyperparameters that were tuned, or the lr where a run does not say what was tuned
 
-A cell is one problem, one entrant and one lr. The runs of a cell differ only in their seed.
+A cell is one problem, one entrant and one setting. The runs of a cell differ only in their seed.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,16 +14,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from descent_lab.analysis.plans import plan_of
 from descent_lab.analysis.statistics.cost import BACKENDS, gradient_equivalents
 from descent_lab.tracking.reader import Results
 
 COMPARED = ("backend", "optimizer", "schedule")
 OTHERS = ("init", "batching", "model")
-SETTINGS = ("seed", "lr")
 IRRELEVANT = ("debug", "engine", "force", "timing", "tracking", "record")  # cannot change what a step does
 GROUPS = ("backend", "dataset", "model", "init", "batching", "schedule", "optimizer")
 NO_OPTIMIZER = "none"
-CELL = ["dataset", "entrant", "lr"]
+LR = ("lr",)  # what was tuned where runs do not say so
+CELL = ["dataset", "entrant", "setting", "lr"]
 COST = "cost_gradient_equivalents"
 
 
@@ -32,7 +33,9 @@ class Study:
     """Runs that can be compared.
 
     runs: one row per cell and seed. `dataset` is the label of the problem, `entrant` that of the entrant, and
-    `without_backend` is the label of the entrant with its backend left out.
+    `without_backend` is the label of the entrant with its backend left out. `setting` is the label of the setting, and
+    `place` its place among the settings of the same hyperparameters, in the order of their values. `tuned` names
+    these, joined by commas.
     curves: those of these runs.
     compared: the groups that make an entrant.
     """
@@ -47,19 +50,23 @@ class Study:
         return self.runs[self.runs["run_id"].isin(run_ids)]
 
 
-def study(results: Results, compared: Sequence[str] | None = None) -> Study:
-    """Label every run with its problem and entrant, and keep one run per cell and seed.
+def study(results: Results, compared: Sequence[str] | None = None, tuned: Sequence[str] = LR) -> Study:
+    """Label every run with its problem, entrant and setting, and keep one run per cell and seed.
 
     compared: the groups that make an entrant; None: COMPARED or, if none of these varies, the others that vary.
+    tuned: the params that were tuned in runs that do not say so themselves (`tracking.tuning`).
     Of runs with the same settings and seed (forced or timed again), one with an isolated clock is preferred, and then
     the latest.
     """
-    runs = results.runs
+    settings, runs = _settings(results.runs, tuned)
     varied = varying(runs, results.params)
     compared = compared or _compared(varied)
-    own = [name for name in varied if name.partition(".")[0] in compared]
-    labelled = runs.assign(
+    own = [name for name in varied if name.partition(".")[0] in compared or name in LR]
+    labelled = results.runs.assign(
         data=runs["dataset"],
+        setting=settings["setting"],
+        place=settings["place"],
+        tuned=settings["tuned"],
         dataset=_problems(runs, [name for name in varied if name not in own]),
         entrant=_entrants(runs, own, compared),
         without_backend=_entrants(runs, _without_backend(own), _without_backend(compared)),
@@ -70,6 +77,48 @@ def study(results: Results, compared: Sequence[str] | None = None) -> Study:
     if len(distinct) < len(runs):
         curves = curves[curves["run_id"].isin(distinct["run_id"])]
     return Study(distinct, curves, tuple(compared), len(runs) - len(distinct))
+
+
+def _settings(runs: pd.DataFrame, tuned: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The `setting`, `place` and `tuned` of each run; and the runs without the values of what was tuned in each."""
+    labels = pd.DataFrame({"setting": "", "place": 0, "tuned": ""}, index=runs.index)
+    rest = runs.copy()
+    texts = runs.get("tracking.tuning", pd.Series(None, index=runs.index, dtype=object))
+    plans = {text: plan_of(text) for text in texts.unique()}
+    keys = texts.map(lambda text: tuned if (plan := plans[text]) is None else plan.space)
+    for names, index in keys.groupby(keys.map(tuple)).groups.items():
+        present = [name for name in names if name in runs]
+        values = runs.loc[index, present]
+        labels.loc[index, "tuned"] = ",".join(present)
+        labels.loc[index, "setting"] = [_setting(present, row) for row in values.itertuples(index=False)]
+        order = sorted(set(values.itertuples(index=False, name=None)), key=lambda row: [_ordered(v) for v in row])
+        places = {row: place for place, row in enumerate(order)}
+        labels.loc[index, "place"] = [places[row] for row in values.itertuples(index=False, name=None)]
+        rest[present] = rest[present].astype(object)
+        rest.loc[index, present] = None
+    return labels, rest
+
+
+def _setting(names: Sequence[str], values: Sequence[Any]) -> str:
+    """The label of a setting, such as `lr=0.1, beta1=0.9`."""
+    words = zip(names, values, strict=True)
+    return ", ".join(f"{name.rpartition('.')[2]}={_number(value)}" for name, value in words if not pd.isna(value))
+
+
+def _number(value: Any) -> str:
+    """A number in six digits at most; anything else as it is."""
+    try:
+        return f"{float(value):g}"
+    except ValueError:
+        return str(value)
+
+
+def _ordered(value: Any) -> tuple[float, str]:
+    """A key that sorts numbers by size, and words, which come behind them, by the alphabet."""
+    try:
+        return float(value), ""
+    except (TypeError, ValueError):
+        return np.inf, str(value)
 
 
 def _without_backend(names: Sequence[str]) -> list[str]:
@@ -89,7 +138,7 @@ def varying(runs: pd.DataFrame, params: Collection[str]) -> list[str]:
     names = []
     for name in params:
         group = name.partition(".")[0]
-        if name in SETTINGS or group in IRRELEVANT or name.endswith("_target_"):
+        if name == "seed" or group in IRRELEVANT or name.endswith("_target_"):
             continue
         keys = [key for key in dict.fromkeys(["dataset", group]) if key != name and key in runs]
         if _differs(runs, name, keys):
@@ -169,5 +218,5 @@ def _n_params(results: Results, row: Any) -> int:
 def _once(runs: pd.DataFrame) -> pd.DataFrame:
     preferred = runs.assign(shared=runs["timing"] != "isolated", age=-runs["started"])
     first = preferred.sort_values(["shared", "age", "run_id"]).drop_duplicates([*CELL, "seed"])
-    order = [*CELL, "seed"]
+    order = ["dataset", "entrant", "place", "seed"]
     return first.drop(columns=["shared", "age"]).sort_values(order, ignore_index=True)

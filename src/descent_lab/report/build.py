@@ -1,13 +1,15 @@
 """`python -m reports.build`: every figure and table of a store, and a page that shows them.
 
 Reads MLflow only. Writes index.html, results.md, a csv (parquet where it is large) for every number, and figures/.
-The page, results and figures are also attached to a run of the experiment, so that the MLflow UI shows them.
+A store that holds several studies, and a report about several metrics, gives such a folder for each, and an index of
+them. The page, results and figures are also attached to a run of the experiment, so that the MLflow UI shows them.
 """
 
 import argparse
 import gc
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,45 +24,102 @@ if TYPE_CHECKING:
     from descent_lab.report.report import Report
     from descent_lab.tracking.reader import Results
 
+
+@dataclass(frozen=True)
+class Built:
+    """A report that was written: what it is about in words, its folder, the files to be looked at, and the others."""
+
+    report: "Report"
+    about: str
+    folder: str
+    shown: list[str]
+    others: list[str]
+
+
 PAGE = "index.html"
 LARGE = 100_000  # rows of a table from which on it is written as parquet
+ASKED = ("margin", "judged", "baselines", "beforehand", "anytime")  # options about pairs (statistics.Asked)
 GROUPS = ("backend", "optimizer", "schedule", "init", "batching", "model")
 
 
 def build(
-    results: "Results", figures: Figures, output: Path, options: argparse.Namespace
-) -> tuple[list[str], list[str]]:
-    """Write the report of these runs; the files to be looked at, and the others. `figures` draws into the output.
+    results: "Results", figures: Figures, output: Path, options: argparse.Namespace, metric: str | None = None
+) -> Built:
+    """Write the report of the runs of one study into `output`. metric: what it asks about; None: see `measure_of`.
 
-    Raises NotGiven, in one line, where nothing can be said, and ConfigError for an option that does not fit the runs.
+    Raises ConfigError for an option that does not fit the runs.
     """
     # Imported here, as everywhere below, so that --help and a bad value answer at once.
     from descent_lab.report.page import page
     from descent_lab.report.report import Report
     from descent_lab.report.sections.results import rows_of
 
-    _refuse_empty(results)
-    report = Report.of(results, options.compared, options.tuning_seeds, options.reference, options.mlflow)
+    output.mkdir(exist_ok=True)
+    figures.into(output / "figures")
+    report = Report.of(
+        results,
+        options.compared,
+        options.tuning_seeds,
+        options.reference,
+        options.mlflow,
+        metric,
+        options.at,
+        options.tuned,
+        {name: value for name in ASKED if (value := getattr(options, name)) is not None},
+    )
     report.notes = _notes(results, report)
     for section in report.sections.values():
         figures.start(section.figures(report))
     report.files = _write_tables(report, output)
-    (output / "results.md").write_text(_markdown(rows_of(report.table("results"))), encoding="utf-8")
+    table = rows_of(report.table("results"), report.measure.label)
+    (output / "results.md").write_text(_markdown(table), encoding="utf-8")
     figures.finish()
-    (output / PAGE).write_text(page(report, figures.folder, _about(results, report)), encoding="utf-8")
+    about = _about(results, report)
+    (output / PAGE).write_text(page(report, figures.folder, about), encoding="utf-8")
     shown = [PAGE, "results.md", *(f"figures/{name}.png" for name in figures.names)]
-    return shown, [*report.files.values(), *(f"figures/{name}.svg" for name in figures.names)]
+    others = [*report.files.values(), *(f"figures/{name}.svg" for name in figures.names)]
+    return Built(report, about, output.name, shown, others)
 
 
-def _attach(uri: str, experiments: Sequence[str], options: argparse.Namespace, names: Sequence[str]) -> None:
+def _build_all(results: "Results", figures: Figures, folder: Path, options: argparse.Namespace) -> "dict[str, Built]":
+    """The report of each study about each metric, by what it is about. Several are in folders, with an index."""
+    from descent_lab.analysis.studies import studies
+    from descent_lab.report.index import index
+
+    _refuse_empty(results)
+    parts = studies(results) if options.studies == "apart" else {"": results}
+    wanted = [(name, metric) for name in parts for metric in options.metric or [None]]
+    if len(wanted) == 1:
+        return {"": build(results, figures, folder, options, wanted[0][1])}
+    built: dict[str, Built] = {}
+    for name, metric in wanted:
+        about = ", ".join(word for word in (name, metric) if word)
+        built[about] = build(parts[name], figures, folder / _folder(about, built), options, metric)
+    (folder / PAGE).write_text(index(built), encoding="utf-8")
+    return built
+
+
+def _folder(about: str, taken: "dict[str, Built]") -> str:
+    """A name for the folder of a report, which no other has."""
+    from descent_lab.report.sections.curves import slug
+
+    name = slug(about) or "study"
+    others = {built.folder for built in taken.values()}
+    return name if name not in others else f"{name}_{len(others)}"
+
+
+def _attach(uri: str, about: str, built: Built, options: argparse.Namespace) -> None:
     """Show the report in MLflow: in the experiment of the runs, or in one named `reports` if they are of several."""
     from descent_lab.tracking.server import Store
 
     selected = {"sweep": options.sweep, "filter": options.filter}
-    about = ", ".join(f"{name} {value}" for name, value in selected.items() if value) or "all runs"
+    words = [about, *(f"{name} {value}" for name, value in selected.items() if value)]
+    folder = options.output / built.folder if about else options.output
+    experiments = built.report.results.experiments
     try:
         store = Store(uri, experiments[0] if len(experiments) == 1 else "reports")
-        store.attach(about, options.output, names, (options.output / "results.md").read_text(encoding="utf-8"))
+        about = ", ".join(filter(None, words)) or "all runs"
+        store.attach(about, folder, built.shown, (folder / "results.md").read_text(encoding="utf-8"))
     except Exception as error:  # a store that can only be read: the report is there all the same
         line = f"not attached to {uri}: {(str(error).splitlines() or [''])[0]}"
         print(without_password(line), file=sys.stderr)
@@ -157,7 +216,42 @@ def parser() -> argparse.ArgumentParser:
         type=_groups,
         help="groups that make an entrant; default: backend,optimizer,schedule; if none varies, init,batching,model",
     )
-    options.add_argument("--tuning-seeds", type=_seeds, help="seeds to choose lr on, e.g. 0-4; default: found out")
+    options.add_argument(
+        "--metric",
+        type=lambda text: text.split(","),
+        help="what is asked about, e.g. test/accuracy; several, joined by commas, give a report each; default: the "
+        "training loss, or, where validation chose settings, the same metric of the test set",
+    )
+    options.add_argument(
+        "--at", choices=("final", "best", "chosen"), help="where on the curve: the last step, the best record, or the "
+        "step that validation chose; default: chosen for test metrics where there is a validation set, else final",
+    )  # fmt: skip
+    options.add_argument(
+        "--margin", type=float, help="the least difference that matters: a ratio of losses above 1, or a difference of "
+        "scores; default: 1.1 and 0.01",
+    )  # fmt: skip
+    options.add_argument("--judged", help="the one entrant that is judged, against the baselines or all others")
+    options.add_argument(
+        "--baselines", type=lambda text: text.split(","), help="entrants that --judged is held against"
+    )
+    options.add_argument(
+        "--beforehand", type=lambda text: text.split(";"), help="problems, joined by semicolons, whose verdicts do not "
+        "wait for that over all problems, because they were asked for before the runs",
+    )  # fmt: skip
+    options.add_argument(
+        "--anytime", type=lambda text: text == "true", help="true: verdicts stay right if seeds are "
+        "added until there is one",
+    )  # fmt: skip
+    options.add_argument(
+        "--studies", choices=("apart", "together"), default="apart", help="a report for each study of the store, or one"
+    )
+    options.add_argument(
+        "--tuned", type=lambda text: text.split(","), default=["lr"],
+        help="params that were tuned, e.g. lr,optimizer.beta1, in runs that do not say so; default: lr",
+    )  # fmt: skip
+    options.add_argument(
+        "--tuning-seeds", type=_seeds, help="seeds to choose settings on, e.g. 0-4; default: found out"
+    )
     options.add_argument("--reference", help="entrant that the shared targets come from; default: sgd")
     options.add_argument("--attach", choices=("true", "false"), default="true", help="show the report in MLflow too")
     options.add_argument("--mlflow", default="http://127.0.0.1:5000", help="where `mlflow ui` answers, for links")
@@ -186,19 +280,23 @@ def main(words: Sequence[str]) -> int:
     with Figures() as figures:  # which import seaborn while the store is read here
         results = _read(options)
         with made_anew(options.output) as folder:
-            figures.folder = folder / "figures"
-            shown, others = build(results, figures, folder, options)
+            reports = _build_all(results, figures, folder, options)
     if options.attach == "true":
-        _attach(results.uri, results.experiments, options, shown)
-    n_files = len(shown) + len(others)
+        for about, built in reports.items():
+            _attach(results.uri, about, built, options)
+    n_files = sum(len(built.shown) + len(built.others) for built in reports.values()) + (len(reports) > 1)
     print(f"{len(results.runs)} runs; {n_files} files in {options.output}; open {options.output / PAGE}")
     return 0
 
 
 def _read(options: argparse.Namespace) -> "Results":
-    """The runs, with the curves that are drawn: the training loss, and the metrics of the test set."""
+    """The runs, with the curves that are needed: those that are drawn, asked about, or that settings are chosen by."""
+    from descent_lab.analysis.plans import plan_of
     from descent_lab.metrics import METRICS
-    from descent_lab.tracking.reader import load
+    from descent_lab.tracking.reader import find, read_curves
 
-    drawn = ["train/loss", *(f"test/{name}" for name in METRICS if name != "loss")]
-    return load(options.uri, options.experiment, options.filter, options.sweep, drawn)
+    results = find(options.uri, options.experiment, options.filter, options.sweep)
+    needed = {"train/loss", *(f"test/{name}" for name in METRICS), *(options.metric or ())}
+    if "tracking.tuning" in results.runs:
+        needed |= {plan.by for text in results.runs["tracking.tuning"].unique() if (plan := plan_of(text))}
+    return results.with_curves(read_curves(results.artifacts, results.runs, sorted(needed)))

@@ -16,15 +16,19 @@ PRELOADED = "descent_lab.report.preloaded"
 class Figures:
     """Draws figures into `folder` while the block goes on that it is the context of.
 
-    names: the figures begun so far.
+    names: the figures begun in this folder so far.
     """
 
     def __init__(self, folder: Path = Path("figures"), processes: int | None = None) -> None:
         """processes: 1 draws in this process; None: one for each processor, at most PROCESSES."""
+        self.into(folder)
+        self._pool = _pool(min(PROCESSES, os.cpu_count() or 1) if processes is None else processes)
+
+    def into(self, folder: Path) -> None:
+        """Draw into this folder from now on. Finish what was begun in another before."""
         self.folder = folder
         self.names: list[str] = []
         self._begun: list[tuple[Drawing, Future[None]]] = []
-        self._pool = _pool(min(PROCESSES, os.cpu_count() or 1) if processes is None else processes)
 
     def __enter__(self) -> "Figures":
         return self

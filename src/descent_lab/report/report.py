@@ -1,14 +1,17 @@
 """The report of some runs: its tables, computed when they are asked for, and why others are missing."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from descent_lab.analysis.measure import TRAINING, Measure, chosen_by, measure_of, tuned_by
+from descent_lab.analysis.plans import latest_plan
 from descent_lab.analysis.selection import Selection, select
-from descent_lab.analysis.study import Study, study
+from descent_lab.analysis.statistics import Asked, comparable, starts
+from descent_lab.analysis.study import LR, Study, study
 from descent_lab.analysis.subset import reference_of
 from descent_lab.errors import ConfigError, NotGiven
 from descent_lab.report.looks import Style, styles, styles_in_order
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
 
     from descent_lab.tracking.reader import Results
 
-LOSS = "final_train_loss"
+LOSS = TRAINING.column
+TUNED_BY = "tuned_by"  # the column that settings are chosen by; lower is better
 PAIR = ["dataset", "entrant"]
 
 
@@ -28,6 +32,7 @@ class Report:
     """The content of the report, of which sections make their tables, figures and words.
 
     results: the runs as stored. study: those that are compared. selection: those that are reported.
+    measure: what the report asks about. asked: what it asks of pairs.
     reference: the entrant that targets are derived from; None where no run finished.
     files: the file of each table that was written. notes: what the reader has to be told of the store.
     mlflow: the address at which the page's links open runs.
@@ -36,6 +41,8 @@ class Report:
     results: "Results"
     study: Study
     selection: Selection
+    measure: Measure
+    asked: Asked
     reference: str | None
     mlflow: str = ""
     notes: list[str] = field(default_factory=list)
@@ -51,14 +58,28 @@ class Report:
         tuning_seeds: "Collection[int] | None" = None,
         reference: str | None = None,
         mlflow: str = "",
+        metric: str | None = None,
+        at: str | None = None,
+        tuned: "Sequence[str]" = LR,
+        asked: "Mapping[str, Any] | None" = None,
     ) -> "Report":
-        """compared: the groups that make an entrant. reference: None for sgd, or else one in the middle."""
-        runs = study(results, compared)
+        """The report of these runs.
+
+        compared: the groups that make an entrant. reference: None for sgd, or else one in the middle.
+        metric, at: what is asked about (`measure_of`). tuned: the params that were tuned in runs that do not say so.
+        asked: what is asked of pairs, by the fields of `statistics.Asked`, but for those that follow from the metric.
+        Raises ConfigError for what does not fit the runs.
+        """
+        runs = study(results, compared, tuned)
+        measure = measure_of(runs.runs, metric, at)
+        runs = replace(runs, runs=_with_tuned_by(runs, measure))
         try:
-            selection = select(runs.runs, LOSS, tuning_seeds)
+            selection = select(runs.runs, TUNED_BY, tuning_seeds)
         except NotGiven as error:
             raise ConfigError(f"tuning-seeds: {error}") from error
-        return cls(results, runs, selection, reference_of(selection.runs, LOSS, reference), mlflow)
+        pairs = Asked(better=measure.better, scale=measure.scale, **(asked or {}))
+        named = reference_of(selection.runs, LOSS, reference)
+        return cls(results, runs, selection, measure, pairs, named, mlflow)
 
     @cached_property
     def sections(self) -> dict[str, Section]:
@@ -94,6 +115,25 @@ class Report:
         """The name and the rows of every table that these runs give."""
         return ((name, self.table(name)) for name in self.declared if self.given(name))
 
+    @property
+    def value(self) -> str:
+        """The column of the frame of runs that the report asks about."""
+        return self.measure.column
+
+    @cached_property
+    def chosen_by(self) -> Measure:
+        """What settings were chosen by."""
+        return chosen_by(latest_plan(self.study.runs), self.measure)
+
+    @cached_property
+    def comparable(self) -> pd.DataFrame:
+        """The reported runs with the values by which they are compared (`statistics.comparable`)."""
+        start = starts(self.study.curves, self.measure.metric)
+        runs = self.selection.runs
+        runs = runs.assign(start=runs["run_id"].map(start).astype(float))
+        scale = self.measure.scale
+        return comparable(runs, self.value, self.measure.better, scale)
+
     @cached_property
     def looks(self) -> Mapping[str, Style]:
         """A style per entrant; the colour is the optimizer's where optimizers are compared, or backends."""
@@ -102,3 +142,10 @@ class Report:
             return styles_in_order(runs["entrant"])
         names = runs["optimizer"].where(runs["optimizer"] != "none", runs["backend"])
         return styles(dict(zip(runs["entrant"], names, strict=True)))
+
+
+def _with_tuned_by(runs: Study, measure: Measure) -> pd.DataFrame:
+    """The runs with the column TUNED_BY, by the plan of each problem."""
+    by_problem = runs.runs.groupby("dataset", sort=False)
+    values = [tuned_by(rows, runs.curves, chosen_by(latest_plan(rows), measure)) for _, rows in by_problem]
+    return runs.runs.assign(**{TUNED_BY: pd.concat(values)})

@@ -48,6 +48,7 @@ from descent_lab.analysis.statistics.runtimes import expected_runtime, runtime_e
 from descent_lab.analysis.statistics.seeds import summarise
 from descent_lab.analysis.statistics.targets import first_hits, interpolated_targets, reference_targets
 from descent_lab.analysis.statistics.tuning import best_of_k, best_setting, centres, held_out, sensitivity, tuning_cells
+from descent_lab.analysis.statistics.typical import typical
 from descent_lab.analysis.statistics.variance import variance_components
 from descent_lab.analysis.statistics.verdicts import Asked, verdicts
 
@@ -97,6 +98,7 @@ __all__ = [
     "tuning_cells",
     "tuning_share",
     "tuning_warnings",
+    "typical",
     "variance_components",
     "verdicts",
 ]

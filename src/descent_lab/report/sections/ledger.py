@@ -12,7 +12,7 @@ from descent_lab.report.section import SECTIONS, Section, Table
 
 UNEQUAL = "unequal budgets"
 COLUMNS = {
-    "dataset": "problem", "phase": "phase", "entrant": "entrant", "trials": "lr tried", "seeds": "seeds",
+    "dataset": "problem", "phase": "phase", "entrant": "entrant", "trials": "settings tried", "seeds": "seeds",
     "runs": "runs", "diverged": "diverged", "steps": "steps", "gradients": "gradient-equivalents",
     "seconds": "step seconds", "unequal": "unequal in",
 }  # fmt: skip
@@ -23,7 +23,7 @@ def fairness(report: Report) -> pd.DataFrame:
     parts = []
     for problem, runs in report.study.runs.groupby("dataset", sort=True):
         tuning = report.selection.tuning[str(problem)]
-        ledger = st.fairness_ledger(runs, tuning, "entrant")
+        ledger = st.fairness_ledger(runs, tuning, "entrant", "setting")
         if set(runs["seed"]) <= set(tuning):
             ledger["phase"] = "tuning and evaluation"
         parts.append(ledger)
@@ -39,7 +39,7 @@ def warnings(report: Report) -> pd.DataFrame:
 def _tuning_warnings(cells: pd.DataFrame) -> pd.DataFrame:
     """The warnings about tuning. An entrant that was run at one lr gets none that this lr is the edge of a grid."""
     warned = st.tuning_warnings(cells, PAIR)
-    single = cells.loc[cells.groupby(PAIR)["lr"].transform("size") == 1, PAIR].assign(edge=True)
+    single = cells.loc[cells.groupby(PAIR)["setting"].transform("size") == 1, PAIR].drop_duplicates().assign(edge=True)
     warned = warned.merge(single, on=PAIR, how="left")
     return warned[~((warned["warning"] == "edge") & warned.pop("edge").notna())]
 

@@ -7,49 +7,57 @@ import numpy as np
 import pandas as pd
 
 from descent_lab.analysis import statistics as st
-from descent_lab.analysis.selection import Selection
-from descent_lab.analysis.subset import filled
-from descent_lab.errors import NotGiven
+from descent_lab.analysis.measure import Measure
 from descent_lab.metrics import METRICS
 from descent_lab.report.blocks import Block, Files, Picture, Rows, Words
 from descent_lab.report.looks import Looks, natural, span_with_intervals
 from descent_lab.report.report import LOSS, PAIR, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.report.sections.ledger import unfair
-from descent_lab.report.words import interval, number
+from descent_lab.report.words import interval, listed, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HEAD = ("problem", "backend", "optimizer", "entrant", "lr", "seeds", "training loss", "test", "diverged", "note")
-PAIRS_HEAD = ("problem", "a", "b", "pairs", "a better", "a / b (or a - b)", "p (Holm)", "verdict", "note")
-NAMES = {"estimate": "loss", "low": "loss_low", "high": "loss_high"}
+PAIRS_HEAD = ("problem", "a", "b", "units", "a / b", "p", "p corrected", "signed ranks p", "verdict", "note")
+NAMES = {"estimate": "value", "low": "value_low", "high": "value_high"}
 SCORE = {"test_metric": "test_metric", "estimate": "test", "low": "test_low", "high": "test_high"}
 
 
 def results(report: Report) -> pd.DataFrame:
-    """One row per problem and entrant: the median final loss and test metric, at the lr that is reported."""
+    """One row per problem and entrant: the typical value of what the report asks about, and medians of test metrics.
+
+    `value` is that of `statistics.typical`, over the held-out seeds of all blocks, at the settings that are reported.
+    """
     runs, selection = report.study.runs, report.selection
-    loss = st.summarise(selection.runs, PAIR, LOSS).rename(columns={"n": "seeds"})
-    table = loss.rename(columns=NAMES).drop(columns="method")
-    scores = _scores(selection)
-    table = table.merge(scores, on=PAIR, how="left").merge(selection.chosen, on=PAIR)
-    tried = runs.groupby(PAIR).agg(lr_tried=("lr", "nunique"), runs=("seed", "size")).reset_index()
+    value = st.typical(report.comparable, PAIR, report.measure.scale)
+    table = value.rename(columns={"n": "seeds"} | NAMES)
+    scores = _scores(report)
+    table = table.merge(scores, on=PAIR, how="left").merge(selection.chosen, on=PAIR, how="outer")
+    tried = runs.groupby(PAIR).agg(settings_tried=("setting", "nunique"), runs=("seed", "size")).reset_index()
     named = runs.drop_duplicates(PAIR)[[*PAIR, "backend", "optimizer"]]
     table = table.merge(tried, on=PAIR).merge(named, on=PAIR)
-    first = [*PAIR, "backend", "optimizer", "lr", "seeds", "loss", "loss_low", "loss_high"]
-    last = ["diverged", "lr_tried", "runs", "share", "how", "note"]
+    unreported = table["seeds"].isna()
+    table["seeds"], table["diverged"] = (table[name].fillna(0).astype(int) for name in ("seeds", "diverged"))
+    table["note"] = table["note"].mask(unreported, table["how"]).fillna("")
+    first = [*PAIR, "backend", "optimizer", "setting", "lr", "seeds", *NAMES.values()]
+    last = ["method", "diverged", "settings_tried", "runs", "share", "how", "note"]
     middle = [name for name in scores if name not in PAIR]
-    return table[[*first, *middle, *last]].sort_values(["dataset", "loss", "entrant"], ignore_index=True)
+    lower = report.measure.better == "lower"
+    return (
+        table[[*first, *middle, *last]]
+        .assign(metric=report.measure.metric, at=report.measure.at)
+        .sort_values(["dataset", "value", "entrant"], ascending=[True, lower, True], ignore_index=True)
+    )
 
 
-def _scores(selection: Selection) -> pd.DataFrame:
+def _scores(report: Report) -> pd.DataFrame:
     """The first test metric that each entrant has as `test_metric, test, ...`; the others as `test_<name>, ...`."""
-    runs = selection.runs
+    runs = report.selection.runs
     scores = pd.DataFrame(columns=[*PAIR, *SCORE.values()])
     for metric, facts in METRICS.items():
-        column = f"final_test_{metric}"
+        column = _at_chosen(runs, metric)
         if metric == "loss" or column not in runs or not len(scored := runs[runs[column].notna()]):
             continue
         summary = st.summarise(scored, PAIR, column, better=facts.better).assign(test_metric=metric)
@@ -63,39 +71,30 @@ def _scores(selection: Selection) -> pd.DataFrame:
     return scores
 
 
-def scale_of(runs: pd.DataFrame) -> str:
-    """The scale on which final losses are compared: log, unless one is not positive."""
-    loss = runs[LOSS].to_numpy(dtype=float)
-    return "log" if (loss[np.isfinite(loss)] > 0).all() else "linear"
+def _at_chosen(runs: pd.DataFrame, metric: str) -> str:
+    """The column of a test metric at the step that validation chose, where there is one; else at the last step."""
+    chosen = Measure(f"test/{metric}", "chosen").column
+    return chosen if chosen in runs and runs[chosen].notna().any() else Measure(f"test/{metric}").column
+
+
+def scale_of(runs: pd.DataFrame, value: str = LOSS) -> str:
+    """The scale on which values are compared: log, unless one is not positive."""
+    values = runs[value].to_numpy(dtype=float)
+    return "log" if (values[np.isfinite(values)] > 0).all() else "linear"
 
 
 def pairs(report: Report) -> pd.DataFrame:
-    """Pairs on each problem; and over all problems, between the entrants that every one of them has."""
-    runs, parts, reason = report.selection.runs, [], "no runs"
-    for _, group in runs.groupby("dataset", sort=True):
-        try:
-            parts.append(_pairs(group))
-        except NotGiven as error:
-            reason = str(error)
-    if not parts:
-        raise NotGiven(reason)
-    common = filled(runs)
-    if common["dataset"].nunique() > 1 and common["entrant"].nunique() > 1:
-        parts.append(_pairs(common).query("dataset == 'all'"))
-    return pd.concat(parts, ignore_index=True)
+    """The verdicts on each problem and, with several, over all: `statistics.verdicts` of the reported runs."""
+    return st.verdicts(report.comparable, "entrant", report.asked)
 
 
-def _pairs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Ratios where losses are positive, else differences; `scale` says which."""
-    scale = scale_of(runs)
-    return st.pairwise(runs, LOSS, "entrant", scale=scale).assign(scale=scale)
-
-
-def final_losses(runs: pd.DataFrame, medians: pd.DataFrame, looks: Looks, note: str = "") -> "Figure":
-    """A panel per data set: the final loss of every seed, and the given median and interval of each entrant.
+def final_losses(
+    runs: pd.DataFrame, medians: pd.DataFrame, looks: Looks, label: str = "final training loss", note: str = ""
+) -> "Figure":
+    """A panel per data set: the value of every seed, and the given median and interval of each entrant.
 
     runs: `dataset, entrant, loss`, inf where a run diverged: these are crosses at the right edge. medians: `dataset,
-    entrant, estimate, low, high`.
+    entrant, estimate, low, high`. label: of the values.
     """
     import seaborn as sns
 
@@ -129,7 +128,7 @@ def final_losses(runs: pd.DataFrame, medians: pd.DataFrame, looks: Looks, note: 
         runs,
         "dataset",
         draw,
-        "final training loss",
+        label,
         "",
         {},
         note,
@@ -173,31 +172,34 @@ def _points(ax: "Axes", medians: pd.DataFrame, styles: list[Any]) -> None:
 
 
 def figures(report: Report) -> Iterator[Drawing]:
-    """The final loss of every seed that is reported."""
+    """The value of every seed that is reported."""
     if not report.given("results"):
         return
     runs = report.selection.runs
-    ended = runs[LOSS].to_numpy(dtype=float)
-    loss = np.where(np.isfinite(ended) & (runs["status"] == "finished"), ended, np.inf)
+    ended = runs[report.value].to_numpy(dtype=float)
+    value = np.where(np.isfinite(ended) & (runs["status"] == "finished"), ended, np.inf)
     medians = report.table("results").rename(columns={new: old for old, new in NAMES.items()})
-    drawn = runs[PAIR].assign(loss=loss)
-    note = "dot: a seed; outlined marker: median; bar: 95 % interval; cross: diverged seeds, and how many"
-    arguments = (drawn, medians[[*PAIR, "estimate", "low", "high"]], report.looks, note + unfair(report))
+    drawn = runs[PAIR].assign(loss=value)
+    medians = medians.loc[medians["seeds"] > 0, [*PAIR, "estimate", "low", "high"]]
+    method = listed(sorted(set(report.table("results")["method"].dropna())))
+    note = f"dot: a seed; outlined marker: {method}; bar: 95 % interval; diverged seeds and how many: at the right edge"
+    arguments = (drawn, medians, report.looks, report.measure.label, note + unfair(report))
     yield Drawing("final_losses", final_losses, arguments)
 
 
-def rows_of(table: pd.DataFrame, short: bool = False) -> Rows:
-    """The results as text. short: the entrant alone says what its backend and optimizer are."""
+def rows_of(table: pd.DataFrame, label: str, short: bool = False) -> Rows:
+    """The results as text. label: of the value. short: the entrant alone says what its backend and optimizer are."""
+    head = ("problem", "backend", "optimizer", "entrant", "setting", "seeds", label, "test", "diverged", "note")
     body = []
     for row in table.to_dict("records"):
-        lr = f"{row['lr']:g}" if row["share"] == 1 else f"{row['lr']:g} (on {row['share']:.0%} of seeds)"
-        loss = interval(row["loss"], row["loss_low"], row["loss_high"])
+        setting = row["setting"] if row["share"] in (0, 1) else f"{row['setting']} (on {row['share']:.0%} of seeds)"
+        value = interval(*(row[name] for name in NAMES.values()))
         named = [row[name] for name in ("dataset", "backend", "optimizer", "entrant")]
-        body.append([*named, lr, str(row["seeds"]), loss, _test(row), str(row["diverged"]), row["note"]])
+        body.append([*named, setting, str(row["seeds"]), value, _test(row), str(row["diverged"]), row["note"]])
     left_out = {"backend", "optimizer"} if short else set()
     left_out |= set() if any(row[-1] for row in body) else {"note"}
-    kept = [i for i, name in enumerate(HEAD) if name not in left_out]
-    return Rows([HEAD[i] for i in kept], [[row[i] for i in kept] for row in body])
+    kept = [i for i, name in enumerate(head) if name not in left_out]
+    return Rows([head[i] for i in kept], [[row[i] for i in kept] for row in body])
 
 
 def _test(row: dict[str, Any]) -> str:
@@ -213,25 +215,29 @@ def _test(row: dict[str, Any]) -> str:
 def _pair_rows(table: pd.DataFrame) -> Rows:
     body = []
     for row in table.itertuples():
-        better = f"{row.improvement:.0%} [{row.improvement_low:.0%}, {row.improvement_high:.0%}]"
         effect = interval(row.effect, row.effect_low, row.effect_high, "∞")
-        body.append([row.dataset, row.a, row.b, str(row.n), better, effect, number(row.p_holm), row.verdict, row.note])
+        verdict = f"{row.winner} {row.verdict}" if row.winner else row.verdict
+        corrected = number(row.p_adjusted) if row.corrected else "not corrected"
+        p = [number(row.p), corrected, number(row.p_signed_ranks)]
+        body.append([row.dataset, row.a, row.b, f"{row.n} {row.unit}", effect, *p, verdict, row.note])
     return Rows(PAIRS_HEAD, body, folded="Every pair")
 
 
 def how_chosen(chosen: pd.DataFrame) -> list[str]:
-    """Sentences on how the lr were chosen. They name the problems if the way was not the same on all of them."""
-    ways = chosen.groupby("how", sort=True)["dataset"].agg(lambda names: "; ".join(sorted(set(names))))
+    """Sentences on how the settings were chosen. They name the problems if the way was not the same on all of them."""
+    reported = chosen[chosen["n"] > 0] if "n" in chosen else chosen
+    ways = reported.groupby("how", sort=True)["dataset"].agg(lambda names: "; ".join(sorted(set(names))))
     return [f"{how[:1].upper()}{how[1:]}" + ("." if len(ways) == 1 else f": {names}.") for how, names in ways.items()]
 
 
 def content(report: Report) -> Iterator[Block]:
     """The results, every seed as a picture, and every pair."""
-    yield rows_of(report.table("results"), short=True)
-    yield from (Words(line) for line in how_chosen(report.selection.chosen))
-    yield Picture("final_losses", "Final training loss of every seed, with the median of each entrant")
-    yield Files(["results", "pairs", "runs"])
-    yield _pair_rows(report.table("pairs"))
+    yield rows_of(report.table("results"), report.measure.label, short=True)
+    yield from (Words(line) for line in how_chosen(report.selection.by_block))
+    yield Picture("final_losses", f"{report.measure.label} of every seed, with the typical value of each entrant")
+    yield Files(["results", "pairs", "runs", "settings_by_block"])
+    if report.given("pairs"):
+        yield _pair_rows(report.table("pairs"))
 
 
 SECTIONS.add(
@@ -242,9 +248,12 @@ SECTIONS.add(
         tables={
             "results": Table(
                 results,
-                "statistics.summarise of the reported runs by dataset and entrant: final train/loss, test metric",
+                "statistics.typical of the reported runs by dataset and entrant; statistics.summarise of test metrics",
             ),
-            "pairs": Table(pairs, "statistics.pairwise of the reported runs, by data set and over those all share"),
+            "pairs": Table(pairs, "statistics.verdicts of the reported runs, on each problem and over all"),
+            "settings_by_block": Table(
+                lambda report: report.selection.by_block, "the setting that was chosen in each block of seeds"
+            ),
         },
         figures=figures,
         content=content,

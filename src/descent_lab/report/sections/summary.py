@@ -1,102 +1,114 @@
-"""The summary in plain sentences: who wins where, by how much, and how sure that is."""
+"""The summary in plain sentences: which verdicts there are, on each problem and over all, and what weakens them."""
 
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from descent_lab.analysis.selection import AS_GIVEN, DIVERGED
+from descent_lab.analysis.statistics.verdicts import ALL
 from descent_lab.report.blocks import Block, Card, Heading, Lines, Words
 from descent_lab.report.report import Report
 from descent_lab.report.section import SECTIONS, Section
 from descent_lab.report.sections import agreement, ledger, ranks
-from descent_lab.report.words import interval, listed
+from descent_lab.report.verdict_words import Wording, details, headline
+from descent_lab.report.words import counted, interval, listed
 
-SAME = ranks.SAME
+
+def wording(report: Report) -> Wording:
+    """What the words for verdicts need to know of a report."""
+    how = report.selection.by_block["how"]
+    return Wording(report.measure, report.asked, tuned=not (how == AS_GIVEN).all())
 
 
-def verdicts(report: Report) -> list[Card]:
-    """One card for each problem, with the verdict on it."""
-    pairs, results = report.table("pairs"), report.table("results")
-    cards = []
-    for problem, rows in results.groupby("dataset", sort=True):
+def overall(report: Report) -> Card | None:
+    """The verdicts over all problems; None where there is one problem."""
+    pairs = report.table("pairs")
+    rows = pairs[pairs["dataset"] == ALL] if len(pairs) else pairs
+    if rows.empty:
+        return None
+    n = int(rows["n_problems"].max())
+    return Card(f"Over all {n} problems", headline(rows, wording(report)), details(rows, wording(report)))
+
+
+def verdicts(report: Report) -> Iterator[Card]:
+    """One card for each problem, with the verdicts on it."""
+    pairs = report.table("pairs")
+    for problem, rows in report.table("results").groupby("dataset", sort=True):
         here = pairs[pairs["dataset"] == problem] if len(pairs) else pairs
-        cards.append(_verdict_on(str(problem), rows, here))
-    return cards
+        yield _card(report, str(problem), rows, here)
 
 
-def _verdict_on(problem: str, rows: pd.DataFrame, pairs: pd.DataFrame) -> Card:
-    best = rows.iloc[0]  # sorted by loss
-    if not np.isfinite(best["loss"]):
-        return Card(problem, "Half the runs or more diverged, whatever competed: there is no winner.")
-    value = interval(best["loss"], best["loss_low"], best["loss_high"])
-    seeds = f"{best['seeds']} seed{'s' if best['seeds'] > 1 else ''}"
-    ends = f"{best['entrant']} (lr {best['lr']:g}) ends lowest: median training loss {value} over {seeds}."
-    if len(rows) == 1:
-        return Card(problem, ends.replace("ends lowest", "alone was run"), ["There is nothing to compare it with."])
-    beaten, alike, silent = _against(best["entrant"], pairs)
-    return Card(problem, _verdict(best["entrant"], len(rows), beaten, alike) + ends, _details(beaten, alike, silent))
+def _card(report: Report, problem: str, rows: pd.DataFrame, pairs: pd.DataFrame) -> Card:
+    told = [f"{name} {DIVERGED}." for name in sorted(rows.loc[rows["how"] == DIVERGED, "entrant"])]
+    reported = rows[rows["seeds"] > 0]
+    if pairs.empty:
+        reason = report.missing.get("pairs", "its entrants share no seed")
+        words = f"{reported['entrant'].iloc[0]} alone was run." if len(rows) == 1 else f"No verdict: {reason}."
+        return Card(problem, words, [*_typical(report, reported), *told])
+    open_rows = pairs[~pairs["corrected"]]
+    lines = [*_typical(report, reported), *details(pairs, wording(report)), *told]
+    if len(open_rows) == len(pairs) and (report.table("pairs")["dataset"] == ALL).any():
+        lines.append("The pairs that are not told apart over all problems get no verdict on a single one.")
+    return Card(problem, headline(pairs, wording(report)), lines)
 
 
-def _against(best: str, pairs: pd.DataFrame) -> tuple[list[str], list[str], list[str]]:
-    """Entrants that the best beats, with the evidence; those like it; and why some pairs say nothing."""
-    beaten, alike, silent = [], [], []
-    mine = pairs[(pairs["a"] == best) | (pairs["b"] == best)] if len(pairs) else pairs
-    for row in mine.itertuples():
-        other = row.b if row.a == best else row.a
-        if row.verdict == best:
-            beaten.append(f"{other}: {_margin(row, best)}")
-        elif row.verdict == SAME:
-            alike.append(other)
-            silent += [row.note] if row.note else []
-    return beaten, alike, silent
+def _typical(report: Report, rows: pd.DataFrame) -> Iterator[str]:
+    """What each entrant reaches, without saying who is better."""
+    values = [f"{row.entrant} {interval(row.value, row.value_low, row.value_high)}" for row in rows.itertuples()]
+    if values:
+        seeds = sorted(set(rows["seeds"]))
+        n = counted(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+        yield f"{report.measure.label.capitalize()} over {n}: {'; '.join(values)}."
 
 
-def _margin(row: Any, best: str) -> str:
-    mine = row.improvement if row.a == best else 1 - row.improvement
-    sure = f"lower from {mine:.0%} of {row.n} shared starts, p = {row.p_holm:.2g}"
-    effect = np.array([row.effect, row.effect_low, row.effect_high])
-    if row.scale == "linear":
-        gap = np.sort(np.abs(effect[1:]))
-        return f"lower by {abs(effect[0]):.3g} [{gap[0]:.3g}, {gap[1]:.3g}], {sure}"
-    with np.errstate(divide="ignore"):
-        times, low, high = 1 / effect[[0, 2, 1]] if row.a == best else effect
-    return f"{interval(times, low, high, '∞')} times lower, {sure}"
-
-
-def _verdict(best: str, n: int, beaten: list[str], alike: list[str]) -> str:
-    if len(beaten) == n - 1:
-        return f"{best} wins against every other. "
-    if not beaten:
-        return "No winner: the data cannot tell the leaders apart. "
-    return f"{best} leads, together with {listed(alike)}. " if alike else f"{best} leads. "
-
-
-def _details(beaten: list[str], alike: list[str], silent: list[str]) -> list[str]:
-    lines = [f"Better than {line}." for line in beaten]
-    if alike:
-        lines.append(f"Indistinguishable from {listed(alike)}.")
-    if silent:
-        lines.append(f"More seeds are needed: {silent[0]}.")
+def substitutes(report: Report) -> list[str]:
+    """What stands in for values that cannot be compared, and for how many runs."""
+    counted_as = report.comparable.groupby(["dataset", "counted_as"]).size()
+    lines = []
+    for reason in sorted(set(counted_as.index.get_level_values(1)) - {""}):
+        where = counted_as.xs(reason, level=1)
+        n = listed([f"{counted(int(count), 'run')} on {problem}" for problem, count in where.items()])
+        stands = "the resolution of its dtype" if "floor" in reason else "its start"
+        lines.append(f"In comparisons a run that is {reason} counts as {stands}: {n}.")
     return lines
 
 
 def content(report: Report) -> Iterator[Block]:
-    """A card for each problem, what holds over all, and cautions."""
+    """Verdicts over all problems and on each, how they were reached, and cautions."""
+    if (card := overall(report)) is not None:
+        yield card
+        yield Heading("On each problem")
     yield from verdicts(report)
-    overall = [*ranks.in_words(report), *agreement.in_words(report.table("agreement"))]
-    if overall:
-        yield Heading("Over all problems")
-        yield Lines(overall)
-    yield Words(
-        "Verdicts: paired over seeds (same start, same batches), exact Wilcoxon signed-rank test, Holm's correction "
-        "over all pairs of a problem, at 95 %. Intervals are 95 % intervals of the median. Training loss is that of "
-        "the whole training set at the last step."
-    )
-    cautions = [*report.notes, *ledger.in_words(report.table("warnings"))]
+    more = [*ranks.in_words(report), *agreement.in_words(report.table("agreement"))]
+    if more:
+        yield Heading("Beside these verdicts")
+        yield Lines(more)
+    yield Words(method(report))
+    cautions = [*report.notes, *substitutes(report), *ledger.in_words(report.table("warnings"))]
     if cautions:
         yield Heading("Cautions")
         yield Lines(cautions, "cautions")
+
+
+def method(report: Report) -> str:
+    """How the verdicts were reached."""
+    pairs, words = report.table("pairs"), wording(report)
+    blocks = bool(len(pairs)) and (pairs["unit"] == "blocks").any()
+    test = (
+        "Student's t test of the mean log ratio over blocks of seeds, in each of which every entrant was tuned anew"
+        if blocks
+        else "the exact Wilcoxon signed-rank test over seeds"
+    )
+    if report.asked.anytime:
+        test = "an e-process, which stays right if seeds are added until there is a verdict"
+    margin = f"{report.asked.distance:g}" if report.measure.scale == "linear" else f"{words.margin} times"
+    return (
+        f"Verdicts are about the {report.measure.label}. Pairs have the same starts and the same batches. The test is "
+        f"{test}. The chance of any false verdict on this page is at most {report.asked.error:.0%}: first each pair is "
+        "tested over all problems, then, within pairs told apart there, on each problem. "
+        f"Better: beyond {margin}; slightly better: less than that; practically equal: the 90 % interval lies within "
+        "it; undecided: neither. A row's interval is at the level at which the row was tested."
+    )
 
 
 SECTIONS.add("summary", Section("Summary", 10, content=content))

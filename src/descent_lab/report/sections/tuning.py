@@ -1,17 +1,19 @@
-"""Learning rates: the final loss at each, the best of k trials, and lr together with another hyperparameter."""
+"""Tuning: what was searched, the loss at each setting, the best of k trials, and lr with another hyperparameter."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from descent_lab.analysis import statistics as st
+from descent_lab.analysis.measure import chosen_by
+from descent_lab.analysis.plans import latest_plan
 from descent_lab.errors import NotGiven
 from descent_lab.report.blocks import Block, Files, Heading, Picture, Plots, Words, grouped, plain
 from descent_lab.report.looks import Looks, Span, limits_of, log_span, natural, span_with_intervals
 from descent_lab.report.plots import BAND, WHO, Plot, by_entrant
-from descent_lab.report.report import LOSS, PAIR, Report
+from descent_lab.report.report import LOSS, PAIR, TUNED_BY, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.report.sections.curves import slug
 from descent_lab.report.sections.ledger import unfair
@@ -21,29 +23,89 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FINAL = "final training loss"
 SENSITIVE = {
     "dataset": "problem", "entrant": "entrant", "n_grid": "lr tried", "best": "best lr", "share": "share within 2x",
     "lowest": "from", "highest": "to", "decades": "decades",
 }  # fmt: skip
 HALF, SOME = "diverged (half or more)", "some diverged"
+MOST_VALUES = 12  # of one hyperparameter in a heat map
 
 
 def cells(report: Report) -> pd.DataFrame:
-    """Every lr on the same seeds: those that it was chosen on, or all where nothing was."""
-    tuning = report.selection.tuning
-    problems = report.study.runs.groupby("dataset", sort=True)
-    parts = [st.tuning_cells(rows, LOSS, tuning[str(name)] or set(rows["seed"]), PAIR) for name, rows in problems]
+    """Every setting on the same seeds: those that it was chosen on, or all where nothing was.
+
+    With a column for each hyperparameter that was tuned. `estimate` is the median of what settings are chosen by.
+    """
+    parts, chosen_by = [], report.chosen_by
+    sign = 1.0 if chosen_by.better == "lower" else -1.0
+    for name, rows in report.study.runs.groupby("dataset", sort=True):
+        seeds = report.selection.tuning[str(name)] or set(rows["seed"])
+        rows = rows.assign(shown=sign * rows[TUNED_BY])
+        medians = st.tuning_cells(rows, "shown", seeds, PAIR, chosen_by.better, "place")
+        numbers = [name for name in tuned_names(rows) if name != "lr"]
+        settings = rows.drop_duplicates([*PAIR, "place"])[[*PAIR, "place", "setting", "lr", "tuned", *numbers]]
+        parts.append(medians.merge(settings, on=[*PAIR, "place"]))
     return pd.concat(parts, ignore_index=True)
 
 
+def tuned_names(rows: pd.DataFrame) -> list[str]:
+    """The hyperparameters that were tuned in some of these runs or cells, lr first."""
+    names = {name for names in rows["tuned"].unique() for name in names.split(",") if name}
+    return sorted(names, key=lambda name: (name != "lr", name))
+
+
+def by_lr(table: pd.DataFrame) -> pd.DataFrame:
+    """The cells of entrants of which lr alone was tuned, and at more than one value."""
+    alone = table[table["tuned"] == "lr"]
+    return alone[alone.groupby(PAIR)["lr"].transform("size") > 1]
+
+
+def sensitivity(report: Report) -> pd.DataFrame:
+    """How much the lr matters to each entrant of which lr alone was tuned."""
+    table = by_lr(report.table("cells"))
+    if table.empty:
+        raise NotGiven("no entrant was tuned in lr alone")
+    return st.sensitivity(table, PAIR, better=report.chosen_by.better)
+
+
 def best_of_k(report: Report) -> pd.DataFrame:
-    """The best of k lr drawn from the grid, for entrants that were tried at several."""
-    table = report.table("cells")
-    several = table.groupby(PAIR)["lr"].transform("size") > 1
-    if not several.any():
-        raise NotGiven("no entrant was run at more than one lr")
-    return st.best_of_k(table[several], PAIR)
+    """The best of k settings drawn from those tried: chosen on some tuning seeds, and scored on others.
+
+    With several blocks, settings are chosen on the tuning seeds of one block and scored on those of the others; with
+    one, they are chosen on all tuning seeds but one, and scored on that one. The result is the mean over these folds.
+    """
+    parts = []
+    for name, rows in report.study.runs.groupby("dataset", sort=True):
+        seeds = report.selection.tuning[str(name)] or sorted(set(rows["seed"]))
+        several = rows.groupby("entrant")["place"].transform("nunique") > 1
+        rows = rows[several & rows["seed"].isin(seeds)]
+        plan = latest_plan(report.study.runs[report.study.runs["dataset"] == name])
+        folds = [[seed for seed in seeds if seed != left] for left in seeds]
+        if plan and len(plan.blocks) > 1:
+            folds = [list(block.tuning) for block in plan.blocks]
+        for place, fold in enumerate(folds):
+            rest = [seed for seed in seeds if seed not in fold]
+            if rest and fold and len(rows):
+                trials = _trials(rows, fold, rest)
+                parts.append(st.best_of_k(trials, PAIR, "estimate", report="score").assign(fold=place))
+    if not parts:
+        raise NotGiven("no entrant was run at more than one setting, on two seeds or more")
+    every = pd.concat(parts, ignore_index=True)
+    means = every.groupby([*PAIR, "k"], sort=True).agg(
+        n_trials=("n_trials", "max"),
+        expected=("expected", "mean"),
+        median=("median", "mean"),
+        folds=("fold", "nunique"),
+    )
+    sign = 1.0 if report.chosen_by.better == "lower" else -1.0
+    return means.reset_index().assign(**{name: sign * means[name].to_numpy() for name in ("expected", "median")})
+
+
+def _trials(rows: pd.DataFrame, fold: Collection[int], rest: Collection[int]) -> pd.DataFrame:
+    """Each setting with the median by which it is chosen, and the median that is its score."""
+    chosen = st.centres(rows, TUNED_BY, fold, PAIR, setting="place")
+    scores = st.centres(rows, TUNED_BY, rest, PAIR, setting="place").rename(columns={"estimate": "score"})
+    return chosen.merge(scores[[*PAIR, "place", "score"]], on=[*PAIR, "place"])
 
 
 def settings(report: Report) -> pd.DataFrame:
@@ -58,9 +120,11 @@ def settings(report: Report) -> pd.DataFrame:
     parts = []
     for (dataset, backend, optimizer), rows in runs.assign(ended=ended).groupby(["dataset", "backend", "optimizer"]):
         varied = [name for name in names if pd.to_numeric(rows[name], errors="coerce").nunique() > 1]
-        if len(varied) != 1 or rows["lr"].nunique() < 2:
+        if len(varied) != 1 or not 2 <= rows["lr"].nunique() <= MOST_VALUES:
             continue
         value = pd.to_numeric(rows[varied[0]], errors="coerce")
+        if value.nunique() > MOST_VALUES:
+            continue
         medians = rows.assign(value=value).groupby(["value", "lr"])["ended"].agg(["size", "median"]).reset_index()
         named = {
             "dataset": dataset,
@@ -81,25 +145,34 @@ def span_of(rows: pd.DataFrame) -> Span | None:
     return span_with_intervals(rows, 1e3 * np.median(positive) if len(positive) else np.inf)
 
 
-def loss_against_lr(rows: pd.DataFrame, y_label: str, looks: Looks, note: str = "") -> "Figure":
-    """A panel per data set. rows: `dataset, entrant, lr, estimate, low, high, diverged`.
+def against(rows: pd.DataFrame, x: str, y_label: str, looks: Looks, note: str = "") -> "Figure":
+    """A panel per data set: the median of each setting against a hyperparameter.
 
-    An lr with diverged runs is marked at the top edge: filled where half or more diverged, hollow where some did.
+    rows: `dataset, entrant, tuned, estimate, low, high, diverged` and the column x. Settings of an entrant are joined
+    by a line where x alone was tuned. A setting with diverged runs is marked at the top edge: filled where half or more
+    diverged, hollow where some did.
     """
     from matplotlib.lines import Line2D
 
     from descent_lab.report import drawing
 
     def draw(ax: "Axes", group: pd.DataFrame) -> None:
-        drawing.lines(ax, group, "lr", "estimate", looks)
+        alone = group["tuned"] == x
+        drawing.lines(ax, group[alone], x, "estimate", looks)
         for name, cell in by_entrant(group):
-            x, y = (cell[column].to_numpy(dtype=float) for column in ("lr", "estimate"))
-            drawing.bars(ax, x, cell.where(np.isfinite(cell["estimate"])), looks[name].colour)
+            at, y = (cell[column].to_numpy(dtype=float) for column in (x, "estimate"))
+            look = looks[name]
+            if (cell["tuned"] == x).all():
+                drawing.bars(ax, at, cell.where(np.isfinite(cell["estimate"])), look.colour)
+            else:
+                ax.plot(
+                    at, np.where(np.isfinite(y), y, np.nan), look.marker, color=look.colour, markersize=3.5, alpha=0.7
+                )
             some = np.isfinite(y) & (cell["diverged"].to_numpy() > 0)
-            for where, face in ((~np.isfinite(y), looks[name].colour), (some, "none")):
-                mark: dict[str, Any] = _crosses(looks[name].colour, face) | {"transform": ax.get_xaxis_transform()}
-                ax.plot(x[where], np.full(where.sum(), 0.97), clip_on=False, **mark)
-        drawing.log_x(ax, group["lr"].to_numpy(dtype=float))
+            for where, face in ((~np.isfinite(y), look.colour), (some, "none")):
+                mark: dict[str, Any] = _crosses(look.colour, face) | {"transform": ax.get_xaxis_transform()}
+                ax.plot(at[where], np.full(where.sum(), 0.97), clip_on=False, **mark)
+        drawing.log_x(ax, group[x].to_numpy(dtype=float))
         drawing.log_y(ax, span_of(group))
 
     legend = drawing.handles(looks, rows["entrant"])
@@ -107,7 +180,7 @@ def loss_against_lr(rows: pd.DataFrame, y_label: str, looks: Looks, note: str = 
     for name, face, where in ((HALF, drawing.MUTED, half), (SOME, "none", ~half & (rows["diverged"] > 0).to_numpy())):
         if where.any():
             legend[name] = Line2D([], [], **_crosses(drawing.MUTED, face))
-    return drawing.panels(rows, "dataset", draw, "lr", y_label, legend, note)
+    return drawing.panels(rows, "dataset", draw, x.rpartition(".")[2], y_label, legend, note)
 
 
 def _crosses(edge: str, face: str) -> dict[str, Any]:
@@ -115,7 +188,7 @@ def _crosses(edge: str, face: str) -> dict[str, Any]:
 
 
 def trials(rows: pd.DataFrame, y_label: str, looks: Looks, note: str = "") -> "Figure":
-    """A panel per data set: the median outcome of the best of k lr tried. rows: `dataset, entrant, k, median`."""
+    """A panel per data set: the median outcome of the best of k settings tried. rows: `dataset, entrant, k, median`."""
     from descent_lab.report import drawing
 
     def draw(ax: "Axes", group: pd.DataFrame) -> None:
@@ -124,7 +197,7 @@ def trials(rows: pd.DataFrame, y_label: str, looks: Looks, note: str = "") -> "F
         ax.set_xticks(range(1, int(group["k"].max()) + 1, max(1, int(group["k"].max()) // 6)))
 
     legend = drawing.handles(looks, rows["entrant"])
-    return drawing.panels(rows, "dataset", draw, "number of lr tried, k", y_label, legend, note)
+    return drawing.panels(rows, "dataset", draw, "number of settings tried, k", y_label, legend, note)
 
 
 def heat(rows: pd.DataFrame, parameter: str, note: str = "") -> "Figure":
@@ -151,17 +224,29 @@ def heat(rows: pd.DataFrame, parameter: str, note: str = "") -> "Figure":
     return drawing.panels(rows, "dataset", draw, "lr", parameter, {}, note, panel=(4.0, 2.6))
 
 
+def _against(report: Report) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each hyperparameter of which several numbers were tried, with the cells that have it."""
+    table = report.table("cells")
+    if table.empty:
+        return
+    for name in tuned_names(table):
+        has = [name in names.split(",") for names in table["tuned"]]
+        rows = table[has].assign(**{name: pd.to_numeric(table.loc[has, name], errors="coerce")}).dropna(subset=[name])
+        if rows[name].nunique() > 1:
+            yield name, rows
+
+
 def figures(report: Report) -> Iterator[Drawing]:
-    """The loss against lr, the best of k, and a heat map for each parameter that was swept with lr."""
-    looks, unequal = report.looks, unfair(report)
-    if report.given("cells"):
-        note = f"marker: median over seeds; bar: 95 % interval{unequal}"
-        yield Drawing("loss_against_lr", loss_against_lr, (report.table("cells"), FINAL, looks, note))
+    """The loss against each hyperparameter, the best of k, and a heat map for each that was swept with lr."""
+    looks, unequal, label = report.looks, unfair(report), report.chosen_by.label
+    for name, rows in _against(report):
+        note = f"marker: median over the tuning seeds; bar: 95 % interval{unequal}"
+        yield Drawing(f"loss_against_{slug(name.rpartition('.')[2])}", against, (rows, name, label, looks, note))
     if report.given("best_of_k"):
-        note = f"median outcome of k lr drawn from the grid, exact over all subsets{unequal}"
-        yield Drawing("best_of_k", trials, (report.table("best_of_k"), FINAL, looks, note))
+        note = f"median outcome of k settings drawn from those tried; chosen on some seeds, scored on others{unequal}"
+        yield Drawing("best_of_k", trials, (report.table("best_of_k"), label, looks, note))
     for (group, parameter), rows in grouped(report.table("settings"), ["group", "parameter"]):
-        note = f"{group}: {FINAL}, median over seeds; dark: high; div.: half or more diverged"
+        note = f"{group}: final training loss, median over seeds; dark: high; div.: half or more diverged"
         yield Drawing(_heat_name(group, parameter), heat, (rows, parameter, note))
 
 
@@ -169,55 +254,89 @@ def _heat_name(group: str, parameter: str) -> str:
     return f"heat_{slug(group)}_{slug(parameter)}"
 
 
-def _rates(report: Report) -> Iterator[Plot]:
-    """Final loss against lr; an lr with diverged runs is marked at the top edge."""
-    tips = [WHO, ("lr", "@lr"), *BAND[2:], ("runs", "@n, of which diverged: @diverged")]
-    for problem, group in grouped(report.table("cells"), "dataset"):
+def _rates(report: Report, name: str, table: pd.DataFrame) -> Iterator[Plot]:
+    """Loss against a hyperparameter; a setting with diverged runs is marked at the top edge."""
+    short = name.rpartition(".")[2]
+    tips = [WHO, ("setting", "@setting"), *BAND[2:], ("runs", "@n, of which diverged: @diverged")]
+    for problem, group in grouped(table, "dataset"):
         limits = limits_of(span_of(group))
-        plot = Plot(problem, "lr", "estimate", "lr", FINAL, tips, (True, limits is not None), limits)
-        for name, rows in by_entrant(group):
-            drawn = rows.sort_values("lr")[["lr", "estimate", "low", "high", "n", "diverged"]]
-            plot.add("bars", drawn, name, report.looks[name])
+        log_x = bool((group[name] > 0).all())
+        plot = Plot(problem, "x", "estimate", short, report.chosen_by.label, tips, (log_x, limits is not None), limits)
+        for entrant, rows in by_entrant(group):
+            drawn = rows.assign(x=rows[name]).sort_values("x")
+            drawn = drawn[["x", "setting", "estimate", "low", "high", "n", "diverged"]]
+            plot.add("bars" if (rows["tuned"] == name).all() else "dots", drawn, entrant, report.looks[entrant])
             if (drawn["diverged"] > 0).any():
                 edge = limits[1] / 1.1 if limits else 1.0
-                plot.add("crosses", drawn[drawn["diverged"] > 0].assign(edge=edge), name, report.looks[name])
+                plot.add("crosses", drawn[drawn["diverged"] > 0].assign(edge=edge), entrant, report.looks[entrant])
         yield plot
 
 
 def _budgets(report: Report) -> Iterator[Plot]:
-    tips = [WHO, ("lr tried", "@k"), ("median", "@median{0.000e0}")]
+    tips = [WHO, ("settings tried", "@k"), ("median", "@median{0.000e0}")]
     for problem, group in grouped(report.table("best_of_k"), "dataset"):
         limits = limits_of(log_span(group["median"].to_numpy(dtype=float)))
-        plot = Plot(problem, "k", "median", "lr tried, k", FINAL, tips, (False, limits is not None), limits)
+        label = report.chosen_by.label
+        plot = Plot(problem, "k", "median", "settings tried, k", label, tips, (False, limits is not None), limits)
         plot.every_x = True
         for name, rows in by_entrant(group):
             plot.add("line", rows[["k", "median"]], name, report.looks[name])
         yield plot
 
 
+SPACE = {"entrant": "entrant", "search": "search", "trials": "trials", "by": "chosen by", "space": "space"}
+
+
+def spaces(report: Report) -> pd.DataFrame:
+    """What was searched, for each entrant, as its runs say: `entrant, search, trials, by, blocks, space`."""
+    rows = []
+    for entrant, runs in report.study.runs.groupby("entrant", sort=True):
+        plan = latest_plan(runs)
+        if plan is not None:
+            space = "; ".join(f"{name}: {_axis(axis)}" for name, axis in plan.space.items())
+            by = chosen_by(plan, report.measure).label
+            rows.append((entrant, plan.search, plan.trials, by, len(plan.blocks), space))
+    if not rows:
+        raise NotGiven("these runs do not say what was searched")
+    return pd.DataFrame(rows, columns=["entrant", "search", "trials", "by", "blocks", "space"])
+
+
+def _axis(axis: Any) -> str:
+    """The values of a hyperparameter, or its interval, in words."""
+    if "values" in axis:
+        return ", ".join(str(value) for value in axis["values"])
+    kind = "integers, " if axis.get("integer") else ""
+    return f"{axis['low']:g} to {axis['high']:g} ({kind}{axis.get('scale', 'linear')})"
+
+
 def content(report: Report) -> Iterator[Block]:
-    """Interactive figures, how much the lr matters, and heat maps where there are some."""
-    yield Heading("Final training loss against lr")
-    yield Words(
-        "Median over seeds, 95 % interval; a cross at the top marks an lr with diverged runs (pale: less than half)."
-    )
-    yield Plots(list(_rates(report)))
+    """What was searched, interactive figures, how much the lr matters, and heat maps where there are some."""
+    if report.given("spaces"):
+        yield plain(report.table("spaces"), SPACE)
+    for name, rows in _against(report):
+        yield Heading(f"{report.chosen_by.label.capitalize()} against {name.rpartition('.')[2]}")
+        yield Words(
+            "Median over the tuning seeds, 95 % interval; a mark at the top edge: a setting with diverged runs (pale: "
+            "less than half). A setting of several hyperparameters is a point in each of their figures."
+        )
+        yield Plots(list(_rates(report, name, rows)))
     if report.given("sensitivity"):
         yield Words(
             "How much the lr matters: the share of the grid, and the unbroken range around the best, where the median "
-            "loss is within twice the best."
+            "is within twice the best."
         )
         yield plain(report.table("sensitivity"), SENSITIVE)
     if report.given("best_of_k"):
-        yield Heading("Best of k lr tried")
+        yield Heading("Best of k settings tried")
         yield Words(
-            "The median outcome when k lr are drawn from the grid and the best is kept: what a tuning budget buys."
+            "The median outcome when k settings are drawn from those tried and the best is kept: what a tuning budget "
+            "buys. The best is chosen on some of the tuning seeds and scored on others."
         )
         yield Plots(list(_budgets(report)))
     for (group, parameter), _ in sorted(grouped(report.table("settings"), ["group", "parameter"]), key=_natural):
         yield Heading(f"{group}: lr and {parameter}")
         yield Picture(_heat_name(group, parameter), f"Final training loss of {group} by lr and {parameter}")
-    yield Files(["cells", "sensitivity", "best_of_k", "settings"])
+    yield Files(["cells", "sensitivity", "best_of_k", "settings", "spaces"])
 
 
 def _natural(item: tuple[tuple[str, str], pd.DataFrame]) -> list[Any]:
@@ -227,17 +346,17 @@ def _natural(item: tuple[tuple[str, str], pd.DataFrame]) -> list[Any]:
 SECTIONS.add(
     "tuning",
     Section(
-        "Learning rates",
+        "Tuning",
         40,
         tables={
             "cells": Table(
-                cells, "statistics.tuning_cells over the tuning seeds, or all without any: final train/loss of every lr"
+                cells,
+                "statistics.tuning_cells over the tuning seeds, or all without any, of what settings are chosen by",
             ),
-            "sensitivity": Table(
-                lambda report: st.sensitivity(report.table("cells"), PAIR), "statistics.sensitivity of cells, factor 2"
-            ),
-            "best_of_k": Table(best_of_k, "statistics.best_of_k of cells"),
+            "sensitivity": Table(sensitivity, "statistics.sensitivity of cells, factor 2"),
+            "best_of_k": Table(best_of_k, "statistics.best_of_k, chosen on some tuning seeds and scored on others"),
             "settings": Table(settings, "median final train/loss of each lr with each value of another number"),
+            "spaces": Table(spaces, "the search space of each entrant, as its runs say"),
         },
         figures=figures,
         content=content,

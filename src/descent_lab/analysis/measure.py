@@ -1,0 +1,119 @@
+"""What a report asks about: a recorded metric, at the last step, at its best, or at the step that validation chose."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from descent_lab.analysis.plans import Plan
+from descent_lab.analysis.statistics.frames import WORST
+from descent_lab.errors import ConfigError
+from descent_lab.metrics import METRICS, Better, better
+from descent_lab.tracking.reader.frames import column
+
+At = Literal["final", "best", "chosen", "time_to"]
+WORDS = {"final": "final", "best": "best", "chosen": "chosen"}
+SETS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of each run.
+
+    at: final (the last step), best (of all records), chosen (at the step where validation was best), or time_to (the
+    first recorded step at which the metric is as good as `target`).
+    """
+
+    metric: str = "train/loss"
+    at: At = "final"
+    target: float | None = None
+
+    @property
+    def column(self) -> str:
+        """The column of the frame of runs that holds it."""
+        return column(f"{self.at}/{self.metric}")
+
+    @property
+    def better(self) -> Better:
+        """Whether low or high values are better."""
+        return "lower" if self.at == "time_to" else self._better
+
+    @property
+    def _better(self) -> Better:
+        return better(self.metric.partition("/")[2])
+
+    @property
+    def scale(self) -> Literal["log", "linear"]:
+        """Losses and errors are compared by their ratios, scores by their differences."""
+        return "log" if self.better == "lower" else "linear"
+
+    @property
+    def label(self) -> str:
+        """Its name in plots and tables, such as `final training loss`."""
+        part, _, name = self.metric.partition("/")
+        plain = f"{SETS.get(part, part)} {METRICS[name].label if name in METRICS else name}"
+        return f"steps to {plain} {self.target:g}" if self.at == "time_to" else f"{WORDS[self.at]} {plain}"
+
+    def of(self, runs: pd.DataFrame, curves: pd.DataFrame) -> pd.Series:
+        """The value of each run; missing where a run has none, infinite where it never reaches the target."""
+        if self.at == "time_to":
+            sign = 1.0 if self._better == "lower" else -1.0
+            hit = curves[(curves["metric"] == self.metric) & (sign * curves["value"] <= sign * (self.target or 0.0))]
+            return runs["run_id"].map(hit.groupby("run_id")["step"].min()).astype(float).fillna(np.inf)
+        if self.column in runs:
+            return runs[self.column].astype(float)
+        return pd.Series(np.nan, index=runs.index)
+
+
+TRAINING = Measure()
+
+
+def measure_of(runs: pd.DataFrame, metric: str | None, at: str | None) -> Measure:
+    """The measure that was asked for.
+
+    metric: None is the training loss, or, where settings were tuned on a validation set, the same metric of the test
+    set. at: None is the last step, or, for the test set of runs with a validation set, the step that validation chose.
+    Raises ConfigError where no run has it.
+    """
+    if metric is None:
+        metric = _asked(runs)
+    wanted = [Measure(metric, at)] if at else _preferred(metric)  # type: ignore[arg-type]
+    for measure in wanted:
+        if measure.column in runs and runs[measure.column].notna().any():
+            return measure
+    known = sorted({name.removeprefix("final_").replace("_", "/", 1) for name in runs if name.startswith("final_")})
+    raise ConfigError(f"metric={metric}{f' at={at}' if at else ''}: no run has it; there are {', '.join(known)}")
+
+
+def _preferred(metric: str) -> list[Measure]:
+    return [Measure(metric, "chosen"), Measure(metric)] if metric.startswith("test/") else [Measure(metric)]
+
+
+def _asked(runs: pd.DataFrame) -> str:
+    from descent_lab.analysis.plans import latest_plan
+
+    plan = latest_plan(runs)
+    part, _, name = plan.by.partition("/") if plan else ("train", "", "loss")
+    return f"test/{name}" if part == "validation" else TRAINING.metric
+
+
+def chosen_by(plan: Plan | None, measure: Measure) -> Measure:
+    """What settings are chosen by.
+
+    plan: what the study says; None: the measure that is reported, or the training loss where that is of the test set,
+    on which nothing may be chosen.
+    """
+    if plan is None:
+        return TRAINING if measure.metric.startswith("test/") or measure.at == "chosen" else measure
+    if isinstance(plan.at, dict):
+        return Measure(plan.by, "time_to", float(plan.at["time_to"]))
+    return Measure(plan.by, plan.at)
+
+
+def tuned_by(runs: pd.DataFrame, curves: pd.DataFrame, measure: Measure) -> pd.Series:
+    """The value of each run that settings are chosen by; lower is better, and a diverged run is infinite."""
+    values = measure.of(runs, curves)
+    sign = 1.0 if measure.better == "lower" else -1.0
+    bad = ~np.isfinite(values) | (runs["status"] == "diverged")
+    return (sign * values).mask(bad, WORST["lower"])
