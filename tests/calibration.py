@@ -1,8 +1,10 @@
 """How often do intervals contain the true value, and how often are tests wrong? Simulated studies with known answers.
 
-`python -m tests.calibration` prints the tables of tests/COVERAGE.md; the tests check the same numbers.
+`python -m tests.calibration` prints the tables of tests/COVERAGE.md, and `python -m tests.calibration verdicts` only
+those on verdicts; the tests check the same numbers.
 """
 
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -11,6 +13,10 @@ import pandas as pd
 from scipy import integrate, special, stats
 
 from descent_lab.analysis import statistics as st
+from descent_lab.analysis.statistics.anytime import AnytimeMean, AnytimeMedian
+from descent_lab.analysis.statistics.evidence import Evidence
+from descent_lab.analysis.statistics.hodges_lehmann import Middle
+from descent_lab.analysis.statistics.means import Mean
 
 SIZES = (5, 10, 30)
 POSITIVE = {
@@ -21,6 +27,8 @@ POSITIVE = {
 REAL = {"normal": stats.norm(10.0), "t, 3 degrees": stats.t(3, loc=20.0)}
 LOSSES = POSITIVE | REAL
 LOG_MEAN = {"log-normal, sigma 1": 0.0, "log-normal, sigma 0.3": 0.0, "gamma, shape 2": special.digamma(2.0)}
+LUCK = {"normal": stats.norm(), "log-normal": stats.lognorm(1.0), "exponential": stats.expon()}
+TUNING, SEEDS, HELD_OUT = 0.3, 0.3, 4  # deviations of a log loss by tuning and by the seed; held-out seeds of a block
 BUDGETS = {"all reach it": (1.0, 1.0), "60 % reach it": (0.6, 0.6), "uneven budgets": (0.3, 1.0)}
 STRATA = {"location": [0.0, 0.3, -0.2, 1.0, 0.5, -0.4], "spread": [0.5, 1.0, 0.3, 0.8, 1.2, 0.6]}
 
@@ -175,6 +183,161 @@ def power(n: int, shift: float) -> float:
     return float(stats.nct.sf(t, m - 1, centre) + stats.nct.cdf(-t, m - 1, centre))
 
 
+def luck(law: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """What chance adds to log losses, with mean 0 and deviation 1."""
+    noise = LUCK[law]
+    return (noise.rvs(shape, random_state=rng) - noise.mean()) / noise.std()
+
+
+def tuned_study(
+    law: str, n_entrants: int, n_problems: int, n_blocks: int, rng: np.random.Generator, shift: float = 0.0
+) -> pd.DataFrame:
+    """Comparable runs of one study with replicated tuning; the last entrant is worse by `shift` on even problems.
+
+    One block stands for a study with settings that are fixed, on 20 seeds.
+    """
+    seeds = HELD_OUT if n_blocks > 1 else 20
+    shape = (n_problems, n_blocks, seeds, n_entrants)
+    level = rng.normal(size=(n_problems, 1, 1, 1)) + SEEDS * rng.normal(size=(*shape[:3], 1))
+    level = level + SEEDS * luck(law, shape, rng)
+    if n_blocks > 1:
+        level = level + TUNING * luck(law, (n_problems, n_blocks, 1, n_entrants), rng)
+    level[::2, ..., -1] += shift
+    problem, block, seed, entrant = (index.ravel() for index in np.indices(shape))
+    columns = {"dataset": problem, "block": block, "seed": seeds * block + seed, "entrant": entrant}
+    return st.comparable(pd.DataFrame(columns | {"loss": np.exp(level).ravel(), "start": 1e6}), "loss")
+
+
+def false_verdicts(
+    law: str, n_entrants: int, n_problems: int, n_blocks: int, n_studies: int, shift: float = 0.0, seed: int = 0
+) -> tuple[float, float]:
+    """The share of studies with a verdict where there is no difference, and the coverage of their intervals there.
+
+    With a shift, only what it leaves equal is looked at: pairs without the last entrant, and odd problems.
+    """
+    rng, wrong, covers = np.random.default_rng(seed), 0, []
+    for _ in range(n_studies):
+        table = st.verdicts(tuned_study(law, n_entrants, n_problems, n_blocks, rng, shift))
+        if shift:
+            odd = pd.to_numeric(table["dataset"], errors="coerce") % 2 == 1
+            table = table[(table["b"] < n_entrants - 1) | odd]
+        wrong += (table["winner"] != "").any()
+        covers.append(((table["effect_low"] <= 1) & (table["effect_high"] >= 1)).mean())
+    return wrong / n_studies, float(np.mean(covers))
+
+
+def block_differences(law: str, shape: tuple[int, ...], rng: np.random.Generator, skewed: bool = False) -> np.ndarray:
+    """D of blocks without a difference; skewed: where one entrant alone has luck to speak of."""
+
+    def entrant(scale: float) -> np.ndarray:
+        mean_of_seeds = luck(law, (*shape, HELD_OUT), rng).mean(axis=-1)
+        return scale * (TUNING * luck(law, shape, rng) + SEEDS * mean_of_seeds)
+
+    return entrant(1.0) - entrant(0.1 if skewed else 1.0)
+
+
+def mean_coverage(law: str, n_problems: int, n_blocks: int, n_studies: int, skewed: bool = False) -> float:
+    """The coverage of the interval over blocks."""
+    rng = np.random.default_rng(0)
+    d = block_differences(law, (n_studies, n_problems, n_blocks), rng, skewed)
+    limits = np.array([Mean(list(study)).interval(0.05) for study in d])
+    return float(((limits[:, 0] <= 0) & (limits[:, 1] >= 0)).mean())
+
+
+def middle_coverage(law: str, n: int, n_studies: int) -> float:
+    """The coverage of the Hodges-Lehmann interval over seeds."""
+    rng = np.random.default_rng(0)
+    d = luck(law, (n_studies, n), rng) - luck(law, (n_studies, n), rng)
+    limits = np.array([Middle([study]).interval(0.05) for study in d])
+    return float(((limits[:, 0] <= 0) & (limits[:, 1] >= 0)).mean())
+
+
+def found(n_blocks: int, n_problems: int, n_studies: int, ratio: float = 1.5) -> tuple[float, float]:
+    """The share of studies in which a loss that is `ratio` times lower is found over blocks, and that of theory."""
+    rng = np.random.default_rng(0)
+    d = block_differences("normal", (n_studies, n_problems, n_blocks), rng) + np.log(ratio)
+    share = float(np.mean([Mean(list(study)).p <= 0.05 for study in d]))
+    variance = 2 * (TUNING**2 + SEEDS**2 / HELD_OUT) / (n_problems * n_blocks)
+    degrees = n_problems * (n_blocks - 1)
+    t, centre = stats.t.isf(0.025, degrees), np.log(ratio) / np.sqrt(variance)
+    return share, float(np.nansum([stats.nct.sf(t, degrees, centre), stats.nct.cdf(-t, degrees, centre)]))
+
+
+def promised(kind: Callable[[list[np.ndarray]], Evidence], law: str, pilot: int, n_studies: int) -> tuple[float, ...]:
+    """The median number of units that pilot studies promise to be enough, and the power with 0.75, 1, 1.25 times it.
+
+    The true difference is the margin, 1.1; the differences have the deviation 0.25.
+    """
+    rng, margin = np.random.default_rng(0), np.log(1.1)
+
+    def differences(n: int) -> np.ndarray:
+        return margin + 0.25 * (luck(law, (n_studies, n), rng) - luck(law, (n_studies, n), rng)) / np.sqrt(2)
+
+    needed = [kind([d]).units_needed(0.05, margin) for d in differences(pilot)]
+    n = float(np.median(needed))
+    sizes = [round(n * factor) for factor in (0.75, 1.0, 1.25)]
+    return n, *(float(np.mean([kind([d]).p <= 0.05 for d in differences(size)])) for size in sizes)
+
+
+def stopped_early(kind: Callable[[np.ndarray], Evidence], law: str, most: int, n_studies: int) -> float:
+    """The share of studies without a difference that have a verdict at some look, where one looks after every unit."""
+    rng = np.random.default_rng(0)
+    d = luck(law, (n_studies, most), rng) - luck(law, (n_studies, most), rng)
+    return float(np.mean([any(kind(study[:n]).p <= 0.05 for n in range(2, most + 1)) for study in d]))
+
+
+def report_verdicts(n_studies: int = 1_000) -> None:
+    """Print the tables of verdicts of tests/COVERAGE.md row by row."""
+
+    def row(*cells: object) -> None:
+        words = [f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells]
+        print(f"| {' | '.join(words)} |", flush=True)
+
+    row("skewed luck of one entrant", "blocks", "1 problem", "12 problems")
+    for law in LUCK:
+        for n_blocks in (5, 10):
+            row(law, n_blocks, *(1 - mean_coverage(law, m, n_blocks, 4 * n_studies, True) for m in (1, 12)))
+    row("coverage", "units", "1 problem", "12 problems")
+    for law in LUCK:
+        for n_blocks in (5, 10):
+            row(law, f"{n_blocks} blocks", *(mean_coverage(law, m, n_blocks, 4 * n_studies) for m in (1, 12)))
+        row(law, "20 seeds", middle_coverage(law, 20, 4 * n_studies), "")
+    row("a 1.5 times lower loss is found", "blocks", "1 problem", "theory", "12 problems", "theory")
+    for n_blocks in (5, 10):
+        row("", n_blocks, *found(n_blocks, 1, 4 * n_studies), *found(n_blocks, 12, n_studies))
+    row("units promised", "law", "median", "power at 0.75 n", "at n", "at 1.25 n")
+    for name, kind, pilot in (("blocks", Mean, 10), ("seeds", Middle, 20)):
+        for law in LUCK:
+            row(name, law, *promised(kind, law, pilot, n_studies))
+    row("stopping at any of 50 looks", "law", "anytime", "fixed test")
+    for name, pair in {"blocks": (AnytimeMean, mean_of), "seeds": (median_of, middle_of)}.items():
+        for law in LUCK:
+            row(name, law, *(stopped_early(kind, law, 50, n_studies) for kind in pair))
+    row("A/A", "blocks", "entrants", "problems", "any verdict", "coverage")
+    for law in LUCK:
+        for n_blocks in (5, 10):
+            for n_entrants, n_problems in ((2, 1), (2, 12), (4, 1), (4, 12)):
+                size = n_studies if n_entrants == 2 else n_studies // 2
+                row(law, n_blocks, n_entrants, n_problems, *false_verdicts(law, n_entrants, n_problems, n_blocks, size))
+    for n_entrants, n_problems in ((2, 1), (2, 12), (4, 12)):
+        row("normal", 1, n_entrants, n_problems, *false_verdicts("normal", n_entrants, n_problems, 1, n_studies // 2))
+    size = n_studies // 2
+    for n_blocks in (5, 10):
+        row("one of 4 differs", n_blocks, 4, 12, *false_verdicts("normal", 4, 12, n_blocks, size, np.log(3)))
+
+
+def mean_of(d: np.ndarray) -> Evidence:
+    return Mean([d])
+
+
+def middle_of(d: np.ndarray) -> Evidence:
+    return Middle([d])
+
+
+def median_of(d: np.ndarray) -> Evidence:
+    return AnytimeMedian([d])
+
+
 def report(n_studies: int = 4_000) -> None:
     """Print the tables of tests/COVERAGE.md row by row."""
 
@@ -223,4 +386,6 @@ def report(n_studies: int = 4_000) -> None:
 
 
 if __name__ == "__main__":
-    report()
+    if sys.argv[1:] != ["verdicts"]:
+        report()
+    report_verdicts()

@@ -124,3 +124,79 @@ def test_equal_entrants_over_data_sets_are_held_equal_by_every_test(n_datasets, 
 def test_a_known_difference_is_found_at_the_rate_of_theory(n, shift, n_studies):
     expected = study.power(n, shift)
     assert abs(study.decided(study.duel(n, n_studies, shift)) - expected) < 0.025 + chance(expected, n_studies)
+
+
+# --- verdicts ---
+
+
+@pytest.mark.parametrize(
+    ("law", "n_entrants", "n_problems", "n_blocks", "n_studies"),
+    [("normal", 2, 1, 5, 60), ("exponential", 2, 12, 5, 40), ("log-normal", 4, 6, 10, 20), ("normal", 2, 12, 1, 30)]
+    + [
+        pytest.param(law, *sizes, 1_000, marks=pytest.mark.slow)
+        for law in study.LUCK
+        for sizes in ((2, 1, 5), (2, 12, 5), (2, 1, 10), (2, 12, 10), (4, 12, 5), (2, 12, 1))
+    ],
+)
+def test_reports_of_equal_entrants_have_a_verdict_in_at_most_5_percent(
+    law, n_entrants, n_problems, n_blocks, n_studies
+):
+    errors, coverage = study.false_verdicts(law, n_entrants, n_problems, n_blocks, n_studies)
+    assert within_nominal(errors, n_studies)
+    assert coverage >= 0.93 - chance(0.93, n_studies)
+
+
+@pytest.mark.parametrize("n_studies", [15, pytest.param(500, marks=pytest.mark.slow)])
+def test_entrants_that_differ_elsewhere_cause_no_false_verdict(n_studies):
+    errors, _ = study.false_verdicts("normal", 4, 12, 5, n_studies, shift=np.log(3))
+    assert within_nominal(errors, n_studies)
+
+
+@pytest.mark.parametrize("n_studies", [300, LONG])
+@pytest.mark.parametrize("law", study.LUCK)
+@pytest.mark.parametrize("n_blocks", [5, 10])
+def test_intervals_over_blocks_cover(n_blocks, law, n_studies):
+    for n_problems in (1, 12):
+        assert holds(study.mean_coverage(law, n_problems, n_blocks, n_studies), n_studies)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_problems", "least"), [(1, 0.88), (12, 0.92)])
+@pytest.mark.parametrize("law", ["log-normal", "exponential"])
+def test_intervals_cover_less_where_the_luck_of_one_entrant_alone_is_skewed(law, n_problems, least):
+    assert holds(study.mean_coverage(law, n_problems, 5, 4_000, skewed=True), 4_000, least, 0.955)
+
+
+@pytest.mark.parametrize("n_studies", [400, LONG])
+@pytest.mark.parametrize("law", study.LUCK)
+def test_hodges_lehmann_intervals_cover(law, n_studies):
+    assert holds(study.middle_coverage(law, 20, n_studies), n_studies)
+
+
+@pytest.mark.parametrize("n_studies", [300, LONG])
+@pytest.mark.parametrize("n_blocks", [5, 10])
+def test_a_loss_that_is_1_5_times_lower_is_found_at_the_rate_of_theory(n_blocks, n_studies):
+    share, expected = study.found(n_blocks, 1, n_studies)
+    assert abs(share - expected) < chance(expected, n_studies)
+
+
+@pytest.mark.parametrize("n_studies", [100, SLOW])
+@pytest.mark.parametrize(
+    ("kind", "law", "pilot"),
+    [(study.Mean, "normal", 10), (study.Mean, "exponential", 10)] + [(study.Middle, law, 20) for law in study.LUCK],
+)
+def test_the_promised_number_of_units_is_right_within_a_quarter(kind, law, pilot, n_studies):
+    _, fewer, _, more = study.promised(kind, law, pilot, n_studies)
+    error = chance(0.8, n_studies)
+    assert fewer - error <= 0.8 <= more + error
+
+
+@pytest.mark.parametrize("n_studies", [100, SLOW])
+@pytest.mark.parametrize("law", study.LUCK)
+@pytest.mark.parametrize("kind", [study.AnytimeMean, study.median_of])
+def test_studies_may_grow_until_there_is_a_verdict(kind, law, n_studies):
+    assert within_nominal(study.stopped_early(kind, law, 30, n_studies), n_studies)
+
+
+def test_looking_at_a_fixed_test_again_and_again_is_wrong_too_often():
+    assert study.stopped_early(study.mean_of, "normal", 30, 100) > 0.1

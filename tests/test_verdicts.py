@@ -361,6 +361,17 @@ def test_too_few_seeds_say_how_many_could_and_weaken_nobody():
     assert row["note"] == "3 seeds in 3 comparisons: no values could give a verdict; 7 seeds on each problem could"
 
 
+@pytest.mark.parametrize("anytime", [True, False])
+def test_problems_with_a_single_block_get_no_interval_and_weaken_nobody(anytime):
+    runs = runs_of({"a": noise(3, 12, 3), "b": noise(3, 12, 3, seed=1) + 3})
+    runs = runs[(runs["dataset"] != "p2") | (runs["block"] == 4)]
+    table = st.verdicts(runs, asked=st.Asked(anytime=anytime)).set_index("dataset")
+    assert table["verdict"].to_dict() == {"all": "better", "p0": "better", "p1": "better", "p2": "undecided"}
+    assert table.loc["all", "n_problems"] == 2 and table.loc["p0", "level"] == 0.025
+    assert table.loc["p2", ["effect_low", "effect_high", "corrected"]].tolist() == [0, np.inf, False]
+    assert table.loc["p2", "note"].startswith("1 block in 3 comparisons: no values could give a verdict; ")
+
+
 def test_single_problems_are_asked_once_the_pair_is_told_apart_or_beforehand():
     logs = {"a": 0.1 * noise(3, 6, 3), "b": 0.1 * noise(3, 6, 3, seed=1)}
     logs["b"] += np.array([9.0, -9, 0.0])[:, None, None]  # opposite signs: equal over all problems
@@ -396,6 +407,7 @@ def test_scores_have_differences_and_an_absolute_margin():
         ({"margin": 0.0, "scale": "linear"}, "margin 0.0: must be above 0 for differences"),
         ({"error": 1.0}, "error 1.0: must lie between 0 and 1"),
         ({"judged": "c"}, "entrant 'c': must be one of a, b"),
+        ({"beforehand": ["q"]}, "beforehand 'q': must be one of p0"),
     ],
 )
 def test_what_cannot_be_asked_is_named(asked, message):

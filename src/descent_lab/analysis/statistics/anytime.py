@@ -20,7 +20,7 @@ import numpy as np
 from scipy import special, stats
 
 from descent_lab.analysis.statistics.evidence import NEARLY, POWER, Evidence, least_units
-from descent_lab.analysis.statistics.hodges_lehmann import robust_variance
+from descent_lab.analysis.statistics.hodges_lehmann import Middle
 from descent_lab.analysis.statistics.means import Mean
 
 
@@ -131,13 +131,17 @@ class AnytimeMedian(Evidence):
         return int(np.ceil(n / len(self.strata)))
 
     def units_needed(self, level: float, margin: float) -> float:
-        """The least n >= (pi / 2) (z + z_POWER)^2 s^2 / margin^2, where e = 1 / level at z deviations of the signs."""
-        # log e is nearly z^2 / 2 - log(pi n / 2) / 2;  pi / 2 is the efficiency of the t test relative to the signs
-        strata, relative = len(self.strata), robust_variance(self.strata) / margin**2
+        """The least n >= (z + z_POWER)^2 (3 / 2) v / margin^2, with v of the Hodges-Lehmann middle.
+
+        e = 1 / level where the signs are z standard deviations from one half; 3 / 2 is the efficiency of Wilcoxon's
+        test relative to that of signs, for normal differences.
+        """
+        # log e is nearly z^2 / 2 - log(pi n / 2) / 2
+        strata, relative = len(self.strata), 1.5 * Middle(self.strata, self.resolution).unit_variance / margin**2
 
         def required(n: float) -> float:
             z = np.sqrt(2 * np.log(1 / level) + np.log(np.pi * n * strata / 2))
-            return float(np.pi / 2 * (z + stats.norm.ppf(POWER)) ** 2 * relative)
+            return float((z + stats.norm.ppf(POWER)) ** 2 * relative)
 
         return least_units(required)
 

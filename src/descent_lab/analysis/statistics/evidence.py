@@ -56,7 +56,7 @@ class Evidence(ABC):
 
     def further_units(self, level: float, margin: float) -> float:
         """How many of `units_needed` are not there yet."""
-        needed = max(self.units_needed(level, margin), self.units_to_reach(level))
+        needed = np.fmax(self.units_needed(level, margin), self.units_to_reach(level))  # at least these if unknown
         return max(0.0, float(np.ceil(needed - self.n_each)))
 
 
@@ -66,7 +66,7 @@ def least_units(required: Callable[[float], float]) -> float:
     required: how many units are required if quantiles are taken at n units; n - required(n) must not decrease in n.
     """
     low, high = 2, 2
-    while high < required(high):
+    while not high >= required(high):  # also where `required` is NaN
         low, high = high + 1, 2 * high
         if high > MOST_UNITS:
             return float("nan")
@@ -74,8 +74,3 @@ def least_units(required: Callable[[float], float]) -> float:
         middle = (low + high) // 2
         low, high = (low, middle) if middle >= required(middle) else (middle + 1, high)
     return float(low)
-
-
-def standard_deviations(strata: list[np.ndarray], resolution: float) -> np.ndarray:
-    """The standard deviation in each stratum of 2 or more values; at least the resolution, below which is rounding."""
-    return np.maximum([np.std(d, ddof=1) for d in strata], resolution)

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from scipy import stats
 
-from descent_lab.analysis.statistics.evidence import POWER, Evidence, least_units, standard_deviations
+from descent_lab.analysis.statistics.evidence import POWER, Evidence, least_units
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Mean(Evidence):
     """The mean over problems of the mean of their blocks; strata: D_1, ..., D_R of each problem, shape (R,).
 
     With several problems the variance is taken within each, and the degrees of freedom are those of Welch (1947) and
-    Satterthwaite (1946). Problems with a single block are left out if others have more.
+    Satterthwaite (1946).
     resolution: a standard deviation below it is rounding, and counts as the resolution. Identical curves therefore have
     p = 1, and the p of constant differences is positive.
     """
@@ -24,20 +24,8 @@ class Mean(Evidence):
     resolution: float = 0.0
 
     @cached_property
-    def used(self) -> list[np.ndarray]:
-        """The strata that have a variance; all where none has one."""
-        return [d for d in self.strata if len(d) > 1] or list(self.strata)
-
-    @cached_property
-    def variances(self) -> np.ndarray:
-        """The variance of each used stratum; missing where it has one block."""
-        if len(self.used[0]) == 1:
-            return np.full(len(self.used), np.nan)
-        return np.asarray(standard_deviations(self.used, self.resolution) ** 2)
-
-    @cached_property
     def sizes(self) -> np.ndarray:
-        return np.array([len(d) for d in self.used])
+        return np.array([len(d) for d in self.strata])
 
     @property
     def n(self) -> int:
@@ -49,29 +37,35 @@ class Mean(Evidence):
 
     @property
     def estimate(self) -> float:
-        return float(np.mean([d.mean() for d in self.used]))
+        return float(np.mean([d.mean() for d in self.strata]))
+
+    @cached_property
+    def variances(self) -> np.ndarray:
+        """The variance of each stratum; missing where one of them has a single block."""
+        if self.sizes.min() < 2:
+            return np.full(len(self.sizes), np.nan)
+        deviations = [d.std(ddof=1) for d in self.strata]
+        return np.maximum(deviations, self.resolution) ** 2
 
     @cached_property
     def error(self) -> float:
-        """The standard error of the estimate; missing where no problem has 2 blocks."""
+        """The standard error of the estimate."""
         # se^2 = sum_s v_s / S^2,  v_s = s_s^2 / R_s
-        return float(np.sqrt((self.variances / self.sizes).sum()) / len(self.used))
+        return float(np.sqrt((self.variances / self.sizes).sum()) / len(self.sizes))
 
     @cached_property
     def degrees(self) -> float:
-        """df = (sum v_s)^2 / sum v_s^2 / (R_s - 1); 0 where no problem has 2 blocks."""
-        if len(self.used[0]) == 1:
+        """df = (sum v_s)^2 / sum v_s^2 / (R_s - 1); 0 where a problem has a single block."""
+        if self.sizes.min() < 2:
             return 0.0
         v = self.variances / self.sizes
-        if not v.any():
-            return float((self.sizes - 1).sum())
-        v = v / v.max()
+        v = v / v.max() if v.any() else np.ones(len(v))
         return float(v.sum() ** 2 / (v**2 / (self.sizes - 1)).sum())
 
     @property
     def t(self) -> float:
         """The estimate in standard errors; 0 where both are zero, or where there is no standard error."""
-        if self.estimate == 0 or np.isnan(self.error):
+        if self.estimate == 0 or not self.degrees:
             return 0.0
         return self.estimate / self.error if self.error > 0 else float(np.copysign(np.inf, self.estimate))
 
@@ -108,4 +102,4 @@ class Mean(Evidence):
 
     def relative(self, margin: float) -> float:
         """s^2 / margin^2, where s^2 / n is the variance of the estimate with n blocks on each problem."""
-        return float(self.variances.mean() / len(self.used)) / margin**2
+        return float(self.variances.mean() / len(self.sizes)) / margin**2

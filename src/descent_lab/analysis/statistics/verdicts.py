@@ -123,22 +123,26 @@ def verdicts(runs: pd.DataFrame, entrant: str = "entrant", asked: Asked | None =
 
 
 def _questions(runs: pd.DataFrame, entrant: str, asked: Asked) -> list[Question]:
+    for name in asked.beforehand:
+        one_of("beforehand", name, sorted(runs["dataset"].astype(str).unique()))
     names = sorted(runs[entrant].unique())
     wanted = _wanted(names, asked)
     others = [pair for pair in combinations(names, 2) if pair not in wanted and pair[::-1] not in wanted]
     table = differences(runs, entrant, [*wanted, *others])
     if table.empty:
         raise NotGiven(f"no two values of {entrant!r} share a problem and a seed")
+    means = dict(list(blocks(table).assign(seed=0).groupby(PAIR)))
     questions = []
-    for (a, b), rows in table.groupby(PAIR, sort=False):
-        replicated = rows.groupby("dataset")["block"].nunique().max() > 1
-        units = blocks(rows).assign(seed=0) if replicated else rows
-        unit, resolution = "blocks" if replicated else "seeds", float(rows["resolution"].max())
-        for dataset, strata in _strata(units):
-            evidence = _evidence(strata, unit, resolution, asked)
-            parts = [d.to_numpy() for d in strata.values()]
+    for (a, b), seeds in table.groupby(PAIR, sort=False):
+        replicated = len(means[a, b]) > means[a, b]["dataset"].nunique()
+        unit, resolution = "blocks" if replicated else "seeds", float(seeds["resolution"].max())
+        for dataset, d in _by_dataset(means[a, b] if replicated else seeds):
+            d = _usable(d, unit, asked)
+            if not len(d):
+                continue
+            evidence, parts = _evidence(d, unit, resolution, asked), _strata(d)
             beside = Middle(parts, resolution).p, sign_p(np.concatenate(parts), resolution)
-            questions.append(Question(dataset, a, b, (a, b) in wanted, unit, len(strata), evidence, *beside))
+            questions.append(Question(dataset, a, b, (a, b) in wanted, unit, len(parts), evidence, *beside))
     return questions
 
 
@@ -151,33 +155,44 @@ def _wanted(names: list[str], asked: Asked) -> list[tuple[str, str]]:
     return [(asked.judged, name) for name in asked.baselines or names if name != asked.judged]
 
 
-def _strata(units: pd.DataFrame) -> list[tuple[str, dict[str, pd.Series]]]:
-    """For "all" and for each problem: the differences of each data set, indexed by unit.
+def _by_dataset(units: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
+    """For "all" and for each problem: the differences of a pair, shape (n_units, n_data_sets), NaN where there is none.
 
     Variants of one data set are averaged over the units that all of them have.
     """
-    keys = ["block", "seed"]
-    single = {str(name): rows.set_index(keys)["d"] for name, rows in units.groupby("dataset", sort=True)}
-    strata = [(name, {name: d}) for name, d in single.items()]
+    wide = units.pivot(index=["block", "seed"], columns=["data", "dataset"], values="d")
+    d, data = wide.to_numpy(), wide.columns.get_level_values("data")
+    single = [(str(name), d[:, [j]]) for j, name in enumerate(wide.columns.get_level_values("dataset"))]
     if len(single) == 1:
-        return strata
-    of_data = units.groupby("data", sort=True)["dataset"].unique()
-    averaged = {str(data): _averaged([single[str(name)] for name in names]) for data, names in of_data.items()}
-    together = {data: d for data, d in averaged.items() if len(d)}
-    return [(ALL, together), *strata] if together else strata
+        return single
+    averaged = np.stack([d[:, data == name].mean(axis=1) for name in data.unique()], axis=1)
+    together = averaged[:, ~np.isnan(averaged).all(axis=0)]
+    return [(ALL, together), *single] if together.size else single
 
 
-def _averaged(variants: list[pd.Series]) -> pd.Series:
-    return pd.concat(variants, axis=1, join="inner").mean(axis=1)
+def _usable(d: np.ndarray, unit: str, asked: Asked) -> np.ndarray:
+    """Without data sets of a single block, which have no variance, if others have more.
 
-
-def _evidence(strata: dict[str, pd.Series], unit: str, resolution: float, asked: Asked) -> Evidence:
-    parts = [d.to_numpy() for d in strata.values()]
+    A growing study over blocks is looked at block by block: only those count that all its data sets have.
+    """
     if unit == "seeds":
-        return AnytimeMedian(parts, resolution) if asked.anytime else Middle(parts, resolution)
+        return d
+    several = (~np.isnan(d)).sum(axis=0) > 1
+    d = d[:, several] if several.any() else d
+    return d[~np.isnan(d).any(axis=1)] if asked.anytime else d
+
+
+def _strata(d: np.ndarray) -> list[np.ndarray]:
+    """The differences of each data set, shapes (n_units,)."""
+    return [column[~np.isnan(column)] for column in d.T]
+
+
+def _evidence(d: np.ndarray, unit: str, resolution: float, asked: Asked) -> Evidence:
+    if unit == "seeds":
+        return AnytimeMedian(_strata(d), resolution) if asked.anytime else Middle(_strata(d), resolution)
     if asked.anytime:
-        return AnytimeMean(_averaged(list(strata.values())).to_numpy(), resolution)
-    return Mean(parts, resolution)
+        return AnytimeMean(d.mean(axis=1), resolution)
+    return Mean(_strata(d), resolution)
 
 
 def _tested(questions: list[Question], asked: Asked) -> pd.DataFrame:
@@ -219,8 +234,9 @@ def _tested(questions: list[Question], asked: Asked) -> pd.DataFrame:
 
 def _too_few(unit: str, evidence: Evidence, together: int, error: float) -> str:
     enough = evidence.units_to_reach(error / together)
+    units = unit if evidence.n > 1 else unit[:-1]
     return (
-        f"{evidence.n} {unit} in {together} comparisons: no values could give a verdict; "
+        f"{evidence.n} {units} in {together} comparisons: no values could give a verdict; "
         f"{enough} {unit} on each problem could"
     )
 
