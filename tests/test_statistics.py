@@ -18,7 +18,7 @@ from descent_lab.analysis.statistics.intervals import iqm, median_interval, wils
 from descent_lab.analysis.statistics.pairs import holm
 from descent_lab.analysis.statistics.profiles import median_time
 from descent_lab.analysis.statistics.signed_ranks import rank_biserial, signed_rank_p, signed_ranks
-from descent_lab.errors import NotGiven
+from descent_lab.errors import DataError, NotGiven
 
 INF = np.inf
 
@@ -416,6 +416,51 @@ def test_targets_come_from_the_reference_only():
     assert st.reference_targets(runs, ["a", "b"], value="loss")["target"].tolist() == [0.1]
     ladder = st.interpolated_targets(curves, runs, "a", (0.5, 1.0), value="loss")
     np.testing.assert_allclose(ladder["target"], [8.0, 2.0])
+
+
+def test_targets_are_never_behind_the_start_and_a_higher_level_is_harder():
+    """On e the reference ends worse than it began: level 1 would be the easiest."""
+    runs = pd.concat([runs_of(a=[2.0]), runs_of(a=[64.0]).assign(dataset="e", run_id="a1")])
+    curves = curves_of(a0=[32.0, 2.0], a1=[32.0, 64.0])
+    ladder = st.interpolated_targets(curves, runs, "a", (0.5, 1.0), value="loss")
+    assert ladder["dataset"].tolist() == ["d", "d"]
+    assert st.without_targets(curves, runs, "a", value="loss").to_numpy().tolist() == [
+        ["e", "the reference a starts at 32 on e and ends at 64: no target"]
+    ]
+    with pytest.raises(NotGiven, match="the reference a starts at 32 on e and ends at 64: no target"):
+        st.interpolated_targets(curves, runs[runs["dataset"] == "e"], "a", value="loss")
+    higher = st.interpolated_targets(curves, runs, "a", (0.5, 1.0), value="loss", better="higher", scale="linear")
+    assert higher.to_numpy().tolist() == [["e", 0.5, 48.0], ["e", 1.0, 64.0]]
+
+
+def test_hits_are_compared_at_the_steps_that_all_recorded():
+    """b was recorded at every step and a at every tenth: b would seem quicker with the same curve."""
+    runs = runs_of(a=[1.0], b=[1.0])
+    steps = np.arange(0, 31)
+    every = pd.DataFrame({"run_id": "b0", "step": steps, "epoch": steps / 3, "value": np.exp(-steps / 10.0)})
+    curves = pd.concat([every[every["step"] % 10 == 0].assign(run_id="a0"), every]).assign(metric="train/loss")
+    targets = pd.DataFrame({"dataset": "d", "level": [1.0], "target": [np.exp(-1.2)]})
+    hits = st.first_hits(curves, runs, targets)
+    assert hits["time"].tolist() == [20.0, 20.0]
+    assert hits["resolution"].tolist() == [10.0, 10.0]
+    stopped = curves[(curves["run_id"] == "a0") | (curves["step"] <= 12)]  # b stopped when it reached the target
+    assert st.first_hits(stopped, runs, targets)["time"].tolist() == [20.0, 12.0]
+    slower = curves.assign(step=curves["step"] * np.where(curves["run_id"] == "a0", 7, 1))  # batches of another size
+    by_epoch = st.first_hits(slower, runs, targets, axis="epoch")
+    np.testing.assert_allclose(by_epoch["time"], [20 / 3, 20 / 3])
+
+
+def test_given_targets_are_checked():
+    good = pd.DataFrame({"dataset": "d", "level": ["1", "0.5"], "target": [0.1, 0.3]})
+    assert st.given_targets(good)["level"].tolist() == [0.5, 1.0]
+    for bad, message in [
+        (good.drop(columns="level"), "targets: column 'level' is missing; there are dataset, target"),
+        (good.assign(target=["x", 1.0]), "targets: level 1, target x of d: must be numbers"),
+        (good.assign(target=[0.3, 0.1]), "targets: level 1 of d has the target 0.3, which is no harder"),
+        (good.assign(level=1.0), "more than one row has dataset=d, level=1"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            st.given_targets(bad)
 
 
 def test_expected_runtime_by_hand():

@@ -46,7 +46,14 @@ from descent_lab.analysis.statistics.ranks import (
 )
 from descent_lab.analysis.statistics.runtimes import expected_runtime, runtime_ecdf, survival, time_to_target
 from descent_lab.analysis.statistics.seeds import summarise
-from descent_lab.analysis.statistics.targets import first_hits, interpolated_targets, reference_targets
+from descent_lab.analysis.statistics.targets import (
+    common_records,
+    first_hits,
+    given_targets,
+    interpolated_targets,
+    reference_targets,
+    without_targets,
+)
 from descent_lab.analysis.statistics.tuning import best_of_k, best_setting, centres, held_out, sensitivity, tuning_cells
 from descent_lab.analysis.statistics.typical import typical
 from descent_lab.analysis.statistics.variance import variance_components
@@ -62,6 +69,7 @@ __all__ = [
     "best_setting",
     "blocks",
     "centres",
+    "common_records",
     "comparable",
     "confounds",
     "cost_of_one_setting",
@@ -72,6 +80,7 @@ __all__ = [
     "fairness_ledger",
     "first_hits",
     "friedman",
+    "given_targets",
     "gradient_equivalents",
     "held_out",
     "indistinguishable",
@@ -101,4 +110,5 @@ __all__ = [
     "typical",
     "variance_components",
     "verdicts",
+    "without_targets",
 ]

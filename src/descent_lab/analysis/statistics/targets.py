@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from descent_lab.analysis.statistics.curves import on_axis
-from descent_lab.analysis.statistics.frames import WORST, columns_of, levels, one_of, require
+from descent_lab.analysis.statistics.frames import WORST, columns_of, levels, once, one_of, require
 from descent_lab.analysis.statistics.intervals import median
 from descent_lab.analysis.statistics.seeds import sorted_groups
-from descent_lab.errors import NotGiven
+from descent_lab.errors import DataError, NotGiven
 
 
 def reference_targets(
@@ -38,21 +38,104 @@ def interpolated_targets(
     metric: str = "train/loss",
     value: str = "final_train_loss",
     entrant: str = "optimizer",
+    better: str = "lower",
+    scale: str = "log",
 ) -> pd.DataFrame:
-    """Losses between the start and the end of the reference's training: `dataset, level, target`.
+    """Values between the start and the end of the reference's training: `dataset, level, target`.
 
-    target = start^(1 - level) best^level, where start is the median loss at step 0 and best the median that
-    `reference_targets` gives, both of the reference's runs, and level is one of the fractions in (0, 1]. Losses must be
-    positive.
+    target = start^(1 - level) best^level on the log scale, start + level (best - start) on the linear one, where start
+    is the median at step 0 and best the median that `reference_targets` gives, both of the reference's runs, and level
+    is one of the fractions in (0, 1]. A higher level is always harder, and no target lies behind the start: problems on
+    which the reference does not get ahead of its start have none, and `without_targets` tells of them. Raises NotGiven
+    where no problem has any.
+
+    To fix targets before the runs that they judge, give runs of the reference from its tuning.
     """
-    goal = reference_targets(runs, reference, value, entrant).set_index("dataset")["target"]
+    ends = _ends(curves, runs, reference, metric, value, entrant, better, scale)
+    way = ends[ends["detail"] == ""]
+    if way.empty:
+        raise NotGiven(ends["detail"].iloc[0])
+    start, best = (np.log(way[name]) if scale == "log" else way[name] for name in ("start", "best"))
+    targets = {f: start + f * (best - start) for f in map(_fraction, fractions)}
+    parts = [
+        pd.DataFrame({"dataset": way["dataset"], "level": f, "target": np.exp(target) if scale == "log" else target})
+        for f, target in targets.items()
+    ]
+    return pd.concat(parts).sort_values(["dataset", "level"], ignore_index=True)
+
+
+def without_targets(
+    curves: pd.DataFrame,
+    runs: pd.DataFrame,
+    reference: str | Sequence[str],
+    metric: str = "train/loss",
+    value: str = "final_train_loss",
+    entrant: str = "optimizer",
+    better: str = "lower",
+    scale: str = "log",
+) -> pd.DataFrame:
+    """The problems that `interpolated_targets` leaves out, and why: `dataset, detail`."""
+    ends = _ends(curves, runs, reference, metric, value, entrant, better, scale)
+    return ends.loc[ends["detail"] != "", ["dataset", "detail"]].reset_index(drop=True)
+
+
+def _ends(
+    curves: pd.DataFrame,
+    runs: pd.DataFrame,
+    reference: str | Sequence[str],
+    metric: str,
+    value: str,
+    entrant: str,
+    better: str,
+    scale: str,
+) -> pd.DataFrame:
+    """Where the reference starts and what it reaches: `dataset, start, best, detail`; detail: why it is no target."""
+    one_of("scale", scale, ("log", "linear"))
+    level = median_of(_named_runs(runs, reference, entrant), ["dataset", entrant], value, better)
+    best = level.groupby("dataset")["median"].agg("min" if better == "lower" else "max")
     first = curves[(curves["metric"] == metric) & (curves["step"] == 0)]
-    start_losses = first.merge(_named_runs(runs, reference, entrant)[["run_id", "dataset"]], on="run_id")
-    start = start_losses.groupby("dataset")["value"].median().reindex(goal.index)
-    if start.isna().any() or (start <= 0).any() or (goal <= 0).any():
-        raise NotGiven(f"metric {metric!r}: interpolation needs positive losses, at step 0 and at the end")
-    parts = [pd.DataFrame({"level": f, "target": start ** (1 - f) * goal**f}) for f in map(_fraction, fractions)]
-    return pd.concat(parts).reset_index().sort_values(["dataset", "level"], ignore_index=True)
+    at_start = first.merge(_named_runs(runs, reference, entrant)[["run_id", "dataset"]], on="run_id")
+    start = at_start.groupby("dataset")["value"].median().reindex(best.index)
+    named = reference if isinstance(reference, str) else " and ".join(reference)
+    rows = []
+    for problem in best.index:
+        detail, a, b = "", float(start[problem]), float(best[problem])
+        if not np.isfinite([a, b]).all():
+            detail = f"the reference {named} diverged on {problem}, or its start was not recorded: no target"
+        elif (b >= a) if better == "lower" else (b <= a):
+            detail = f"the reference {named} starts at {a:.3g} on {problem} and ends at {b:.3g}: no target"
+        elif scale == "log" and b <= 0:
+            detail = f"the reference {named} ends at {b:.3g} on {problem}, which has no logarithm: no target"
+        rows.append((problem, a, b, detail))
+    return pd.DataFrame(rows, columns=["dataset", "start", "best", "detail"])
+
+
+def given_targets(table: pd.DataFrame, better: str = "lower") -> pd.DataFrame:
+    """`table` of targets that were fixed beforehand, `dataset, level, target`, sorted by data set and level.
+
+    Raises DataError for a missing column, a target that is not a finite number, or two of one level, and where a higher
+    level of a data set is not harder to reach.
+    """
+    one_of("better", better, WORST)
+    columns = ["dataset", "level", "target"]
+    if missing := [name for name in columns if name not in table]:
+        raise DataError(f"targets: column {missing[0]!r} is missing; there are {', '.join(map(str, table.columns))}")
+    if table.empty:
+        raise DataError("targets: there are no rows")
+    numbers = {name: pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float) for name in columns[1:]}
+    targets = table.assign(dataset=table["dataset"].astype(str), **numbers)[columns]
+    if (bad := ~np.isfinite(targets[["level", "target"]]).all(axis=1)).any():
+        row = table[bad].iloc[0]
+        raise DataError(f"targets: level {row['level']}, target {row['target']} of {row['dataset']}: must be numbers")
+    targets = once(targets, ["dataset", "level"]).sort_values(["dataset", "level"], ignore_index=True)
+    harder = targets.groupby("dataset")["target"].diff() * (-1.0 if better == "lower" else 1.0)
+    if (bad := harder <= 0).any():
+        row = targets[bad].iloc[0]
+        raise DataError(
+            f"targets: level {row['level']:g} of {row['dataset']} has the target {row['target']:g}, which is no harder "
+            "than that of the level below"
+        )
+    return targets
 
 
 def _fraction(level: float) -> float:
@@ -87,16 +170,18 @@ def first_hits(
     axis: str = "step",
     better: str = "lower",
 ) -> pd.DataFrame:
-    """When each run first reached each target: all columns of runs, and `level, target, reached, time, spent`.
+    """When each run first reached each target: all columns of runs, and `level, target, reached, time, resolution,
+    spent`.
 
     targets: `dataset, level, target`, the same for all entrants. Times are in units of `axis`, as in
-    `summarise_curves`.
+    `summarise_curves`. Of each run those records count that all runs of its problem have (`common_records`), so that a
+    run does not seem quicker because it was recorded more often.
 
-    - reached: whether a recorded value is as good as the target or better. Nothing is interpolated: the true time lies
-      between this record and the one before it, for all runs that record at the same steps.
+    - reached: whether a recorded value is as good as the target or better. Nothing is interpolated.
     - time: of the first such record. A run without one is censored: at its last record, or at inf if it diverged,
       because it would not have reached the target later either. A run that reached it and diverged later counts as
       having reached it.
+    - resolution: the true time lies at most so much before `time`, after the record before it; NaN if not reached.
     - spent: what the run spent until then, or altogether; always finite.
     """
     require(runs, "run_id", "dataset", "status")
@@ -104,20 +189,71 @@ def first_hits(
     one_of("better", better, WORST)
     if absent := set(runs["dataset"]) - set(targets["dataset"]):
         raise NotGiven(f"data set {min(map(str, absent))} has no target")
-    records = on_axis(curves, runs, metric, axis)
+    records = on_axis(common_records(curves, runs, metric), runs, metric, axis)
+    records["before"] = records.groupby("run_id")["x"].shift()
     tries = runs.merge(targets[["dataset", "level", "target"]], on="dataset")
     hit = _hits(records, tries, better)
     last = tries["run_id"].map(records.groupby("run_id")["x"].last())
     censored = last.mask(tries["status"] == "diverged", np.inf)
-    return tries.assign(reached=hit.notna(), time=hit.fillna(censored), spent=hit.fillna(last))
+    return tries.assign(
+        reached=hit["x"].notna(),
+        time=hit["x"].fillna(censored),
+        resolution=hit["x"] - hit["before"].fillna(hit["x"]),
+        spent=hit["x"].fillna(last),
+    )
 
 
-def _hits(records: pd.DataFrame, tries: pd.DataFrame, better: str) -> pd.Series:
-    """The position of the first record that is as good as the target, for each row of `tries`; NaN without one."""
+def _hits(records: pd.DataFrame, tries: pd.DataFrame, better: str) -> pd.DataFrame:
+    """The position `x` of the first record that is as good as the target, and of the one `before`, for each row of
+    `tries`; NaN without one.
+    """
     sign = 1.0 if better == "lower" else -1.0
-    positions = pd.Series(np.nan, index=tries.index)
+    positions = pd.DataFrame(np.nan, index=tries.index, columns=["x", "before"])
     for _, rows in tries.groupby(tries.groupby("run_id").cumcount()):
         target = records["run_id"].map(dict(zip(rows["run_id"], rows["target"], strict=True)))
-        first = records[sign * records["value"] <= sign * target].drop_duplicates("run_id")
-        positions[rows.index] = rows["run_id"].map(first.set_index("run_id")["x"])
+        first = records[sign * records["value"] <= sign * target].drop_duplicates("run_id").set_index("run_id")
+        positions.loc[rows.index] = first[["x", "before"]].reindex(rows["run_id"]).to_numpy()
     return positions
+
+
+def common_records(curves: pd.DataFrame, runs: pd.DataFrame, metric: str = "train/loss") -> pd.DataFrame:
+    """The records of a metric at steps that all runs of the same problem recorded, as far as they got; and the last
+    record of each run.
+
+    Where more epochs than steps are common, as with batches of different sizes, epochs take the place of steps.
+    """
+    require(runs, "run_id", "dataset")
+    problem = dict(zip(runs["run_id"], runs["dataset"], strict=True))
+    records = curves[(curves["metric"] == metric) & curves["run_id"].isin(problem)]
+    kept = np.zeros(len(records), dtype=bool)
+    run_id = records["run_id"].to_numpy()
+    positions = {axis: records[axis].to_numpy(dtype=float).round(9) for axis in ("step", "epoch") if axis in records}
+    for rows in records.groupby(records["run_id"].map(problem)).indices.values():
+        runs_of_rows = pd.factorize(run_id[rows])[0]
+        found = {axis: _common(position[rows], runs_of_rows) for axis, position in positions.items()}
+        common, _ = max(found.values(), key=lambda pair: pair[1])
+        kept[rows] = common | _last(positions["step"][rows], runs_of_rows)
+    return records[kept]
+
+
+def _common(position: np.ndarray, run: np.ndarray) -> tuple[np.ndarray, int]:
+    """Whether all runs that got so far have a record at the position of each record (n_records,); and how many such
+    records there are at positions that several runs got to.
+    """
+    last = np.sort(_ends_of(position, run))
+    place, inverse = np.unique(position, return_inverse=True)
+    pairs = np.unique(np.column_stack([inverse, run]), axis=0)  # a run may record twice at one position
+    here = np.bincount(pairs[:, 0], minlength=len(place))
+    common = here == len(last) - np.searchsorted(last, place, side="left")
+    return np.asarray(common[inverse]), int(here[common & (here > 1)].sum())
+
+
+def _last(position: np.ndarray, run: np.ndarray) -> np.ndarray:
+    return np.asarray(position == _ends_of(position, run)[run])
+
+
+def _ends_of(position: np.ndarray, run: np.ndarray) -> np.ndarray:
+    """The last position of each run, (n_runs,). run: the number of the run of each record."""
+    last = np.full(run.max() + 1, -np.inf)
+    np.maximum.at(last, run, position)
+    return last
