@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from descent_lab.errors import NotGiven
-from descent_lab.report import drawing
+from descent_lab.report import drawing, plots
 from descent_lab.report.drawing import log_ticks
-from descent_lab.report.looks import DASHES, MARKERS, Style, log_span, styles, styles_in_order
+from descent_lab.report.looks import DASHES, DIVERGED, MARKERS, Style, log_span, styles, styles_in_order
 from descent_lab.report.sections import clocks, curves, predictions, profiles, ranks, results, scores, targets, tuning
 
 LOSSES = [3.0, 1e-3, 0.0, 3e300, np.inf]  # of one cell after the other: it fits exactly, all but diverges, diverges
@@ -67,7 +67,22 @@ def test_entrants_of_one_optimizer_share_its_colour_and_others_have_their_own():
 def test_twenty_entrants_of_one_optimizer_are_told_apart():
     looks = styles({f"sgd momentum={i}": "sgd" for i in range(20)})
     assert len({(style.dash, style.marker) for style in looks.values()}) == 20
-    assert not {"P", "X", "x", "+"} & set(MARKERS)  # crosses stand for what diverged
+
+
+def test_no_entrant_has_the_marker_of_what_diverged_or_goes_on_beyond_an_axis():
+    assert not {"P", "X", "+", DIVERGED} & set(MARKERS)
+    assert len(set(plots.MARKERS.values())) == len(plots.MARKERS) == len(MARKERS)
+    assert not {"x", "cross", "plus", "asterisk", "square_pin"} & {name for name, *_ in plots.MARKERS.values()}
+
+
+def test_optimizers_differ_in_their_dashes_so_that_curves_that_coincide_can_be_seen():
+    looks = styles({name: name for name in ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")})
+    assert len({style.dash for style in looks.values()}) == 6
+    plot = plots.Plot("d", "x", "estimate", "x", "loss", [], (True, True), (0.1, 1.0))
+    plot.add_bands(frame([1.0, 0.5], ["adam", "sgd", "momentum"]).assign(setting="lr=0.1"), ["x"], looks)
+    parts = plot.described()["parts"]
+    assert [part["name"] for part in parts] == ["sgd", "adam", "momentum"]  # the solid line lies below the dashed ones
+    assert [part["width"] for part in parts] == sorted((part["width"] for part in parts), reverse=True)
 
 
 # Every figure, over frames that no figure would like.
@@ -143,6 +158,42 @@ def test_every_figure_is_drawn_whatever_the_values(kind):
             assert np.isfinite([*ax.get_xlim(), *ax.get_ylim()]).all(), name
 
 
+EXTREMES = (0.0, 1e-300, 1e-16, 0.3, 1.0, 1e6, 1e76, 1e300, -1e300, np.inf, np.nan)
+
+
+def awkward(rng):
+    """Values, names and problems as no figure would like them."""
+    n, very = int(rng.integers(1, 5)), "very " * int(rng.integers(0, 9))
+    names = [f"optimizer_{i} with a name that is {very}long" for i in range(rng.choice([1, 3]))]
+    return rng.choice(EXTREMES, n, p=None if rng.random() < 0.5 else [*[0.1] * 7, 0.3, *[0.0] * 3]), names
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_figure_is_written_whatever_the_values(seed, tmp_path):
+    """The whole way to the files, at a coarse resolution: numbers too large for the places of points raise here."""
+    for name, figure in drawings(*awkward(np.random.default_rng(seed))):
+        with drawing.theme():
+            figure.savefig(tmp_path / "figure.png", dpi=20)
+            figure.savefig(tmp_path / "figure.svg")
+        assert b"nan" not in (tmp_path / "figure.svg").read_bytes(), name
+
+
+@pytest.mark.parametrize(("n_entrants", "n_problems"), [(40, 2), (1, 30)])
+def test_panels_keep_their_size_however_many_entrants_and_problems_there_are(n_entrants, n_problems):
+    names = [f"entrant {i}, optimizer.momentum=0.{i:02d}, schedule=warmup_and_cosine" for i in range(n_entrants)]
+    rows = pd.concat([frame([1.0, 0.1], names, f"problem {i}, model.hidden=[64, 64]") for i in range(n_problems)])
+    rows = rows.assign(lr=10.0 ** -rows["x"], loss=rows["estimate"])
+    looks = styles(dict.fromkeys(names, "sgd"))
+    for figure in (
+        tuning.against(rows.assign(tuned="lr"), "lr", "loss", looks),
+        results.final_losses(rows, rows[::2], looks),
+    ):
+        boxes = [ax.get_position() for ax in figure.axes]
+        assert len(boxes) == n_problems
+        assert min(box.height * figure.get_figheight() for box in boxes) > 0.6  # inches
+        assert min(box.width * figure.get_figwidth() for box in boxes) > 1.5
+
+
 def texts(figure):
     return [text.get_text() for text in figure.findobj(lambda part: hasattr(part, "get_text"))]
 
@@ -158,7 +209,7 @@ def test_names_are_literal_text():
         assert [word for word in wanted if word not in shown] == [], name
 
 
-def test_the_same_frame_gives_the_same_bytes(tmp_path):
+def test_the_same_givengives_the_same_bytes(tmp_path):
     for again in ("a", "b"):
         folder = tmp_path / again
         folder.mkdir()
@@ -173,6 +224,25 @@ def test_intervals_are_within_the_axes():
     (ax,) = tuning.against(rows.assign(tuned="lr"), "lr", "loss", {"sgd": Style("black")}).axes
     low, high = ax.get_ylim()
     assert low < 0.01 and high > 5.0
+
+
+def test_what_goes_on_beyond_an_axis_is_marked_at_its_edge():
+    rows = frame([1.0, 0.5, 1e9, 0.1], ["sgd"]).assign(lr=lambda rows: 10.0 ** -rows["x"], low=[1e-9, 0.2, 1e9, 0.05])
+    rows = rows.assign(high=[np.inf, 1.0, 1e9, 0.2], diverged=0)
+    (ax,) = tuning.against(rows.assign(tuned="lr"), "lr", "loss", {"sgd": Style("black")}).axes
+    marked = {line.get_marker(): list(line.get_xdata()) for line in ax.lines if line.get_markerfacecolor() == "white"}
+    assert marked == {"v": [1.0], "^": [1.0, 0.01]}
+    assert {tuple(segment[:, 1]) for segment in ax.collections[0].get_segments()} >= {ax.get_ylim(), (0.2, 1.0)}
+    drawn = rows.assign(step=rows["x"], high=[np.inf, 1.0, 1.0, 0.2])
+    for given, said in ((drawn, True), (drawn.assign(estimate=0.1, low=0.05, high=0.2), False)):
+        figure = curves.by_entrant(given, "step", "loss", {"sgd": Style("black")}, "note")
+        assert any("goes on beyond" in text for text in texts(figure)) == said
+
+
+def test_a_score_has_a_linear_axis():
+    rows = frame([0.1, 0.9], ["sgd"]).assign(step=lambda rows: rows["x"], low=0.05, high=0.95)
+    (ax,) = curves.by_entrant(rows, "step", "accuracy", {"sgd": Style("black")}, log=False).axes
+    assert ax.get_yscale() == "linear" and -0.1 < ax.get_ylim()[0] < 0.05 and 0.95 < ax.get_ylim()[1] < 1.1
 
 
 def test_no_theme_outlives_a_figure():

@@ -71,8 +71,8 @@ def test_the_same_store_gives_the_same_bytes(uri, report, tmp_path):
 
 
 def test_curves_are_the_medians_over_seeds(uri, report):
-    """Recomputed from the runs' own curves, for every lr but those that were chosen."""
-    curves = pd.read_csv(report / "curves.csv").query("metric == 'train/loss' and not chosen")
+    """Recomputed from the runs' own curves, for every lr."""
+    curves = pd.read_csv(report / "curves_by_lr.csv").query("lr < 1")  # of a larger one there is one run
     found = load(uri)
     long = found.curves.merge(found.runs[["run_id", "dataset", "optimizer", "lr", "status"]], on="run_id")
     long = long[(long["metric"] == "train/loss") & (long["status"] == "finished")]
@@ -81,6 +81,16 @@ def test_curves_are_the_medians_over_seeds(uri, report):
                                           right_on=["dataset", "optimizer", "lr", "step"])  # fmt: skip
     assert len(both) > 50
     np.testing.assert_allclose(both["estimate"], both["median"], rtol=1e-12)
+
+
+def test_curves_and_clocks_are_over_the_seeds_of_the_results(report):
+    """Nothing is drawn of seeds that a setting was chosen on, where others were run; each lr has the same seeds."""
+    results = pd.read_csv(report / "results.csv").set_index(["dataset", "entrant"])["seeds"]
+    for name in ("curves", "clock_curves"):
+        n = pd.read_csv(report / f"{name}.csv").groupby(["dataset", "entrant"])["n"].agg(["min", "max"])
+        assert (n.join(results).nunique(axis=1) == 1).all(), name
+    by_lr = pd.read_csv(report / "curves_by_lr.csv").query("lr < 1")  # of a larger one there is one run
+    assert (by_lr.groupby(["dataset", "entrant"])["n"].nunique() == 1).all()
 
 
 def test_the_report_is_shown_in_mlflow_and_is_no_run_of_the_store(uri, report, tmp_path):

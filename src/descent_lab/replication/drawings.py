@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from descent_lab.data.builtin.polynomials import POLYNOMIALS
-from descent_lab.report.drawing import PANEL, log_x, log_y, theme
+from descent_lab.report.drawing import PANEL, log_x, theme, value_axis
 from descent_lab.report.looks import COLOURS, Span
 
 OURS, PUBLISHED, TRUTH = COLOURS["sgd"], COLOURS["adam"], "#444444"
@@ -55,7 +55,7 @@ def gaussian(
         _band(ax, iterations, losses)
         ax.plot(*published, "o", color=PUBLISHED, label="published", zorder=3)
         log_x(ax, iterations)
-        log_y(ax, Span(losses.min(), losses.max()))
+        value_axis(ax, Span(losses.min(), losses.max()))
         _named(ax, "Training loss", "iteration", "mean squared error")
         ax.legend(loc="lower left", handlelength=1.4)
 
@@ -74,7 +74,7 @@ def taylor(epochs: np.ndarray, losses: np.ndarray, published: tuple[float, float
     def draw(ax: Axes) -> None:
         _band(ax, epochs, losses)
         ax.plot(*published, "o", color=PUBLISHED, label="published", zorder=3)
-        log_y(ax, Span(*(np.quantile(losses, q, axis=0)[end] for q, end in ((0.005, -1), (0.995, 0)))))
+        value_axis(ax, Span(*(np.quantile(losses, q, axis=0)[end] for q, end in ((0.005, -1), (0.995, 0)))))
         _named(ax, "Loss per epoch", "epoch", "mean squared error")
         ax.legend(ncols=2, loc="upper right")
 

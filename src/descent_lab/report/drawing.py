@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from descent_lab.report.looks import DASHES, Looks, Span, Style, natural
+from descent_lab.report.looks import BEYOND, DASHES, DIVERGED, Looks, Span, Style, layers, natural
 
 RC = {
     "svg.hashsalt": "descent-lab",
@@ -55,6 +55,7 @@ RC = {
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PANEL = (3.1, 2.35)  # inches
 COLUMNS = 3
+LARGEST = 1e100  # that a linear axis shows: the places of larger numbers would be infinite
 MUTED = "#555555"  # of notes, and of marks that stand for no entrant
 METADATA: dict[str, dict[str, str | None]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 Draw = Callable[[Axes, pd.DataFrame], None]
@@ -150,41 +151,83 @@ def _arrange(figure: Figure, rows: int, columns: int, foot: float, head: float, 
 def lines(ax: Axes, rows: pd.DataFrame, x: str, y: str, looks: Looks, every: bool = True, **more: Any) -> None:
     """A line per entrant. every: whether each point has a marker; else a few have, at different places for each.
 
-    Where lines coincide, the wider one lies below, so that each can be seen.
+    Where lines coincide, the wider one lies below, and the dashes above leave gaps, so that each can be seen.
     """
     drawn = rows[np.isfinite(rows[y].to_numpy(dtype=float))]
-    names = [str(name) for name in sorted(set(drawn["entrant"]), key=lambda name: natural(str(name)))]
-    if not names:
+    drawn = drawn.assign(**{y: drawn[y].clip(*_around(*ax.get_ylim()))})
+    widths = layers(map(str, drawn["entrant"].unique()), looks)
+    if not widths:
         return
+    names = list(widths)
     sns.lineplot(
         drawn, x=x, y=y, hue="entrant", hue_order=names, palette={name: looks[name].colour for name in names},
         markeredgewidth=0, markersize=4.5, estimator=None, errorbar=None, legend=False, ax=ax, **more,
     )  # fmt: skip
     for i, line in enumerate(ax.lines[-len(names) :]):
         look = looks[names[i]]  # dashes and markers set here: seaborn's `style` looks at every pair of hue and style
-        line.set(marker=look.marker, linestyle=(0, DASHES[look.dash]) if look.dash else "-")
-        line.set_linewidth(1.2 + 0.7 * (len(names) - 1 - i) / max(len(names) - 1, 1))
-        if look.dash:  # seen on top of a line of the same colour, too
+        line.set(marker=look.marker, linestyle=_dashes(look), linewidth=1.2 + 0.8 * widths[names[i]])
+        if any(looks[name].colour == look.colour for name in names[:i]):  # seen on top of a line of the same colour
             line.set_path_effects([withStroke(linewidth=line.get_linewidth() + 1.2, foreground="white")])
         if not every:
             line.set_markevery((0.02 + 0.22 * i / len(names), 0.22))
 
 
+def _around(low: float, high: float) -> tuple[float, float]:
+    """Far beyond the ends of an axis, and near enough for the places of points to be numbers."""
+    reach = 1e30 * max(high - low, abs(high), abs(low))
+    return max(low - reach, -1e300), min(high + reach, 1e300)
+
+
+def _dashes(style: Style) -> Any:
+    return (0, DASHES[style.dash]) if style.dash else "-"
+
+
 def bands(ax: Axes, rows: pd.DataFrame, x: str, looks: Looks, step: Literal["post"] | None = None) -> None:
-    """The given interval `low` to `high` of each entrant as a shade, where it is finite."""
+    """The given interval `low` to `high` of each entrant as a shade, as far as the y axis goes."""
     for name, band in rows.groupby("entrant", sort=True):
-        low, high = (band[column].to_numpy(dtype=float) for column in ("low", "high"))
-        known = np.isfinite(low) & np.isfinite(high) & (high > low)
-        if known.any():
+        low, high = (band[column].clip(*ax.get_ylim()).to_numpy(dtype=float) for column in ("low", "high"))
+        if (known := high > low).any():
             shade: dict[str, Any] = {"color": looks[str(name)].colour, "alpha": 0.14, "linewidth": 0}
             ax.fill_between(band[x].to_numpy(dtype=float), low, high, where=known, step=step, **shade)
 
 
 def bars(ax: Axes, x: np.ndarray, rows: pd.DataFrame, colour: Any) -> None:
-    """The given intervals `low` to `high` at x, (n_rows,), as upright lines, where they are finite."""
-    low, high = (rows[column].to_numpy(dtype=float) for column in ("low", "high"))
-    known = np.isfinite(low) & np.isfinite(high)
+    """The given intervals `low` to `high` at x, (n_rows,), as upright lines, as far as the y axis goes."""
+    low, high = (rows[column].clip(*ax.get_ylim()).to_numpy(dtype=float) for column in ("low", "high"))
+    known = ~np.isnan(low) & ~np.isnan(high)
     ax.vlines(x[known], low[known], high[known], color=colour, linewidth=1, alpha=0.8)
+
+
+def edges(
+    ax: Axes, place: np.ndarray, rows: pd.DataFrame, colour: Any, along: Literal["x", "y"] = "y", inset: float = 0
+) -> None:
+    """A mark at the edge of the value axis, beside each place where an estimate or its interval goes on beyond it.
+
+    place: (n_rows,) on the other axis. inset: how far from the edge, as a share of the axis.
+    """
+    low, high = ax.get_ylim() if along == "y" else ax.get_xlim()
+    values = rows[["estimate", "low", "high"]].to_numpy(dtype=float)
+    for edge, goes_on in enumerate(((values < low) & (values != 0), values > high)):
+        there = place[goes_on.any(axis=1)]
+        at = np.full(len(there), abs(edge - inset))
+        if not len(there):
+            continue
+        if along == "y":
+            ax.plot(there, at, transform=ax.get_xaxis_transform(), **beyond(colour, edge, along))
+        else:
+            ax.plot(at, there, transform=ax.get_yaxis_transform(), **beyond(colour, edge, along))
+
+
+def beyond(colour: Any, edge: int = 1, along: Literal["x", "y"] = "y") -> dict[str, Any]:
+    """The look of a mark at the lower (0) or upper (1) edge of an axis, beyond which something goes on."""
+    hollow = {"markerfacecolor": "white", "markeredgecolor": colour, "markeredgewidth": 0.9, "markersize": 4.5}
+    return {"marker": BEYOND[along][edge], "linestyle": "none", "clip_on": False, "zorder": 5, **hollow}
+
+
+def diverged(colour: Any, some: bool = False) -> dict[str, Any]:
+    """The look of the mark of diverged runs: pale where only some of a cell's runs diverged."""
+    strokes = {"markersize": 5.5, "markeredgewidth": 1.5, "alpha": 0.45 if some else 1.0}
+    return {"marker": DIVERGED, "color": colour, "linestyle": "none", "clip_on": False, "zorder": 6, **strokes}
 
 
 def heatmap(ax: Axes, shade: pd.DataFrame, words: np.ndarray, **more: Any) -> None:
@@ -206,9 +249,8 @@ def handles(looks: Looks, names: Iterable[str], line: bool = True) -> dict[str, 
 
 
 def _handle(style: Style, line: bool) -> Line2D:
-    dash = DASHES[style.dash]
-    kind: Any = ((0, dash) if dash else "-") if line else "none"
-    return Line2D([], [], color=style.colour, linestyle=kind, marker=style.marker, markeredgewidth=0)
+    dashes = _dashes(style) if line else "none"
+    return Line2D([], [], color=style.colour, linestyle=dashes, marker=style.marker, markeredgewidth=0)
 
 
 def log_x(ax: Axes, x: np.ndarray) -> None:
@@ -227,28 +269,34 @@ def log_x(ax: Axes, x: np.ndarray) -> None:
     _ticks(ax.xaxis, [*zero, *log_ticks(low, high, 4)])
 
 
-def log_y(ax: Axes, span: Span | None) -> None:
-    """A logarithmic axis, below which 0 has a place of its own; without a span the axis stays as it is."""
+def value_axis(ax: Axes, span: Span | None, values: Any = (), along: Literal["x", "y"] = "y") -> None:
+    """The axis of a measured value, with limits that nothing drawn later changes.
+
+    Logarithmic over a span, below which 0 has a place of its own; linear over the finite values without one.
+    """
+    axis, set_limits = (ax.xaxis, ax.set_xlim) if along == "x" else (ax.yaxis, ax.set_ylim)
     if span is None:
+        if limits := _linear_limits(np.asarray(values, dtype=float)):
+            set_limits(*limits)
         return
     bottom, top = span.limits
-    ax.set_ylim(0 if span.zero else bottom, top)  # before the scale: it would look for limits of its own
-    ax.set_yscale("log" if not span.zero else "symlog", **_about_zero(span))
-    _ticks(ax.yaxis, [0.0] * span.zero + log_ticks(bottom, top, 5))
+    set_limits(0 if span.zero else bottom, top)  # before the scale: it would look for limits of its own
+    set_scale = ax.set_xscale if along == "x" else ax.set_yscale
+    if span.zero:
+        set_scale("symlog", linthresh=bottom, linscale=0.4)
+    else:
+        set_scale("log")
+    _ticks(axis, [0.0] * span.zero + log_ticks(bottom, top, 4 if along == "x" else 5))
 
 
-def log_along_x(ax: Axes, span: Span | None) -> None:
-    """The same along x."""
-    if span is None:
-        return
-    bottom, top = span.limits
-    ax.set_xlim(0 if span.zero else bottom, top)
-    ax.set_xscale("log" if not span.zero else "symlog", **_about_zero(span))
-    _ticks(ax.xaxis, [0.0] * span.zero + log_ticks(bottom, top, 4))
-
-
-def _about_zero(span: Span) -> dict[str, float]:
-    return {"linthresh": span.limits[0], "linscale": 0.4} if span.zero else {}
+def _linear_limits(values: np.ndarray) -> tuple[float, float] | None:
+    """The range of the finite values, with a margin; None: there are none."""
+    finite = values[np.isfinite(values)].clip(-LARGEST, LARGEST)
+    if not len(finite):
+        return None
+    low, high = float(finite.min()), float(finite.max())
+    margin = 0.06 * (high - low) or 0.06 * abs(high) or 0.5
+    return low - margin, high + margin
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:

@@ -27,9 +27,15 @@ COLOURS = {
     "newton": "#332288",
 }
 SPARE = ("#117733", "#88734D", "#5D7FA3", "#A0522D", "#6A5ACD", "#7A7A7A")
-MARKERS = ("o", "s", "^", "D", "v", "p", "<", ">", "h", "*", "d", "8")  # no crosses: they mark what diverged
-DASHES: tuple[Any, ...] = ("", (5, 2), (1, 1.5), (6, 2, 1, 2), (3, 1, 1, 1, 1, 1))  # as seaborn writes them
+MARKERS = ("o", "s", "^", "D", "v", "<", ">", "p", "h", "*", "d", "8")  # all filled: see DIVERGED and BEYOND
+DIVERGED = "x"  # two strokes; pale where only some runs diverged
+BEYOND = {"x": ("<", ">"), "y": ("v", "^")}  # hollow, at the two edges of an axis beyond which a value goes on
+Dash = tuple[float, ...]
+DASHES: tuple[Dash, ...] = (  # lengths of strokes and gaps in units of the line's width; empty: solid
+    (), (5, 2), (1, 1.5), (6, 2, 1, 2), (3, 1, 1, 1, 1, 1), (7, 1.5), (7, 1.5, 2, 1.5),
+)  # fmt: skip
 DECADES = 12  # that an axis has above 0: what is smaller than that beside the largest is as good as 0
+LEAST, MOST = 1e-280, 1e300  # ends of any logarithmic axis: matplotlib takes less for 0, and more for infinite
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,15 @@ Looks = Mapping[str, Style]
 def styles(optimizers: Mapping[str, str]) -> dict[str, Style]:
     """A style by entrant, from each entrant's optimizer.
 
-    The optimizer sets the colour. Entrants that share a colour differ in their dashes and in their markers.
+    The optimizer sets the colour, and the first dashes and marker: optimizers whose curves coincide can all be seen.
+    Entrants that share a colour differ in their dashes and in their markers.
     """
     shared: dict[str, int] = {}
     looks = {}
     for entrant, optimizer in sorted(optimizers.items(), key=lambda item: natural(item[0])):
-        place = shared[optimizer] = shared.get(optimizer, -1) + 1
-        marker = MARKERS[(_first_marker(optimizer) + place) % len(MARKERS)]
-        looks[entrant] = Style(colour(optimizer), place % len(DASHES), marker)
+        shared[optimizer] = shared.get(optimizer, -1) + 1
+        place = _place(optimizer) + shared[optimizer]
+        looks[entrant] = Style(colour(optimizer), place % len(DASHES), MARKERS[place % len(MARKERS)])
     return looks
 
 
@@ -66,14 +73,15 @@ def styles_in_order(entrants: Iterable[str]) -> dict[str, Style]:
         shades = _scale(len(ordered))
     n = len(shades)
     return {
-        name: Style(shades[i % n], i // n % len(DASHES), MARKERS[i % len(MARKERS)]) for i, name in enumerate(ordered)
+        name: Style(shades[i % n], (i + i // n) % len(DASHES), MARKERS[i % len(MARKERS)])
+        for i, name in enumerate(ordered)
     }
 
 
 def along_scale(names: Sequence[str]) -> dict[str, Style]:
     """A style for values of one quantity, in their order: from dark to light."""
     shades = _scale(len(names))
-    return {name: Style(shades[i], i % 2, MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
+    return {name: Style(shades[i], i % len(DASHES), MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
 
 
 def _scale(n: int) -> list[str]:
@@ -94,7 +102,7 @@ def colour(name: str) -> str:
     return COLOURS.get(name) or SPARE[_digest(name) % len(SPARE)]
 
 
-def _first_marker(name: str) -> int:
+def _place(name: str) -> int:
     return list(COLOURS).index(name) if name in COLOURS else _digest(name)
 
 
@@ -118,7 +126,7 @@ class Span(NamedTuple):
     def limits(self) -> tuple[float, float]:
         """The ends of the axis, where 0 is not among its values."""
         low, high = float(self.low), float(self.high)  # float32 would overflow
-        return max(low / self.margin, 1e-300), min(high * self.margin, 1e300)
+        return max(low / self.margin, LEAST), min(max(high, 2 * LEAST) * self.margin, MOST)
 
 
 def log_span(values: np.ndarray, top: float = np.inf) -> Span | None:
@@ -145,6 +153,25 @@ def span_with_intervals(rows: pd.DataFrame, top: float = np.inf, reach: float = 
     ends = ends[np.isfinite(ends) & (ends >= span.low / reach) & (ends / reach <= span.high)]
     ends = np.append(ends, [span.low, span.high])
     return Span(float(ends.min()), float(ends.max()), span.zero)
+
+
+def leaves(rows: pd.DataFrame, span: Span | None) -> bool:
+    """Whether an estimate or an interval of the rows goes on beyond the ends of an axis; 0 has its place on it."""
+    if span is None:
+        return False
+    values = rows[["estimate", "low", "high"]].to_numpy(dtype=float).ravel()
+    values = values[~np.isnan(values) & (values != 0)]
+    return bool(((values < span.limits[0]) | (values > span.limits[1])).any())
+
+
+def layers(names: Iterable[str], looks: Looks) -> dict[str, float]:
+    """The width of each entrant's line, between 1 and 0, in the order of drawing: the widest lie below.
+
+    Solid lines come first, so that of lines that coincide each can be seen between the dashes of the next.
+    """
+    ordered = sorted(set(names), key=lambda name: (looks[name].dash != 0, natural(name)))
+    last = max(len(ordered) - 1, 1)
+    return {name: (len(ordered) - 1 - i) / last for i, name in enumerate(ordered)}
 
 
 def limits_of(span: Span | None) -> tuple[float, float] | None:

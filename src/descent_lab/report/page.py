@@ -9,13 +9,13 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from descent_lab.report.blocks import Plots
+from descent_lab.report.looks import DASHES
 from descent_lab.report.plots import Plot, as_json
 from descent_lab.report.report import Report
 
 TEMPLATES = Path(__file__).parent / "templates"
 BOKEH = Path(bokeh.__file__).parent / "server" / "static" / "js"
 LIBRARY = ("bokeh.min.js", "bokeh-api.min.js")  # without the parts that are not used
-SVG_DASHES = ("", "8 4", "2 4", "8 3 2 3", "2 3 8 3 8 3")
 
 
 def page(report: Report, figures: Path, about: str) -> str:
@@ -44,7 +44,8 @@ def _read(name: str) -> str:
 
 def _looks(report: Report) -> list[dict[str, str]]:
     return [
-        {"name": name, "colour": style.colour, "dashes": SVG_DASHES[style.dash]} for name, style in report.looks.items()
+        {"name": name, "colour": style.colour, "dashes": " ".join(f"{2 * length:g}" for length in DASHES[style.dash])}
+        for name, style in report.looks.items()
     ]
 
 

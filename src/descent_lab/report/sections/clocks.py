@@ -26,17 +26,17 @@ SAID = {
 
 
 def clock_curves(report: Report) -> pd.DataFrame:
-    """Bands over step seconds of the chosen cells. Runs that shared a clock only where no run had its own."""
-    runs = report.study.runs.merge(report.selection.chosen[CELL], on=CELL)
+    """Bands over step seconds of the reported runs. Those that shared a clock only where no run had its own."""
+    runs = report.selection.runs
     own = runs["timing"] == "isolated"
     isolated = own.groupby(runs["dataset"]).transform("any")
     parts = [(runs[own], "isolated"), (runs[~isolated], "shared")]
     summaries = [
-        st.summarise_curves(report.study.curves, part, CELL, TRAIN, SECONDS).assign(timing=timing)
+        st.summarise_curves(report.study.curves, part, PAIR, TRAIN, SECONDS).assign(timing=timing)
         for part, timing in parts
         if len(part)
     ]
-    return pd.concat(summaries, ignore_index=True)
+    return pd.concat(summaries, ignore_index=True).merge(report.selection.chosen[CELL], on=PAIR)
 
 
 def step_cost(report: Report) -> pd.DataFrame:
@@ -93,7 +93,7 @@ SECTIONS.add(
         "Time",
         34,
         tables={
-            "clock_curves": Table(clock_curves, "statistics.summarise_curves over step_seconds, of the reported lr"),
+            "clock_curves": Table(clock_curves, "statistics.summarise_curves of the reported runs over step_seconds"),
             "step_cost": Table(step_cost, "statistics.summarise of step_seconds / steps, of isolated runs"),
         },
         figures=figures,

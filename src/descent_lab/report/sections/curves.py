@@ -1,7 +1,7 @@
 """Curves: the training loss and the test metrics along training, as medians over seeds with intervals."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +10,10 @@ from markupsafe import Markup
 
 from descent_lab.analysis import statistics as st
 from descent_lab.analysis.study import CELL, Study
+from descent_lab.errors import NotGiven
 from descent_lab.metrics import METRICS
 from descent_lab.report.blocks import Block, Files, Heading, Html, Plots, Words, grouped
-from descent_lab.report.looks import Looks, Span, along_scale, limits_of, span_with_intervals
+from descent_lab.report.looks import Looks, Span, along_scale, leaves, limits_of, span_with_intervals
 from descent_lab.report.plots import BAND, Plot
 from descent_lab.report.report import PAIR, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
@@ -27,9 +28,11 @@ AXES = {"step": "step", "epoch": "epoch", "gradients": "gradient-equivalents"}
 SECONDS = "step_seconds"
 LABELS = {**AXES, SECONDS: "step seconds"}
 NOTE = "line: median over seeds; shade: 95 % interval"
+MOST_LINES = 24
+CUT = "; what meets the edge of a panel goes on beyond it"
 MENU = Markup(
-    '<p class="how">Median over seeds of each entrant at the lr that it is reported at, with a 95 % interval. Both '
-    "axes are logarithmic, so the start (step 0) is in the csv and the static figures only.\n"
+    '<p class="how">Median over seeds of each entrant, at the setting that it is reported at, with a 95 % interval. '
+    "Both axes are logarithmic, so the start (step 0) is in the csv and the static figures only.\n"
     '<label>Against <select id="axis">{}</select></label></p>'
 )
 OPTION = Markup('<option value="{}">{}</option>')
@@ -49,80 +52,81 @@ def test_metrics() -> dict[str, str]:
 
 
 def curves(report: Report) -> pd.DataFrame:
-    """Bands of train/loss for every cell, and of the test metrics for those chosen, on three axes at once.
+    """Bands of train/loss and of the test metrics over the runs that are reported, on three axes at once.
 
-    The chosen cells are shown on the seeds held out, where there are some.
+    They are those of the results: of the seeds held out, where there are some, each at the setting chosen for it.
     """
-    runs, chosen = report.study.runs, report.selection.chosen
-    reported = _held_out(runs.merge(chosen[CELL], on=CELL), report.selection.tuning)
-    others = runs.merge(chosen[CELL], on=CELL, how="left", indicator=True).query("_merge == 'left_only'")
-    parts = [_bands(report.study, pd.concat([reported, others.drop(columns="_merge")]), TRAIN)]
+    runs = report.selection.runs
+    parts = [_bands(report.study, runs, PAIR, TRAIN)]
     for metric, column in test_metrics().items():
-        if column in reported and reported[column].notna().any():
+        if column in runs and (measured := runs[column].notna()).any():
             better = METRICS[metric.partition("/")[2]].better
-            parts.append(_bands(report.study, reported[reported[column].notna()], metric, better))
-    table = pd.concat(parts, ignore_index=True)
-    picked = pd.MultiIndex.from_frame(chosen[CELL])
-    return table.assign(chosen=pd.MultiIndex.from_frame(table[CELL]).isin(picked))
+            parts.append(_bands(report.study, runs[measured], PAIR, metric, better))
+    return pd.concat(parts, ignore_index=True).merge(report.selection.chosen[CELL], on=PAIR)
 
 
-def _held_out(runs: pd.DataFrame, tuning: Mapping[str, Collection[int]]) -> pd.DataFrame:
-    """The runs without the tuning seeds of each problem, unless there are no others."""
-    apart = pd.Series(
-        [seed not in tuning[problem] for problem, seed in zip(runs["dataset"], runs["seed"], strict=True)],
-        index=runs.index,
-        dtype=bool,
-    )
-    some = apart.groupby(runs["dataset"]).transform("any")
-    return runs[apart | ~some]
+def curves_by_lr(report: Report) -> pd.DataFrame:
+    """Bands of train/loss of every setting, of entrants that were run at several, all on the same seeds.
+
+    These are the seeds that the setting was chosen on, or all where nothing was.
+    """
+    runs = report.study.runs
+    tuning = report.selection.tuning
+    pairs = zip(runs["dataset"], runs["seed"], strict=True)
+    tried = runs[[not tuning[problem] or seed in tuning[problem] for problem, seed in pairs]]
+    several = tried.groupby(PAIR)["setting"].transform("nunique") > 1
+    if not several.any():
+        raise NotGiven("no entrant was run at more than one setting")
+    return _bands(report.study, tried[several], CELL, TRAIN)
 
 
-def _bands(study: Study, runs: pd.DataFrame, metric: str, better: str = "lower") -> pd.DataFrame:
-    summary = st.summarise_curves(study.curves, runs, CELL, metric, "step", better=better)
-    rates = runs.groupby(CELL)[["passes", "gradients", "steps"]].max()
+def _bands(study: Study, runs: pd.DataFrame, by: list[str], metric: str, better: str = "lower") -> pd.DataFrame:
+    summary = st.summarise_curves(study.curves, runs, by, metric, "step", better=better)
+    rates = runs.groupby(by)[["passes", "gradients", "steps"]].max()
     per_step = rates[["passes", "gradients"]].div(rates["steps"].clip(lower=1), axis=0).reset_index()
-    summary = summary.merge(per_step, on=CELL).assign(metric=metric)
+    summary = summary.merge(per_step, on=by).assign(metric=metric)
     summary["epoch"] = summary["step"] * summary.pop("passes")
     summary["gradients"] = summary["step"] * summary["gradients"]
-    return summary[[*CELL, "metric", "n", "step", "epoch", "gradients", "estimate", "low", "high"]]
+    return summary[[*by, "metric", "n", "step", "epoch", "gradients", "estimate", "low", "high"]]
 
 
 def span_of(rows: pd.DataFrame, axis: str) -> Span | None:
     """The range of the y axis: at most ten times the start, so that a diverging band does not flatten the others."""
     start = rows.loc[rows[axis] == rows[axis].min(), "estimate"].to_numpy(dtype=float)
     start = start[np.isfinite(start)]
-    return span_with_intervals(rows, 10 * start.max() if len(start) else np.inf, reach=3)
+    return span_with_intervals(rows, 10 * start.max() if len(start) else np.inf, reach=10)
 
 
-def by_entrant(rows: pd.DataFrame, axis: str, y_label: str, looks: Looks, note: str = "") -> "Figure":
+def by_entrant(rows: pd.DataFrame, axis: str, y_label: str, looks: Looks, note: str = "", log: bool = True) -> "Figure":
     """A panel per data set, a band per entrant. rows: `dataset, entrant, <axis>, estimate, low, high`."""
-    from descent_lab.report import drawing
-
-    def draw(ax: "Axes", group: pd.DataFrame) -> None:
-        drawing.bands(ax, group, axis, looks)
-        drawing.lines(ax, group, axis, "estimate", looks, every=False)
-        drawing.log_x(ax, group[axis].to_numpy(dtype=float))
-        drawing.log_y(ax, span_of(group, axis))
-
-    legend = drawing.handles(looks, rows["entrant"])
-    return drawing.panels(rows, "dataset", draw, LABELS[axis], y_label, legend, note)
+    return _banded(rows, "dataset", axis, y_label, looks, note, log)
 
 
 def by_lr(rows: pd.DataFrame, axis: str, y_label: str, note: str = "") -> "Figure":
     """A panel per entrant, a band per lr, from dark (small) to light (large). rows: of one data set."""
+    looks = along_scale([f"lr {lr:g}" for lr in sorted(rows["lr"].unique())])
+    named = rows.assign(panel=rows["entrant"], entrant=rows["lr"].map("lr {:g}".format))
+    return _banded(named, "panel", axis, y_label, looks, note)
+
+
+def _banded(
+    rows: pd.DataFrame, panel: str, axis: str, y_label: str, looks: Looks, note: str, log: bool = True
+) -> "Figure":
+    """A panel for each value of the column `panel`. log: whether y is logarithmic, where it can be."""
     from descent_lab.report import drawing
 
-    rates = [f"lr {lr:g}" for lr in sorted(rows["lr"].unique())]
-    looks = along_scale(rates)
-    named = rows.assign(panel=rows["entrant"], entrant=rows["lr"].map("lr {:g}".format))
+    def span(group: pd.DataFrame) -> Span | None:
+        return span_of(group, axis) if log else None
 
     def draw(ax: "Axes", group: pd.DataFrame) -> None:
+        drawing.log_x(ax, group[axis].to_numpy(dtype=float))
+        drawing.value_axis(ax, span(group), group[["estimate", "low", "high"]])
         drawing.bands(ax, group, axis, looks)
         drawing.lines(ax, group, axis, "estimate", looks, every=False)
-        drawing.log_x(ax, group[axis].to_numpy(dtype=float))
-        drawing.log_y(ax, span_of(group, axis))
 
-    return drawing.panels(named, "panel", draw, LABELS[axis], y_label, drawing.handles(looks, rates), note)
+    cut = any(leaves(group, span(group)) for _, group in rows.groupby(panel))
+    legend = drawing.handles(looks, rows["entrant"])
+    return drawing.panels(rows, panel, draw, LABELS[axis], y_label, legend, note + CUT * cut)
 
 
 def figures(report: Report) -> Iterator[Drawing]:
@@ -130,20 +134,24 @@ def figures(report: Report) -> Iterator[Drawing]:
     rows, looks = report.table("curves"), report.looks
     if rows.empty:
         return
-    chosen = rows[rows["chosen"]]
-    loss = chosen[chosen["metric"] == TRAIN]
+    loss = rows[rows["metric"] == TRAIN]
     for axis in ("step", "epoch", *(["gradients"] if _costs_differ(loss) else [])):
         yield Drawing(f"curves_{axis}", by_entrant, (loss, axis, label_of(TRAIN), looks, NOTE + unfair(report)))
     for metric in test_metrics():
-        if len(part := chosen[chosen["metric"] == metric]):
-            yield Drawing(
-                f"curves_{metric.replace('/', '_')}", by_entrant, (part, "epoch", label_of(metric), looks, NOTE)
-            )
-    every = rows[rows["metric"] == TRAIN]
-    several = every[every.groupby(PAIR)["lr"].transform("nunique") > 1]
-    for problem, part in grouped(several, "dataset"):
-        note = f"{problem}; {NOTE}{_seeds(report, str(problem))}"
+        if len(part := rows[rows["metric"] == metric]):
+            arguments = (part, "epoch", label_of(metric), looks, NOTE, not _linear(metric))
+            yield Drawing(f"curves_{metric.replace('/', '_')}", by_entrant, arguments)
+    for problem, part in grouped(_with_lr_of_their_own(report.table("curves_by_lr")), "dataset"):
+        note = f"{problem}; {NOTE}; {_seeds(report, str(problem))}"
         yield Drawing(f"curves_by_lr_{slug(str(problem))}", by_lr, (part, "step", label_of(TRAIN), note))
+
+
+def _with_lr_of_their_own(rows: pd.DataFrame) -> pd.DataFrame:
+    """The entrants whose settings are told apart by their lr, and are few enough for a figure."""
+    if rows.empty:
+        return rows
+    counts = rows.groupby(PAIR)[["setting", "lr"]].transform("nunique")
+    return rows[(counts["setting"] == counts["lr"]) & (counts["lr"] <= MOST_LINES)]
 
 
 def _costs_differ(rows: pd.DataFrame) -> bool:
@@ -152,11 +160,10 @@ def _costs_differ(rows: pd.DataFrame) -> bool:
 
 
 def _seeds(report: Report, problem: str) -> str:
-    """A note on the seeds of the curves of a problem, if they are not the same for every lr; else empty."""
+    """The seeds of the curves by lr of a problem, in words."""
     seeds = set(report.study.runs.loc[report.study.runs["dataset"] == problem, "seed"])
-    if not seeds - set(report.selection.tuning[problem]):
-        return ""
-    return "; the lr that is reported: over the held-out seeds alone; any other lr: over all seeds that it was run on"
+    held_out = seeds - set(report.selection.tuning[problem])
+    return "every lr on the tuning seeds" if held_out < seeds else "every lr on all its seeds"
 
 
 def slug(text: str) -> str:
@@ -169,7 +176,7 @@ def _plots(report: Report) -> tuple[list[Plot], list[Plot]]:
     rows = report.table("curves")
     training: list[Plot] = []
     tests: list[Plot] = []
-    for (metric, problem), group in grouped(rows[rows["chosen"]] if len(rows) else rows, ["metric", "dataset"]):
+    for (metric, problem), group in grouped(rows, ["metric", "dataset"]):
         span = None if _linear(metric) else limits_of(span_of(group, "step"))
         plot = Plot(problem, "step", "estimate", AXES["step"], label_of(metric), BAND, (True, span is not None), span)
         plot.axes = True
@@ -194,7 +201,7 @@ def content(report: Report) -> Iterator[Block]:
     if tests:
         yield Heading("Test set")
         yield Plots(tests)
-    yield Files(["curves"])
+    yield Files(["curves", "curves_by_lr"])
 
 
 SECTIONS.add(
@@ -204,8 +211,11 @@ SECTIONS.add(
         30,
         tables={
             "curves": Table(
-                curves, "statistics.summarise_curves by dataset, entrant, lr, over steps; other axes in proportion"
-            )
+                curves, "statistics.summarise_curves of the reported runs, over steps; other axes in proportion"
+            ),
+            "curves_by_lr": Table(
+                curves_by_lr, "statistics.summarise_curves by entrant and setting, over the tuning seeds or all"
+            ),
         },
         figures=figures,
         content=content,

@@ -10,7 +10,7 @@ from descent_lab.analysis import statistics as st
 from descent_lab.analysis.measure import Measure
 from descent_lab.metrics import METRICS
 from descent_lab.report.blocks import Block, Files, Picture, Rows, Words
-from descent_lab.report.looks import Looks, natural, span_with_intervals
+from descent_lab.report.looks import Looks, Span, leaves, natural, span_with_intervals
 from descent_lab.report.report import LOSS, PAIR, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.report.sections.ledger import unfair
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PAIRS_HEAD = ("problem", "a", "b", "units", "a / b", "p", "p corrected", "signed ranks p", "verdict", "note")
 NAMES = {"estimate": "value", "low": "value_low", "high": "value_high"}
+LIMITS = ["estimate", "low", "high"]
 SCORE = {"test_metric": "test_metric", "estimate": "test", "low": "test_low", "high": "test_high"}
 
 
@@ -89,41 +90,48 @@ def pairs(report: Report) -> pd.DataFrame:
 
 
 def final_losses(
-    runs: pd.DataFrame, medians: pd.DataFrame, looks: Looks, label: str = "final training loss", note: str = ""
+    runs: pd.DataFrame,
+    medians: pd.DataFrame,
+    looks: Looks,
+    label: str = "final training loss",
+    note: str = "",
+    log: bool = True,
 ) -> "Figure":
     """A panel per data set: the value of every seed, and the given median and interval of each entrant.
 
-    runs: `dataset, entrant, loss`, inf where a run diverged: these are crosses at the right edge. medians: `dataset,
-    entrant, estimate, low, high`. label: of the values.
+    runs: `dataset, entrant, loss`, inf where a run diverged: these are crosses at the right edge; seeds and intervals
+    that go on beyond the axis are hollow triangles there. medians: `dataset, entrant, estimate, low, high`. label: of
+    the values. log: whether their axis is logarithmic, where it can be.
     """
     import seaborn as sns
 
     from descent_lab.report import drawing
 
-    most = runs.groupby("dataset")["entrant"].nunique().max()
+    def span(values: pd.DataFrame) -> Span | None:
+        return span_of(values) if log else None
 
     def draw(ax: "Axes", group: pd.DataFrame) -> None:
-        problem = group["dataset"].iloc[0]
         names = sorted(set(group["entrant"]), key=natural)
-        palette = [looks[name].colour for name in names]
-        finite = group[np.isfinite(group["loss"])]
+        here = medians[medians["dataset"] == group["dataset"].iloc[0]].set_index("entrant")[LIMITS].reindex(names)
+        values = _values(group, medians)
+        drawing.value_axis(ax, span(values), values[LIMITS], along="x")
+        inside = group[np.isfinite(group["loss"])].assign(loss=lambda finite: finite["loss"].clip(*ax.get_xlim()))
         sns.stripplot(
-            finite, x="loss", y="entrant", hue="entrant", order=names, hue_order=names, palette=palette, size=3,
-            alpha=0.55, jitter=False, legend=False, ax=ax, orient="h",
+            inside, x="loss", y="entrant", hue="entrant", order=names, hue_order=names, jitter=False, size=3,
+            palette=[looks[name].colour for name in names], alpha=0.55, legend=False, ax=ax, orient="h",
         )  # fmt: skip
         _dodge(ax)
+        for place, name in enumerate(names):
+            mine = values[values["entrant"] == name]
+            drawing.edges(ax, np.full(len(mine), place), mine, looks[name].colour, along="x")
         _diverged(ax, group, names, looks)
-        here = medians[medians["dataset"] == problem].set_index("entrant").reindex(names)
         _points(ax, here, [looks[name] for name in names])
-        values = np.concatenate([finite["loss"], here["estimate"]])
-        kept = values[np.isfinite(values) & (values > 0)]
-        top = 1e4 * np.median(kept) if len(kept) else np.inf
-        rows = pd.DataFrame({"estimate": values, "low": np.nan, "high": np.nan})
-        drawing.log_along_x(ax, span_with_intervals(rows, top))
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.set_yticks(range(len(names)), [name if len(name) <= 22 else f"{name[:21]}…" for name in names])
 
-    height = max(1.2, 0.19 * most + 0.6)
+    height = max(1.2, 0.19 * runs.groupby("dataset")["entrant"].nunique().max() + 0.6)
+    each = (_values(group, medians) for _, group in runs.groupby("dataset"))
+    note += "; hollow triangle: goes on beyond the axis" * any(leaves(values, span(values)) for values in each)
     return drawing.panels(
         runs,
         "dataset",
@@ -135,6 +143,19 @@ def final_losses(
         panel=(4.0, height),
         left=0.4 + 0.06 * _longest(runs),
     )
+
+
+def _values(group: pd.DataFrame, medians: pd.DataFrame) -> pd.DataFrame:
+    """What a panel shows along its axis, finished seeds and medians: `entrant, estimate, low, high`."""
+    finished = group.loc[np.isfinite(group["loss"]), ["entrant", "loss"]].rename(columns={"loss": "estimate"})
+    here = medians[medians["dataset"] == group["dataset"].iloc[0]]
+    return pd.concat([finished.assign(low=np.nan, high=np.nan), here[["entrant", *LIMITS]]], ignore_index=True)
+
+
+def span_of(values: pd.DataFrame) -> Span | None:
+    """The range of the axis: at most 1e4 times the values' median, so that a wild seed does not flatten the others."""
+    positive = values.loc[values["estimate"] > 0, "estimate"]
+    return span_with_intervals(values, 1e4 * positive[np.isfinite(positive)].median() if len(positive) else np.inf)
 
 
 def _longest(runs: pd.DataFrame) -> int:
@@ -152,20 +173,23 @@ def _dodge(ax: "Axes") -> None:
 
 def _diverged(ax: "Axes", group: pd.DataFrame, names: list[str], looks: Looks) -> None:
     """A cross at the right edge for entrants with diverged runs, and their number before it."""
+    from descent_lab.report.drawing import diverged
+
     at_edge = ax.get_yaxis_transform()
     for place, name in enumerate(names):
         n = int((~np.isfinite(group.loc[group["entrant"] == name, "loss"])).sum())
         if n:
-            ax.plot(0.99, place, "X", color=looks[name].colour, transform=at_edge, markeredgewidth=0)
-            ax.annotate(f"{n}", (0.99, place), (-5, 0), at_edge, "offset points", fontsize=6, ha="right", va="center")
+            ax.plot(0.975, place, transform=at_edge, **diverged(looks[name].colour))
+            ax.annotate(f"{n}", (0.975, place), (-5, 0), at_edge, "offset points", fontsize=6, ha="right", va="center")
 
 
 def _points(ax: "Axes", medians: pd.DataFrame, styles: list[Any]) -> None:
-    """The medians with their intervals, in black beside the seeds' colours."""
-    for place, (row, style) in enumerate(zip(medians.itertuples(), styles, strict=True)):
-        if np.isfinite(row.low) and np.isfinite(row.high):
+    """The medians with their intervals, in black beside the seeds' colours, as far as the axis goes."""
+    shown = medians.clip(*ax.get_xlim())
+    for place, (row, style) in enumerate(zip(shown.itertuples(), styles, strict=True)):
+        if not np.isnan([row.low, row.high]).any():
             ax.hlines(place, row.low, row.high, color="#222222", linewidth=1.1, zorder=3)
-        if np.isfinite(row.estimate):
+        if np.isfinite(medians["estimate"].iloc[place]):
             ax.plot(
                 row.estimate, place, style.marker, color=style.colour, markeredgecolor="#222222", markersize=5, zorder=4
             )
@@ -183,7 +207,8 @@ def figures(report: Report) -> Iterator[Drawing]:
     medians = medians.loc[medians["seeds"] > 0, [*PAIR, "estimate", "low", "high"]]
     method = listed(sorted(set(report.table("results")["method"].dropna())))
     note = f"dot: a seed; outlined marker: {method}; bar: 95 % interval; diverged seeds and how many: at the right edge"
-    arguments = (drawn, medians, report.looks, report.measure.label, note + unfair(report))
+    log = report.measure.scale == "log"
+    arguments = (drawn, medians, report.looks, report.measure.label, note + unfair(report), log)
     yield Drawing("final_losses", final_losses, arguments)
 
 

@@ -10,7 +10,7 @@ from descent_lab.analysis import statistics as st
 from descent_lab.analysis.subset import filled, shared_targets
 from descent_lab.errors import NotGiven
 from descent_lab.report.blocks import Block, Files, Heading, Picture, Plots, Rows, Words, grouped
-from descent_lab.report.looks import Looks, along_scale, log_span
+from descent_lab.report.looks import Looks, along_scale, span_with_intervals
 from descent_lab.report.plots import WHO, Plot
 from descent_lab.report.report import Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
@@ -126,8 +126,8 @@ def surviving(rows: pd.DataFrame, axis: str, looks: Looks, note: str = "") -> "F
     from descent_lab.report import drawing
 
     def draw(ax: "Axes", group: pd.DataFrame) -> None:
-        drawing.bands(ax, group, "time", looks, step="post")
         steps(ax, group, "time", looks)
+        drawing.bands(ax, group, "time", looks, step="post")
 
     legend = drawing.handles(looks, rows["entrant"])
     return drawing.panels(rows, "dataset", draw, LABELS[axis], "share short of the target", legend, note)
@@ -151,17 +151,18 @@ def against_batch_size(rows: pd.DataFrame, note: str = "") -> "Figure":
     ideal: dict[str, Any] = {"linewidth": 0.8, "linestyle": ":"}
 
     def draw(ax: "Axes", group: pd.DataFrame) -> None:
+        times = group[["median", "low", "high"]].rename(columns={"median": "estimate"})
+        drawing.value_axis(ax, span_with_intervals(times), times)
         drawing.lines(ax, group, "size", "median", looks)
         for name, line in group[np.isfinite(group["median"])].groupby("entrant", sort=True):
             x, y = line["size"].to_numpy(dtype=float), line["median"].to_numpy(dtype=float)
-            drawing.bars(ax, x, line.assign(high=line["high"].where(np.isfinite(line["high"]), y)), looks[name].colour)
+            drawing.bars(ax, x, line, looks[name].colour)
             perfect = y[0] * x[0] / x if group["clock"].iloc[0] == "step" else np.full_like(y, y[0])
             ax.plot(x, perfect, color=looks[name].colour, **ideal)
         sizes = sorted(group["size"].unique())
         ax.set_xscale("log")
         ax.set_xticks(sizes, [str(b) if b >= 2 * a else "" for a, b in zip([0, *sizes[:-1]], sizes, strict=True)])
         ax.xaxis.set_minor_locator(NullLocator())
-        drawing.log_y(ax, log_span(group["median"].to_numpy(dtype=float)))
 
     legend = drawing.handles(looks, levels) | {PERFECT: Line2D([], [], color=drawing.MUTED, **ideal)}
     return drawing.panels(named, "title", draw, "batch size", "median to reach the target", legend, note)

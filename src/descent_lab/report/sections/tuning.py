@@ -11,7 +11,7 @@ from descent_lab.analysis.measure import chosen_by
 from descent_lab.analysis.plans import latest_plan
 from descent_lab.errors import NotGiven
 from descent_lab.report.blocks import Block, Files, Heading, Picture, Plots, Words, grouped, plain
-from descent_lab.report.looks import Looks, Span, limits_of, log_span, natural, span_with_intervals
+from descent_lab.report.looks import Looks, Span, leaves, limits_of, log_span, natural, span_with_intervals
 from descent_lab.report.plots import BAND, WHO, Plot, by_entrant
 from descent_lab.report.report import LOSS, PAIR, TUNED_BY, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
@@ -27,7 +27,7 @@ SENSITIVE = {
     "dataset": "problem", "entrant": "entrant", "n_grid": "lr tried", "best": "best lr", "share": "share within 2x",
     "lowest": "from", "highest": "to", "decades": "decades",
 }  # fmt: skip
-HALF, SOME = "diverged (half or more)", "some diverged"
+HALF, SOME, BEYOND = "diverged (half or more)", "some diverged", "beyond the axis"
 MOST_VALUES = 12  # of one hyperparameter in a heat map
 
 
@@ -149,42 +149,40 @@ def against(rows: pd.DataFrame, x: str, y_label: str, looks: Looks, note: str = 
     """A panel per data set: the median of each setting against a hyperparameter.
 
     rows: `dataset, entrant, tuned, estimate, low, high, diverged` and the column x. Settings of an entrant are joined
-    by a line where x alone was tuned. A setting with diverged runs is marked at the top edge: filled where half or more
-    diverged, hollow where some did.
+    by a line where x alone was tuned. A setting with diverged runs is marked at the top edge, and so are medians and
+    intervals that go on beyond an edge.
     """
     from matplotlib.lines import Line2D
 
     from descent_lab.report import drawing
 
     def draw(ax: "Axes", group: pd.DataFrame) -> None:
-        alone = group["tuned"] == x
-        drawing.lines(ax, group[alone], x, "estimate", looks)
-        for name, cell in by_entrant(group):
-            at, y = (cell[column].to_numpy(dtype=float) for column in (x, "estimate"))
-            look = looks[name]
-            if (cell["tuned"] == x).all():
-                drawing.bars(ax, at, cell.where(np.isfinite(cell["estimate"])), look.colour)
-            else:
-                ax.plot(
-                    at, np.where(np.isfinite(y), y, np.nan), look.marker, color=look.colour, markersize=3.5, alpha=0.7
-                )
-            some = np.isfinite(y) & (cell["diverged"].to_numpy() > 0)
-            for where, face in ((~np.isfinite(y), look.colour), (some, "none")):
-                mark: dict[str, Any] = _crosses(look.colour, face) | {"transform": ax.get_xaxis_transform()}
-                ax.plot(at[where], np.full(where.sum(), 0.97), clip_on=False, **mark)
         drawing.log_x(ax, group[x].to_numpy(dtype=float))
-        drawing.log_y(ax, span_of(group))
+        drawing.value_axis(ax, span_of(group), group[["estimate", "low", "high"]])
+        drawing.lines(ax, group[group["tuned"] == x], x, "estimate", looks)
+        for i, (name, cell) in enumerate(by_entrant(group)):
+            look, inset = looks[name], 0.05 * (i % 12)  # marks of several entrants at one x lie below one another
+            at, shown = cell[x].to_numpy(dtype=float), cell.where(np.isfinite(cell["estimate"]))
+            if (cell["tuned"] == x).all():
+                drawing.bars(ax, at, shown, look.colour)
+            else:
+                ax.plot(at, shown["estimate"], look.marker, color=look.colour, markersize=3.5, alpha=0.7)
+            drawing.edges(ax, at, shown, look.colour, inset=inset)
+            half = ~np.isfinite(cell["estimate"].to_numpy(dtype=float))
+            some = ~half & (cell["diverged"].to_numpy() > 0)
+            for where, pale in ((half, False), (some, True)):
+                if where.any():
+                    mark = drawing.diverged(look.colour, pale) | {"transform": ax.get_xaxis_transform()}
+                    ax.plot(at[where], np.full(where.sum(), 0.97 - inset), **mark)
 
     legend = drawing.handles(looks, rows["entrant"])
     half = ~np.isfinite(rows["estimate"].to_numpy(dtype=float))
-    for name, face, where in ((HALF, drawing.MUTED, half), (SOME, "none", ~half & (rows["diverged"] > 0).to_numpy())):
+    for name, pale, where in ((HALF, False, half), (SOME, True, ~half & (rows["diverged"] > 0).to_numpy())):
         if where.any():
-            legend[name] = Line2D([], [], **_crosses(drawing.MUTED, face))
+            legend[name] = Line2D([], [], **drawing.diverged(drawing.MUTED, pale))
+    if any(leaves(group, span_of(group)) for _, group in rows.groupby("dataset")):
+        legend[BEYOND] = Line2D([], [], **drawing.beyond(drawing.MUTED))
     return drawing.panels(rows, "dataset", draw, x.rpartition(".")[2], y_label, legend, note)
-
-
-def _crosses(edge: str, face: str) -> dict[str, Any]:
-    return {"marker": "X", "markersize": 5, "linestyle": "none", "markeredgecolor": edge, "markerfacecolor": face}
 
 
 def trials(rows: pd.DataFrame, y_label: str, looks: Looks, note: str = "") -> "Figure":
@@ -192,8 +190,9 @@ def trials(rows: pd.DataFrame, y_label: str, looks: Looks, note: str = "") -> "F
     from descent_lab.report import drawing
 
     def draw(ax: "Axes", group: pd.DataFrame) -> None:
+        median = group["median"].to_numpy(dtype=float)
+        drawing.value_axis(ax, log_span(median), median)
         drawing.lines(ax, group, "k", "median", looks)
-        drawing.log_y(ax, log_span(group["median"].to_numpy(dtype=float)))
         ax.set_xticks(range(1, int(group["k"].max()) + 1, max(1, int(group["k"].max()) // 6)))
 
     legend = drawing.handles(looks, rows["entrant"])
@@ -266,9 +265,10 @@ def _rates(report: Report, name: str, table: pd.DataFrame) -> Iterator[Plot]:
             drawn = rows.assign(x=rows[name]).sort_values("x")
             drawn = drawn[["x", "setting", "estimate", "low", "high", "n", "diverged"]]
             plot.add("bars" if (rows["tuned"] == name).all() else "dots", drawn, entrant, report.looks[entrant])
-            if (drawn["diverged"] > 0).any():
+            if len(crossed := drawn[drawn["diverged"] > 0]):
+                strength = np.where(np.isfinite(crossed["estimate"]), 0.45, 1.0)
                 edge = limits[1] / 1.1 if limits else 1.0
-                plot.add("crosses", drawn[drawn["diverged"] > 0].assign(edge=edge), entrant, report.looks[entrant])
+                plot.add("crosses", crossed.assign(edge=edge, strength=strength), entrant, report.looks[entrant])
         yield plot
 
 

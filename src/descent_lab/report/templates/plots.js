@@ -4,52 +4,71 @@ const PLOTS = (() => {
   Bokeh.set_log_level("error");
   const described = JSON.parse(document.getElementById("plot-data").textContent);
   const plots = [];
+  const NUMBERS = new Map([[null, NaN], ["inf", Infinity]]);
+  for (const part of described.flatMap((spec) => spec.parts))
+    for (const [name, values] of Object.entries(part.data)) part.data[name] = values.map((v) => NUMBERS.get(v) ?? v);
 
-  // What is 0, or less than a logarithmic axis shows, is drawn on its lower edge; the mouse is told the value itself.
+  // What is 0, or less than a logarithmic axis shows, is drawn on its lower edge, and what is infinite far above its upper
+  // edge; the mouse is told the value itself.
   const drawn = (name) => `${name} drawn`;
   const ALONG_Y = ["low", "high"];
   const source = (part, spec) => {
-    const columns = Object.entries(part.data).map(([name, values]) => [name, values.map((v) => v === null ? NaN : v)]);
-    const n = columns[0][1].length;
-    const data = Object.fromEntries(columns);
+    const data = { ...part.data };
+    const n = Object.values(data)[0].length;
     const least = spec.log[1] && spec.limits ? spec.limits[0] : -Infinity;
-    for (const name of [...ALONG_Y, spec.y]) if (data[name]) data[drawn(name)] = data[name].map((v) => Math.max(v, least));
+    const most = spec.limits ? spec.limits[1] * 1e3 : NaN;
+    const placed = (v) => Math.max(v === Infinity ? most : v, least);
+    for (const name of [...ALONG_Y, spec.y]) if (data[name]) data[drawn(name)] = data[name].map(placed);
     data.entrant = Array(n).fill(part.name);
-    data.lr ??= Array(n).fill(part.lr ?? "");
+    data.setting ??= Array(n).fill(part.setting ?? "");
     return new Bokeh.ColumnDataSource({ data });
   };
   const field = (name) => ({ field: name });
   const level = (name) => field(drawn(name));
 
+  const stroke = (part, more) => ({ line_color: part.colour, line_width: part.plain ? 1 : part.width,
+    line_dash: part.dash.map((length) => 2 * length), ...more });
+  const dots = (plot, part, spec, common, size) => plot.scatter(field(spec.x), level(spec.y), { ...common, size,
+    marker: part.marker, angle: part.angle, line_color: part.colour, fill_color: part.hollow ? "white" : part.colour });
+
+  // A hollow triangle at the edge of the y axis, beyond which a value or an interval goes on.
+  const edges = (plot, part, spec, common) => {
+    if (!spec.limits) return;
+    const [bottom, top] = spec.limits;
+    const values = (i) => [spec.y, "low", "high"].map((name) => part.data[name]?.[i] ?? NaN);
+    for (const [edge, marker, beyond] of [[top, "triangle", (v) => v > top], [bottom, "inverted_triangle", (v) => v < bottom && v !== 0]]) {
+      const x = part.data[spec.x].filter((_, i) => values(i).some(beyond));
+      if (x.length) plot.scatter(x, x.map(() => edge), { name: common.name, marker, size: 8, line_color: part.colour, fill_color: "white" });
+    }
+  };
+
   // Each gives back what the mouse may ask about.
   const KINDS = {
     line(plot, part, spec, common) {
-      const dots = part.plain ? [] : [plot.scatter(field(spec.x), level(spec.y),
-        { ...common, marker: part.marker, size: 6, color: part.colour })];
-      plot.line(field(spec.x), level(spec.y),
-        { ...common, line_color: part.colour, line_width: part.plain ? 1 : 2, line_dash: part.dash });
-      return dots;
+      plot.line(field(spec.x), level(spec.y), { ...common, ...stroke(part) });
+      return part.plain ? [] : [dots(plot, part, spec, common, 6)];
     },
     band(plot, part, spec, common) {
       plot.varea(field(spec.x), level("low"), level("high"), { ...common, fill_color: part.colour, fill_alpha: 0.13 });
-      return [plot.line(field(spec.x), level(spec.y),
-        { ...common, line_color: part.colour, line_width: 2, line_dash: part.dash })];
+      return [plot.line(field(spec.x), level(spec.y), { ...common, ...stroke(part) })];
     },
     bars(plot, part, spec, common) {
       plot.segment(field(spec.x), level("low"), field(spec.x), level("high"),
         { ...common, line_color: part.colour, line_alpha: 0.6 });
-      return KINDS.line(plot, part, spec, common);
+      const asked = KINDS.line(plot, part, spec, common);
+      edges(plot, part, spec, common);
+      return asked;
     },
+    // Diverged runs: pale where they are fewer than half.
     crosses(plot, part, spec, common) {
-      return [plot.scatter(field(spec.x), field("edge"), { ...common, marker: "x", size: 10, line_width: 2, color: part.colour })];
+      return [plot.scatter(field(spec.x), field("edge"),
+        { ...common, marker: "x", size: 10, line_width: 2, line_color: part.colour, line_alpha: field("strength") })];
     },
     steps(plot, part, spec, common) {
-      return [plot.step(field(spec.x), level(spec.y), "after",
-        { ...common, line_color: part.colour, line_width: 2, line_dash: part.dash })];
+      return [plot.step(field(spec.x), level(spec.y), "after", { ...common, ...stroke(part) })];
     },
     dots(plot, part, spec, common) {
-      return [plot.scatter(field(spec.x), level(spec.y),
-        { ...common, marker: part.marker, size: 5, color: part.colour, alpha: 0.6 })];
+      return [dots(plot, part, spec, { ...common, alpha: 0.6 }, 5)];
     },
   };
 
@@ -70,12 +89,12 @@ const PLOTS = (() => {
   };
 
   // Few ticks on a logarithmic axis: decades, or 1, 2 and 5 times them where it spans less than two.
-  const DECADES = Array.from({ length: 41 }, (_, i) => i - 30);
   const ticks = (axis, values) => {
     const positive = values.filter((v) => v > 0);
     axis.ticker.num_minor_ticks = 0;
     if (!positive.length || Math.max(...positive) / Math.min(...positive) > 60) return;
-    const ticks = DECADES.flatMap((d) => [1, 2, 5].map((m) => Number(`${m}e${d}`)));
+    const first = Math.floor(Math.log10(Math.min(...positive)));
+    const ticks = [0, 1, 2, 3].flatMap((d) => [1, 2, 5].map((m) => Number(`${m}e${first + d}`)));
     axis.ticker = new Bokeh.FixedTicker({ ticks });
     axis.formatter = new Bokeh.CustomJSTickFormatter({ code: "return String(Number(tick.toPrecision(3)))" });
   };
