@@ -1,16 +1,18 @@
 """What a report asks about: a recorded metric, at the last step, at its best, or at the step that validation chose."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from descent_lab.analysis.plans import Plan
+from descent_lab.analysis.plans import latest_plan
 from descent_lab.analysis.statistics.frames import WORST
 from descent_lab.errors import ConfigError
 from descent_lab.metrics import METRICS, Better, better
 from descent_lab.tracking.reader.frames import column
+from descent_lab.tracking.study_record import StudyRecord
 
 At = Literal["final", "best", "chosen", "time_to"]
 WORDS = {"final": "final", "best": "best", "chosen": "chosen"}
@@ -91,14 +93,12 @@ def _preferred(metric: str) -> list[Measure]:
 
 
 def _asked(runs: pd.DataFrame) -> str:
-    from descent_lab.analysis.plans import latest_plan
-
     plan = latest_plan(runs)
     part, _, name = plan.by.partition("/") if plan else ("train", "", "loss")
     return f"test/{name}" if part == "validation" else TRAINING.metric
 
 
-def chosen_by(plan: Plan | None, measure: Measure) -> Measure:
+def chosen_by(plan: StudyRecord | None, measure: Measure) -> Measure:
     """What settings are chosen by.
 
     plan: what the study says; None: the measure that is reported, or the training loss where that is of the test set,
@@ -106,9 +106,9 @@ def chosen_by(plan: Plan | None, measure: Measure) -> Measure:
     """
     if plan is None:
         return TRAINING if measure.metric.startswith("test/") or measure.at == "chosen" else measure
-    if isinstance(plan.at, dict):
+    if isinstance(plan.at, Mapping):
         return Measure(plan.by, "time_to", float(plan.at["time_to"]))
-    return Measure(plan.by, plan.at)
+    return Measure(plan.by, "best" if plan.at == "best" else "final")
 
 
 def tuned_by(runs: pd.DataFrame, curves: pd.DataFrame, measure: Measure) -> pd.Series:

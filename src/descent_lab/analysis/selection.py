@@ -1,12 +1,12 @@
 """Chooses the setting at which each entrant is reported, on seeds on which it is then not reported."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from descent_lab.analysis.plans import Block, latest_plan
+from descent_lab.analysis.plans import latest_plan
 from descent_lab.analysis.statistics import best_setting, centres
 from descent_lab.errors import NotGiven
 
@@ -73,8 +73,8 @@ def _on_problem(
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[int], int]:
     """The runs to report, how they were chosen, the tuning seeds, and the number of blocks."""
     plan = latest_plan(runs) if named is None else None
-    if plan is not None and plan.blocks:
-        return _in_blocks(runs, value, plan.blocks)
+    if plan is not None and plan.held_out_seeds:
+        return _in_blocks(runs, value, list(zip(plan.tuning_seeds, plan.held_out_seeds, strict=True)))
     tuning = sorted(set(named)) if named is not None else _tuning_seeds(runs)
     if not tuning:
         reported = _without_choice(runs, value)
@@ -89,22 +89,26 @@ def _on_problem(
 
 
 def _in_blocks(
-    runs: pd.DataFrame, value: str, blocks: Collection[Block]
+    runs: pd.DataFrame, value: str, blocks: Collection[tuple[Sequence[int], Sequence[int]]]
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[int], int]:
     parts, chosen = [], []
-    for number, block in enumerate(blocks):
-        how = f"setting chosen on seeds {_listed(block.tuning)}, reported on seeds {_listed(block.held_out)}"
+    for number, (tuning, held_out) in enumerate(blocks):
+        if not runs["seed"].isin(list(tuning)).any():
+            continue  # the study was interrupted before this block
+        how = f"setting chosen on seeds {_listed(tuning)}, reported on seeds {_listed(held_out)}"
         if len(blocks) > 1:
             how = (
-                f"{len(blocks)} blocks of seeds: in each, the setting is chosen on {len(block.tuning)} seeds and "
-                f"reported on {len(block.held_out)} others"
+                f"{len(blocks)} blocks of seeds: in each, the setting is chosen on {len(tuning)} seeds and reported on "
+                f"{len(held_out)} others"
             )
-        reported = _split(runs, value, block.tuning, block.held_out).assign(how=how, block=number)
+        reported = _split(runs, value, tuning, held_out).assign(how=how, block=number)
         parts.append(reported)
-        chosen.append(_rows(reported, _absent(runs, reported, value, block.tuning), number))
-    tuning = sorted({seed for block in blocks for seed in block.tuning})
+        chosen.append(_rows(reported, _absent(runs, reported, value, tuning), number))
+    if not parts:
+        raise NotGiven(f"no run on {runs['dataset'].iloc[0]} has a seed of its study")
+    every = sorted({seed for tuning, _ in blocks for seed in tuning})
     reported = pd.concat(parts, ignore_index=True).drop(columns="how")
-    return reported, pd.concat(chosen, ignore_index=True), tuning, len(blocks)
+    return reported, pd.concat(chosen, ignore_index=True), every, len(blocks)
 
 
 def _told(

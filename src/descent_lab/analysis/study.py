@@ -8,7 +8,7 @@ A cell is one problem, one entrant and one setting. The runs of a cell differ on
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ from descent_lab.tracking.reader import Results
 
 COMPARED = ("backend", "optimizer", "schedule")
 OTHERS = ("init", "batching", "model")
-IRRELEVANT = ("debug", "engine", "force", "timing", "tracking", "record")  # cannot change what a step does
+STREAMS = "seeds."  # params of streams that have a seed of their own
+IRRELEVANT = ("debug", "engine", "force", "timing", "tracking", "record", "seeds")  # do not tell entrants apart
 GROUPS = ("backend", "dataset", "model", "init", "batching", "schedule", "optimizer")
 NO_OPTIMIZER = "none"
 LR = ("lr",)  # what was tuned where runs do not say so
@@ -38,12 +39,14 @@ class Study:
     these, joined by commas.
     curves: those of these runs.
     compared: the groups that make an entrant.
+    sources: all runs with the same labels, those too in which single streams have seeds of their own.
     """
 
     runs: pd.DataFrame
     curves: pd.DataFrame
     compared: tuple[str, ...]
     repeats: int  # runs left out, because another run has the same settings and seed
+    sources: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def of(self, run_ids: Collection[str]) -> pd.DataFrame:
         """The rows of these runs."""
@@ -72,11 +75,29 @@ def study(results: Results, compared: Sequence[str] | None = None, tuned: Sequen
         without_backend=_entrants(runs, _without_backend(own), _without_backend(compared)),
         gradients=_gradients(results),
     )
-    distinct = _once(labelled)
+    compared_runs = _with_one_seed(labelled)
+    distinct = _once(compared_runs)
     curves = results.curves
     if len(distinct) < len(runs):
         curves = curves[curves["run_id"].isin(distinct["run_id"])]
-    return Study(distinct, curves, tuple(compared), len(runs) - len(distinct))
+    return Study(distinct, curves, tuple(compared), len(compared_runs) - len(distinct), labelled)
+
+
+def _with_one_seed(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs to compare, where some have streams with seeds of their own (`seeds.split=3`).
+
+    These runs show where variance comes from, and are left out where others have one seed for all streams. Where all
+    have own seeds that differ, each combination of seeds counts as a seed.
+    """
+    streams = [name for name in runs if str(name).startswith(STREAMS)]
+    seeds = runs[streams].fillna("None").astype(str)
+    if len(seeds.drop_duplicates()) < 2:
+        return runs
+    plain = (seeds == "None").all(axis=1)
+    if plain.any():
+        return runs[plain]
+    combined = seeds.assign(seed=runs["seed"]).groupby([*streams, "seed"]).ngroup()
+    return runs.assign(seed=combined)
 
 
 def _settings(runs: pd.DataFrame, tuned: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:

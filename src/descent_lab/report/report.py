@@ -128,11 +128,13 @@ class Report:
     @cached_property
     def comparable(self) -> pd.DataFrame:
         """The reported runs with the values by which they are compared (`statistics.comparable`)."""
-        start = starts(self.study.curves, self.measure.metric)
-        runs = self.selection.runs
+        return self.as_compared(self.selection.runs)
+
+    def as_compared(self, runs: pd.DataFrame) -> pd.DataFrame:
+        """Any runs of the store with the values by which they are compared."""
+        start = starts(self.results.curves, self.measure.metric)
         runs = runs.assign(start=runs["run_id"].map(start).astype(float))
-        scale = self.measure.scale
-        return comparable(runs, self.value, self.measure.better, scale)
+        return comparable(runs, self.value, self.measure.better, self.measure.scale)
 
     @cached_property
     def looks(self) -> Mapping[str, Style]:

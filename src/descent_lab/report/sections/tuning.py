@@ -81,8 +81,8 @@ def best_of_k(report: Report) -> pd.DataFrame:
         rows = rows[several & rows["seed"].isin(seeds)]
         plan = latest_plan(report.study.runs[report.study.runs["dataset"] == name])
         folds = [[seed for seed in seeds if seed != left] for left in seeds]
-        if plan and len(plan.blocks) > 1:
-            folds = [list(block.tuning) for block in plan.blocks]
+        if plan and plan.blocks > 1:
+            folds = [list(tuning) for tuning in plan.tuning_seeds]
         for place, fold in enumerate(folds):
             rest = [seed for seed in seeds if seed not in fold]
             if rest and fold and len(rows):
@@ -295,7 +295,7 @@ def spaces(report: Report) -> pd.DataFrame:
         if plan is not None:
             space = "; ".join(f"{name}: {_axis(axis)}" for name, axis in plan.space.items())
             by = chosen_by(plan, report.measure).label
-            rows.append((entrant, plan.search, plan.trials, by, len(plan.blocks), space))
+            rows.append((entrant, plan.search, plan.trials, by, plan.blocks, space))
     if not rows:
         raise NotGiven("these runs do not say what was searched")
     return pd.DataFrame(rows, columns=["entrant", "search", "trials", "by", "blocks", "space"])
