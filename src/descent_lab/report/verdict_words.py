@@ -72,6 +72,8 @@ def _sentence(rows: pd.DataFrame) -> Iterator[str]:
         return
     if len(equal) == len(rows):
         yield f"{listed(entrants)} are practically equal."
+    elif not rows["corrected"].any() and len(undecided) == len(rows):
+        yield f"Not tested: {listed(entrants)} are not told apart over all problems."
     elif len(undecided) == len(rows):
         yield f"Undecided: these runs do not tell {listed(entrants)} apart."
     else:
@@ -134,11 +136,15 @@ def _ratio(row: Any, wording: Wording) -> str:
 
 def _undecided(rows: pd.DataFrame, wording: Wording) -> Iterator[str]:
     """Undecided pairs, with what it would take to decide them, and why some have no verdict whatever their values."""
-    tested = rows[rows["note"] == ""]
+    tested = rows[(rows["note"] == "") & rows["corrected"]]
     pairs = [f"{row.a} and {row.b} ({_ratio(row, wording)}{_needed(row)})" for row in tested.itertuples()]
     if pairs:
         units = tested["unit"].iloc[0]
         yield f"Undecided ({units} it would take to tell {wording.margin_as_share} apart): {'; '.join(pairs)}."
+    outside = rows[(rows["note"] == "") & ~rows["corrected"]]
+    if len(outside):
+        pairs = [f"{row.a} and {row.b} ({_ratio(row, wording)})" for row in outside.itertuples()]
+        yield f"Not tested, with 95 % intervals that are not corrected: {'; '.join(pairs)}."
     for note, same in rows[rows["note"] != ""].groupby("note", sort=True):
         names = "; ".join(f"{row.a} and {row.b} ({_ratio(row, wording)})" for row in same.itertuples())
         yield f"No verdict: {names}; {note}."

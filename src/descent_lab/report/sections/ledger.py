@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import pandas as pd
 
 from descent_lab.analysis import statistics as st
+from descent_lab.analysis.plans import latest_plan, plan_of
 from descent_lab.analysis.selection import SAME
 from descent_lab.report.blocks import Block, Files, Words, plain
 from descent_lab.report.report import PAIR, Report
 from descent_lab.report.section import SECTIONS, Section, Table
+from descent_lab.report.words import counted
 
 UNEQUAL = "unequal budgets"
 COLUMNS = {
@@ -32,7 +34,13 @@ def fairness(report: Report) -> pd.DataFrame:
 
 def warnings(report: Report) -> pd.DataFrame:
     """The circumstances that weaken a comparison: `dataset, entrant, warning, detail`."""
-    parts = [_tuning_warnings(report.table("cells")), _same_seeds(report), _unequal(report.table("fairness"))]
+    parts = [
+        _tuning_warnings(report.table("cells")),
+        _same_seeds(report),
+        _unequal(report.table("fairness")),
+        _confounds(report),
+        _unplanned(report),
+    ]
     return pd.concat(parts, ignore_index=True).sort_values(["dataset", "entrant", "warning"], ignore_index=True)
 
 
@@ -50,9 +58,36 @@ def _same_seeds(report: Report) -> pd.DataFrame:
 
 
 def _unequal(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Unequal budgets. Each block has a setting of its own, so that these may differ in number in the evaluation."""
+    unequal = ledger["unequal"].str.split().map(lambda names: [name for name in names if name != "trials"])
+    ledger = ledger.assign(unequal=ledger["unequal"].mask(ledger["phase"] == "evaluation", unequal.str.join(" ")))
     rows = ledger[ledger["unequal"] != ""].drop_duplicates(["dataset", "phase"])
     detail = rows["phase"] + ": entrants differ in " + rows["unequal"].str.replace(" ", ", ")
     return pd.DataFrame({"dataset": rows["dataset"], "entrant": "all", "warning": UNEQUAL, "detail": detail})
+
+
+def _confounds(report: Report) -> pd.DataFrame:
+    """What differs between the entrants of a problem, beside what is compared."""
+    differences = st.confounds(report.selection.runs, "entrant", report.study.compared)
+    detail = "entrants differ in " + differences["what"] + ": " + differences["detail"]
+    named = {"entrant": "all", "warning": "confounded", "detail": detail}
+    return pd.DataFrame({"dataset": differences["dataset"], **named})
+
+
+def _unplanned(report: Report) -> pd.DataFrame:
+    """Seeds beyond those that the study planned, which are not used; and other plans than the last."""
+    rows = []
+    for problem, runs in report.study.runs.groupby("dataset", sort=True):
+        plan = latest_plan(runs)
+        if plan is None:
+            continue
+        beyond = {seed for seed in runs["seed"] if plan.place(int(seed)) is None}
+        if beyond:
+            rows.append((problem, "all", "unplanned", f"{counted(len(beyond), 'seed')} beyond the plan are not used"))
+        plans = runs["tracking.tuning"].map(lambda text: told.held_out_seeds if (told := plan_of(text)) else None)
+        if len({str(seeds) for seeds in plans.dropna()}) > 1:
+            rows.append((problem, "all", "unplanned", "runs say different plans of seeds; the latest counts"))
+    return pd.DataFrame(rows, columns=[*PAIR, "warning", "detail"])
 
 
 def unfair(report: Report) -> str:

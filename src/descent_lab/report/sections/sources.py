@@ -42,8 +42,8 @@ def content(report: Report) -> Iterator[Block]:
         yield Heading("Tuning and seeds")
         yield Words(
             "In each block every entrant is tuned anew. The variance over blocks of the difference between two "
-            "entrants has two parts: the seeds that the settings are judged on, and the luck of tuning. With few blocks "
-            "both are rough."
+            "entrants has two parts: the seeds that the settings are judged on, and the luck of tuning. With few "
+            "blocks both are rough."
         )
         yield plain(report.table("variance_of_tuning"), TUNING, "Variance of each pair")
     if report.given("variance_of_streams"):

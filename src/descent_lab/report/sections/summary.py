@@ -45,10 +45,7 @@ def _card(report: Report, problem: str, rows: pd.DataFrame, pairs: pd.DataFrame)
         reason = report.missing.get("pairs", "its entrants share no seed")
         words = f"{reported['entrant'].iloc[0]} alone was run." if len(rows) == 1 else f"No verdict: {reason}."
         return Card(problem, words, [*_typical(report, reported), *told])
-    open_rows = pairs[~pairs["corrected"]]
     lines = [*_typical(report, reported), *details(pairs, wording(report)), *told]
-    if len(open_rows) == len(pairs) and (report.table("pairs")["dataset"] == ALL).any():
-        lines.append("The pairs that are not told apart over all problems get no verdict on a single one.")
     return Card(problem, headline(pairs, wording(report)), lines)
 
 
