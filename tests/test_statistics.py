@@ -6,18 +6,13 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as some
 from lifelines import KaplanMeierFitter
 from lifelines.utils import median_survival_times
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from descent_lab.analysis import statistics as st
-from descent_lab.analysis.statistics.intervals import iqm, median_interval, wilson_interval
-from descent_lab.analysis.statistics.pairs import holm
+from descent_lab.analysis.statistics.intervals import iqm, median_interval
 from descent_lab.analysis.statistics.profiles import median_time
-from descent_lab.analysis.statistics.signed_ranks import rank_biserial, signed_rank_p, signed_ranks
 from descent_lab.errors import DataError, NotGiven
 
 INF = np.inf
@@ -168,85 +163,7 @@ def test_a_thousand_curves_are_summarised_in_seconds():
     assert len(bands) == 20 * points
 
 
-# --- pairs ---
-
-
-@pytest.mark.parametrize("n", [3, 8, 20, 45])
-def test_signed_rank_test_is_scipys_without_ties(n):
-    d = np.random.default_rng(n).normal(0.3, 1, size=n)
-    assert signed_rank_p(signed_ranks(d)) == pytest.approx(stats.wilcoxon(d, method="exact").pvalue)
-
-
-@given(some.lists(some.integers(-3, 3), min_size=1, max_size=9))
-def test_signed_rank_test_with_ties_is_the_full_permutation(d):
-    ranks = signed_ranks(np.array(d, dtype=float))
-    total = abs(ranks.sum())
-    sums = [abs(np.dot(signs, np.abs(ranks))) for signs in product([-1, 1], repeat=len(ranks))]
-    assert signed_rank_p(ranks) == pytest.approx(np.mean(np.array(sums) >= total - 1e-9))
-
-
-def test_signed_rank_test_of_many_pairs_is_its_own_limit():
-    ranks = signed_ranks(np.random.default_rng(0).normal(0.1, 1, size=501))
-    assert signed_rank_p(ranks) == pytest.approx(signed_rank_p(ranks[:500]), rel=0.2)
-
-
-def test_rank_biserial_by_hand():
-    # differences 1, -2, 3, 4: ranks 1, -2, 3, 4: (8 - 2) / 10
-    assert rank_biserial(signed_ranks(np.array([1.0, -2.0, 3.0, 4.0]))) == pytest.approx(0.6)
-
-
-@settings(max_examples=20, deadline=None)  # statsmodels collects garbage in every call, which takes long
-@given(some.lists(some.floats(0, 1), min_size=1, max_size=12))
-def test_holm_is_statsmodels(p):
-    np.testing.assert_allclose(holm(np.array(p)), multipletests(p, method="holm")[1])
-
-
-@pytest.mark.parametrize(("wins", "n"), [(0, 5), (3, 5), (7, 10), (30, 30)])
-def test_improvement_interval_is_scipys_wilson(wins, n):
-    exact = stats.binomtest(wins, n).proportion_ci(method="wilson")
-    np.testing.assert_allclose(wilson_interval(wins / n, np.asarray(n))[1:], [exact.low, exact.high], atol=1e-12)
-
-
-def test_pairs_are_compared_seed_by_seed():
-    start = np.arange(1.0, 11.0)
-    runs = runs_of(a=list(start), b=list(start * 2)).sample(frac=1, random_state=0)
-    row = st.pairwise(runs, "loss").iloc[0]
-    assert (row["a"], row["b"], row["n"], row["verdict"], row["note"]) == ("a", "b", 10, "a", "")
-    np.testing.assert_allclose(row[["effect", "effect_low", "effect_high"]].astype(float), 0.5)
-    assert row["improvement"] == row["rank_biserial"] == 1.0
-    assert row["p"] == row["p_holm"] == 2 / 2**10
-    assert st.pairwise(runs, "loss", better="higher").iloc[0]["verdict"] == "b"
-    assert st.pairwise(runs, "loss", scale="linear").iloc[0]["effect"] == -5.5
-
-
-def test_both_diverged_tie_and_one_diverged_loses():
-    row = st.pairwise(runs_of(a=[INF, 1.0, 1.0, 2.0], b=[np.nan, INF, 1.0, 1.0]), "loss").iloc[0]
-    assert (row["ties"], row["improvement"]) == (2, 0.5)
-    assert row["effect"] == 1.0
-    assert (row["effect_low"], row["effect_high"]) == (0.0, 2.0)
-    assert row["rank_biserial"] == pytest.approx(1 / 3)
-
-
-def test_too_few_pairs_cannot_give_a_verdict_and_say_so():
-    row = st.pairwise(runs_of(a=[1.0] * 5, b=[2.0] * 5), "loss").iloc[0]
-    assert row["verdict"] == "indistinguishable"
-    assert row["note"] == "5 pairs in 1 comparisons: p_holm cannot be below 0.062, so no verdict is possible"
-
-
-def test_over_data_sets_the_test_is_stratified():
-    runs = pd.concat([runs_of(a=[1.0] * 5, b=[2.0] * 5).assign(dataset=name) for name in "de"])
-    pairs = st.pairwise(runs, "loss").set_index("dataset")
-    assert pairs.index.tolist() == ["all", "d", "e"]
-    assert pairs.loc["all", ["n", "verdict"]].tolist() == [10, "a"]
-    assert pairs.loc["all", "p"] == 2 / 2**10
-    assert pairs.loc["all", "improvement_low"] == pytest.approx(float(wilson_interval(1.0, np.asarray(10)).low))
-
-
-def test_a_single_seed_on_each_data_set_is_compared_over_all():
-    runs = pd.concat([runs_of(a=[1.0], b=[2.0 + name]).assign(dataset=name) for name in range(8)])
-    row = st.pairwise(runs, "loss").set_index("dataset").loc["all"]
-    assert (row["n"], row["verdict"]) == (8, "a")
-    assert row["effect_low"] < row["effect"] < row["effect_high"] < 1
+# --- groups ---
 
 
 def test_groups_are_the_largest_sets_that_are_not_told_apart():
@@ -710,10 +627,6 @@ LEVELS = RUNS.assign(level=RUNS["loss"], resolution=0.0)
         (lambda: st.summarise(RUNS, "optimizer", "loss", confidence=95), "confidence 95: must lie between 0 and 1"),
         (lambda: st.summarise(RUNS, "optimizer", "loss", better="less"), "better 'less': must be one of lower, higher"),
         (lambda: st.summarise(RUNS, "optimizer", "loss", strata="run_id"), "1 run in a stratum: at least 2"),
-        (lambda: st.pairwise(RUNS.assign(loss=-1.0), "loss"), "column 'loss': -1 has no logarithm; use scale='linear'"),
-        (lambda: st.pairwise(RUNS[:2], "loss"), "column 'optimizer': a comparison needs 2 entrants, found"),
-        (lambda: st.pairwise(pd.concat([RUNS, RUNS]), "loss"), "more than one row has dataset=d, seed=0, optimizer=a"),
-        (lambda: st.pairwise(RUNS[1:3], "loss"), "a and b share no data set and seed"),
         (lambda: st.average_ranks(LEVELS.assign(dataset=list("ddde"))[1:]), "a is missing on dataset e: ranks"),
         (lambda: st.critical_difference(1, 5), "1 entrants on 5 data sets"),
         (lambda: st.reference_targets(RUNS, "z", value="loss"), "reference 'z': must be one of a, b"),

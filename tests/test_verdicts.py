@@ -120,6 +120,14 @@ def test_the_share_of_tuning_is_that_of_the_one_way_layout():
     assert alike["variance"][0] == 0 and np.isnan(alike["share"][0])
 
 
+def test_a_comparison_needs_two_entrants_that_share_a_seed():
+    with pytest.raises(NotGiven, match="column 'entrant': a comparison needs 2 entrants, found"):
+        st.verdicts(runs_of({"a": noise(1, 1, 3)}))
+    apart = runs_of({"a": noise(1, 1, 3), "b": noise(1, 1, 3)}).assign(seed=range(6))
+    with pytest.raises(NotGiven, match="no two values of 'entrant' share a problem and a seed"):
+        st.verdicts(apart)
+
+
 def test_two_runs_of_one_seed_are_refused():
     runs = runs_of({"a": noise(1, 1, 3), "b": noise(1, 1, 3)})
     with pytest.raises(DataError, match="more than one row has dataset=p0, data=p0, block=0, seed=0, entrant=a"):
@@ -229,7 +237,7 @@ def questions(tops: Sequence[float], singles: Sequence[Sequence[float]]) -> pd.D
 
 
 @given(some.lists(some.floats(1e-6, 1), min_size=1, max_size=8))
-@settings(max_examples=10, deadline=None)  # multipletests takes long
+@settings(max_examples=10, deadline=None)  # statsmodels collects garbage in every call, which takes long
 def test_without_single_problems_the_family_is_holms(p):
     table = hierarchical(questions(p, []))
     np.testing.assert_allclose(table["p_adjusted"], multipletests(p, method="holm")[1])

@@ -33,8 +33,8 @@ from descent_lab.analysis.statistics.confounds import confounds
 from descent_lab.analysis.statistics.cost import Cost, gradient_equivalents
 from descent_lab.analysis.statistics.curves import summarise_curves
 from descent_lab.analysis.statistics.fairness import fairness_ledger
+from descent_lab.analysis.statistics.groups import indistinguishable
 from descent_lab.analysis.statistics.one_setting import cost_of_one_setting, one_setting
-from descent_lab.analysis.statistics.pairs import indistinguishable, pairwise
 from descent_lab.analysis.statistics.profiles import performance_profile, performance_ratios, profile_score
 from descent_lab.analysis.statistics.ranks import (
     average_ranks,
@@ -88,7 +88,6 @@ __all__ = [
     "leave_one_out",
     "left_behind",
     "one_setting",
-    "pairwise",
     "performance_profile",
     "performance_ratios",
     "places",

@@ -61,7 +61,7 @@ class Middle(Evidence):
 
     @property
     def smallest_p(self) -> float:
-        return min(1.0, 2 * 0.5**self.n)
+        return smallest_p(self.n)
 
     def interval(self, level: float) -> tuple[float, float]:
         c = int(np.searchsorted(2 * _null(self.sizes), level * NEARLY, side="right"))
@@ -91,6 +91,11 @@ class Middle(Evidence):
             return float("nan")
         low, high = self.interval(level)
         return float(self.n_each * ((high - low) / (2 * stats.norm.isf(level / 2))) ** 2)
+
+
+def smallest_p(n: int) -> float:
+    """The smallest p of the signed-rank test that n differences can give: 2 (1/2)^n."""
+    return min(1.0, 2 * 0.5**n)
 
 
 def walsh_averages(strata: Sequence[np.ndarray], resolution: float = 0.0) -> np.ndarray:

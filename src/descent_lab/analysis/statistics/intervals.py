@@ -143,15 +143,5 @@ def pooled_median_interval(strata: list[np.ndarray], confidence: float = 0.95, s
     return bootstrap_interval(strata, median, confidence, seed)
 
 
-def wilson_interval(share: np.ndarray, n: np.ndarray, confidence: float = 0.95) -> Interval:
-    """A share of n trials with Wilson's score interval (1927). The share may count ties as one half."""
-    # centre = (p + z^2 / 2n) / (1 + z^2 / n);  half = z sqrt(p (1 - p) / n + z^2 / 4n^2) / (1 + z^2 / n)
-    z = stats.norm.ppf((1 + confidence) / 2)
-    shrink = 1 + z**2 / n
-    centre = (share + z**2 / (2 * n)) / shrink
-    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / shrink
-    return Interval(share, np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0))
-
-
 def _tails(confidence: float) -> list[float]:
     return [(1 - confidence) / 2, (1 + confidence) / 2]

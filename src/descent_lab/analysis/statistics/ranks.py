@@ -18,9 +18,8 @@ from scipy import stats
 from descent_lab.analysis.statistics.blocks import PAIR, differences
 from descent_lab.analysis.statistics.family import hierarchical
 from descent_lab.analysis.statistics.frames import WORST, complete, confident, one_of, require
-from descent_lab.analysis.statistics.hodges_lehmann import Middle
-from descent_lab.analysis.statistics.pairs import SAME
-from descent_lab.analysis.statistics.signed_ranks import smallest_p
+from descent_lab.analysis.statistics.groups import SAME
+from descent_lab.analysis.statistics.hodges_lehmann import Middle, smallest_p
 from descent_lab.errors import NotGiven
 
 PERMUTATIONS = 9_999  # number of random permutations of Friedman's test
