@@ -158,7 +158,7 @@ def test_the_step_with_a_non_finite_loss_is_noticed():
     carry, losses = loop.start(), []
     with np.errstate(all="ignore"):
         for _ in range(400):
-            carry, loss = loop.update.step(carry, loop.inputs, loop.workload.y_train, loop.rate(0), None)
+            carry, loss = loop.update.step(carry, loop.inputs, loop.workload.y_train, loop.rates.at(0, None), None)
             losses.append(loss)
     first = int(np.flatnonzero(~np.isfinite(np.array(losses)[:, 1]))[0])
     for each in (loop, eager(loop)):

@@ -16,7 +16,7 @@ from tests.harness import make_config, make_run
 from tests.stores import store_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
-SHORT = ("epochs=12", "record.points=6", "dataset=iris")
+SHORT = ("epochs=12", "record.points=6", "dataset=iris", "schedule=linear")
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,13 @@ def test_curves_are_whole(full_store):
         zip(results.runs["run_id"], results.runs["steps"], strict=True)
     )
     np.testing.assert_allclose(results.runs["passes"], 12)
+
+
+def test_the_base_lr_keeps_its_name_beside_the_rate_that_was_recorded(full_store):
+    results = load(full_store)
+    assert set(results.runs["lr"]) == {0.1} and set(results.runs["final_lr"]) == {0.0}
+    rates = results.curves[results.curves["metric"] == "lr"]
+    np.testing.assert_allclose(rates["value"], 0.1 * (1 - rates["epoch"] / 12), atol=1e-17)
 
 
 def test_artifacts_by_run(full_store):

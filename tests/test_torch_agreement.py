@@ -138,6 +138,30 @@ def warmup_cosine(optimizer, warmup_epochs, n):
     return lr_scheduler.SequentialLR(optimizer, parts, [warmup_epochs])
 
 
+def warmup_linear(optimizer, warmup, n):
+    parts = [
+        lr_scheduler.LinearLR(optimizer, 0.1, total_iters=warmup),
+        lr_scheduler.LinearLR(optimizer, 1.0, 0.2, total_iters=n - warmup),
+    ]
+    return lr_scheduler.SequentialLR(optimizer, parts, [warmup])
+
+
+def warmup_stable_decay(optimizer, warmup, decay, n):
+    parts = [
+        lr_scheduler.LinearLR(optimizer, 0.1, total_iters=warmup),
+        lr_scheduler.ConstantLR(optimizer, 1.0),
+        lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=decay),
+    ]
+    return lr_scheduler.SequentialLR(optimizer, parts, [warmup, n - decay])
+
+
+def one_cycle(optimizer, rise, n):
+    """Its last rate is that of step n here, and of the step before in PyTorch."""
+    return lr_scheduler.OneCycleLR(
+        optimizer, 0.5, total_steps=n + 1, pct_start=(rise + 1) / (n + 1), cycle_momentum=False
+    )
+
+
 SCHEDULES = [
     (schedules.Constant(), lambda o, n: lr_scheduler.ConstantLR(o, factor=1.0)),
     (schedules.Step(size=7, gamma=0.3), lambda o, n: lr_scheduler.StepLR(o, 7, 0.3)),
@@ -149,6 +173,17 @@ SCHEDULES = [
     (
         schedules.WarmupCosine(start=1 / 3, warmup_epochs=5, final=0.1),
         lambda o, n: warmup_cosine(o, 5, n),
+    ),
+    (schedules.Cosine(warmup=0.05, start=1 / 3, final=0.1), lambda o, n: warmup_cosine(o, 5, n)),
+    (schedules.Linear(), lambda o, n: lr_scheduler.LinearLR(o, 1.0, 0.0, total_iters=n)),
+    (schedules.Linear(warmup=0.2, final=0.2), lambda o, n: warmup_linear(o, 20, n)),
+    (schedules.Polynomial(power=1.7), lambda o, n: lr_scheduler.PolynomialLR(o, n, 1.7)),
+    (schedules.OneCycle(warmup=0.3), lambda o, n: one_cycle(o, 30, n)),
+    (schedules.WarmupStableDecay(), lambda o, n: warmup_stable_decay(o, 5, 20, n)),
+    (schedules.WarmRestarts(), lambda o, n: lr_scheduler.CosineAnnealingWarmRestarts(o, 10)),
+    (
+        schedules.WarmRestarts(cycle_epochs=3, growth=2, final=0.1),
+        lambda o, n: lr_scheduler.CosineAnnealingWarmRestarts(o, 3, 2, eta_min=0.1 * 0.5),
     ),
 ]
 
@@ -164,3 +199,65 @@ def test_schedule_follows_torch(ours, build):
         assert 0.5 * ours.factor(k, n) == pytest.approx(theirs.get_last_lr()[0], rel=1e-12, abs=1e-12)
         optimizer.step()
         theirs.step()
+
+
+@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
+def test_restarts_by_step_follow_torch():
+    """PyTorch counts parts of epochs in this schedule, too."""
+    ours = schedules.WarmRestarts(cycle_epochs=3, growth=2)
+    optimizer = optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    theirs = lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 3, 2)
+    optimizer.step()
+    for t in range(7 * 50):
+        theirs.step(t / 7)
+        assert 0.5 * ours.factor(t // 7 + t % 7 / 7, 50) == pytest.approx(theirs.get_last_lr()[0], rel=1e-11)
+
+
+PLATEAUS = [
+    {},
+    {"gamma": 0.5, "patience": 2, "threshold": 0.1, "cooldown": 3, "final": 0.3},
+    {"patience": 0, "gamma": 0.9},
+]
+
+
+@pytest.mark.parametrize("changes", PLATEAUS)
+def test_reduce_on_plateau_follows_torch(changes):
+    ours = schedules.ReduceOnPlateau(**changes)
+    optimizer = optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    theirs = lr_scheduler.ReduceLROnPlateau(
+        optimizer,
+        factor=ours.gamma,
+        patience=ours.patience,
+        threshold=ours.threshold,
+        cooldown=ours.cooldown,
+        min_lr=0.5 * ours.final,
+        eps=0,
+    )
+    rng = np.random.default_rng(1)
+    losses = np.exp(-np.arange(300) / 100) * rng.uniform(0.9, 1.1, 300)
+    state = ours.init(losses[:1])
+    for loss in losses:
+        assert 0.5 * ours.feedback(state)[0] == pytest.approx(theirs.get_last_lr()[0], rel=1e-12)
+        optimizer.step()
+        theirs.step(loss)
+        state = ours.observe(np.array([loss]), state)
+
+
+@pytest.mark.parametrize(
+    ("kind", "theirs", "names"),
+    [
+        (schedules.Cosine, lr_scheduler.CosineAnnealingLR, {"final": "eta_min"}),
+        (schedules.Warmup, lr_scheduler.LinearLR, {"start": "start_factor", "warmup_epochs": "total_iters"}),
+        (schedules.WarmRestarts, lr_scheduler.CosineAnnealingWarmRestarts, {"growth": "T_mult", "final": "eta_min"}),
+        (schedules.OneCycle, lr_scheduler.OneCycleLR, {"warmup": "pct_start"}),
+        (
+            schedules.ReduceOnPlateau,
+            lr_scheduler.ReduceLROnPlateau,
+            {"gamma": "factor", "patience": "patience", "threshold": "threshold", "cooldown": "cooldown"},
+        ),
+    ],
+)
+def test_defaults_of_schedules_are_those_of_torch(kind, theirs, names):
+    defaults = inspect.signature(theirs).parameters
+    ours = kind()
+    assert {name: getattr(ours, name) for name in names} == {name: defaults[t].default for name, t in names.items()}

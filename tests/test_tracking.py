@@ -28,7 +28,7 @@ RUNS = {
     "compiled": ["backend=jax", "epochs=100"],
     "validated": [*HELD, "dataset=polynomials", "dataset.n_samples=5", "optimizer=adam", "lr=0.3", "epochs=40"],
 }
-CURVES = {"train/loss", "test/loss", "train/grad_norm", "time/step_seconds"}
+CURVES = {"train/loss", "test/loss", "train/grad_norm", "lr", "time/step_seconds"}
 SCORES = {"regression": "rmse", "classification": "accuracy", "search": "rmse", "diverged": "rmse"}
 SCORES["validated"] = "accuracy"
 HANDFUL = 10
@@ -122,7 +122,7 @@ def test_metrics_of_the_schema(tracked, name):
     curves = CURVES | {f"{part}/{kind}" for part in ("train", *held) for kind in ("loss", score)}
     curves = curves - ({"train/grad_norm"} if name == "search" else set())
     ledger = {f"ledger/{purpose}_seconds" for purpose in ("setup", "compile", "step", "eval", "log", "wall")}
-    tracked = [curve for curve in curves if curve != "time/step_seconds"]
+    tracked = [curve for curve in curves if curve not in ("lr", "time/step_seconds")]
     summary = {f"{kind}/{curve.replace('/', '_')}" for curve in tracked for kind in ("final", "best")}
     of_held = {f"chosen/{part}/{kind}" for part in held for kind in ("loss", score)}
     chosen = of_held | {"chosen/step", "chosen/train/loss"} if name == "validated" else set()

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from descent_lab.data.batching import Batches
+from descent_lab.errors import ComponentError
 from descent_lab.loops.stacking import Stacked
 from descent_lab.nn.activations import Array
 from descent_lab.nn.network import BN_MOMENTUM
+from descent_lab.optim.schedules import Schedule
 from descent_lab.problems.objective import Objective
 
 
@@ -88,6 +90,19 @@ class Workload:
         """A stacked component whose numbers are columns, one row a run; None stays None."""
         return None if stacked is None else stacked.build(self.column)
 
+    @property
+    def schedules(self) -> Schedule:
+        """The schedule whose numbers are arrays (n_runs,), to go with arrays of one number a run."""
+        schedule: Schedule = self.schedule.build(lambda values: values.astype(self.theta.dtype))
+        return schedule
+
+
+class Watched(NamedTuple):
+    """The losses of a run as its schedule looks at them."""
+
+    total: Array  # (...), the sum of the batch losses since the last look
+    state: Any  # of the schedule: a tuple of arrays (...)
+
 
 class Carry(NamedTuple):
     """The state of training between two steps."""
@@ -96,6 +111,7 @@ class Carry(NamedTuple):
     opt_state: Any  # the state of the update: that of the optimizer, or the lowest loss so far
     batch_stats: Array | None  # running means and variances (..., n_batch_stats), if the network normalises
     diverged_at: Array  # (...), the first step with a non-finite loss; -1 where there is none
+    watched: Watched | None = None  # if the schedule looks at losses
 
 
 class Update(Protocol):
@@ -176,7 +192,18 @@ def first_carry(workload: Workload, update: Update) -> Carry:
     with np.errstate(all="ignore"):
         opt_state = update.start(workload.theta, workload.x_train[runs, rows], workload.y_train[runs, rows])
     never = np.full(workload.n_runs, -1, dtype=np.int32)
-    return Carry(workload.theta, opt_state, _first_stats(workload.program.objective, workload.theta), never)
+    batch_stats = _first_stats(workload.program.objective, workload.theta)
+    return Carry(workload.theta, opt_state, batch_stats, never, _first_watched(workload))
+
+
+def _first_watched(workload: Workload) -> Watched | None:
+    """The state of a schedule that looks at losses, before the first step; None for any other."""
+    none = np.zeros(workload.n_runs, workload.theta.dtype)
+    schedule = workload.schedules
+    state = schedule.init(none)
+    if not isinstance(state, tuple) or any(np.shape(part) != none.shape for part in state):
+        raise ComponentError(f"{type(schedule).__name__}.init: must give a tuple of arrays, one number a run in each")
+    return Watched(none, state) if state else None
 
 
 def _first_stats(objective: Objective, theta: np.ndarray) -> np.ndarray | None:

@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import descent_lab.loops.xla  # noqa: F401 - sets JAX up before it is used
-from descent_lab.loops.base import Carry, MakeUpdate, Rows, Update, Workload, first_carry, measured
+from descent_lab.loops.base import Carry, MakeUpdate, Rows, Update, Watched, Workload, first_carry, measured
 from descent_lab.loops.memory import CPU_RUNS
+from descent_lab.loops.rates import factor_at, steps_between_looks
 from descent_lab.metrics import metrics_of
+from descent_lab.optim.schedules import Schedule
 
 WIDE = {"xla_cpu_prefer_vector_width": 512}  # bits: all of an AVX-512 register; XLA's default is half
 SMALL = 2500  # on a CPU, runs are vectorised together if a step has at most so many activations and parameters
@@ -146,17 +148,20 @@ class CompiledLoop:
         numbers, carry, laid, order, directions = run
         update, schedule = self._bound(numbers)
         train = self._samples(laid)
-        batches, epochs = self.program.batches, self.program.epochs
-        lr_0 = numbers["lr"]["lr"]
+        batches, lr_0 = self.program.batches, numbers["lr"]["lr"]
         all_steps: Callable[..., Carry] = jax.lax.fori_loop
 
-        def one_step(t: Any, carry: Carry, size: int) -> Carry:
+        def one_step(t: jax.Array, carry: Carry, size: int) -> Carry:
             epoch, k = t // batches.per_epoch, t % batches.per_epoch
             rows = None if order is None else (order, epoch - order_first)
             x, y = _batch(train, k * batches.size, size, rows)
             direction = None if directions is None else directions[t - first_direction]
-            lr = (lr_0 * schedule.factor(epoch, epochs)).astype(lr_0.dtype)
-            after, loss = update.step(carry, x, y, lr, direction)
+            lr = lr_0 * factor_at(schedule, self.program, t.astype(jnp.int64))  # whose quotients are float64
+            if carry.watched is not None:
+                lr = lr * schedule.feedback(carry.watched.state)
+            after, loss = update.step(carry, x, y, lr.astype(lr_0.dtype), direction)
+            if carry.watched is not None:
+                after = after._replace(watched=self._watched(t, schedule, carry.watched, loss))
             bad = ~jnp.isfinite(loss) & (carry.diverged_at < 0)
             after = after._replace(diverged_at=jnp.where(bad, t, carry.diverged_at))
             typed: Carry = jax.tree.map(lambda new, old: new.astype(old.dtype), after, carry)
@@ -174,6 +179,15 @@ class CompiledLoop:
             return after
 
         return all_steps(start // batches.per_epoch, -(-stop // batches.per_epoch), epoch, carry)
+
+    def _watched(self, t: Any, schedule: Schedule, watched: Watched, loss: Any) -> Watched:
+        """What the schedule watches after step t, whose batch loss was `loss`."""
+        between = steps_between_looks(schedule, self.program)
+        total = watched.total + loss
+        looked = Watched(jnp.zeros_like(total), schedule.observe(total / between, watched.state))
+        looks = (t + 1) % between == 0
+        chosen: Watched = jax.tree.map(partial(jnp.where, looks), looked, watched._replace(total=total))
+        return chosen
 
     def _measure(self, run: Any) -> dict[str, Any]:
         numbers, carry, laid = run

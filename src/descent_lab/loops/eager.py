@@ -24,7 +24,9 @@ class EagerLoop(HostLoop):
                 x = self._batch(self.inputs, first, last, rows)
                 y = self._batch(self.workload.y_train, first, last, rows)
                 direction = None if directions is None else directions.values[:, t - directions.first]
-                carry, loss = self.update.step(carry, x, y, self.rate(epoch), direction)
+                carry, loss = self.update.step(carry, x, y, self.rates.at(t, carry.watched), direction)
+                if carry.watched is not None:
+                    carry = carry._replace(watched=self.rates.after(t, carry.watched, loss))
                 if not np.isfinite(loss).all():
                     carry = noted(carry, loss, t)
         return carry

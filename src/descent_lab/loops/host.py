@@ -6,6 +6,7 @@ from platform import machine
 import numpy as np
 
 from descent_lab.loops.base import Carry, MakeUpdate, Rows, Workload, first_carry, measured
+from descent_lab.loops.rates import Rates
 
 
 class HostLoop(ABC):
@@ -18,8 +19,7 @@ class HostLoop(ABC):
         self.workload, self.program = workload, workload.program
         self.update = make_update(workload.with_columns(workload.optimizer))
         self.inputs = workload.x_train if inputs is None else inputs
-        self.lr = workload.column(workload.lr)
-        self.schedule = workload.with_columns(workload.schedule)
+        self.rates = Rates(workload)
 
     @abstractmethod
     def compile(self) -> None:
@@ -37,11 +37,6 @@ class HostLoop(ABC):
         """Metrics of the whole training, validation and test set by name, each (n_runs,)."""
         with np.errstate(all="ignore"):  # a diverging run overflows
             return measured(self.program.objective, self.update, carry, self.workload.parts)
-
-    def rate(self, epoch: int) -> np.ndarray:
-        """The learning rate of each run in an epoch: a number, or a column (n_runs, 1)."""
-        rate: np.ndarray = self.lr * self.schedule.factor(epoch, self.program.epochs)
-        return rate
 
 
 def pick(samples: np.ndarray, place: slice, rows: np.ndarray | None, into: np.ndarray) -> None:

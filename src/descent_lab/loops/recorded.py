@@ -31,6 +31,7 @@ class RecordedLoop(HostLoop):
         """Make steps start, ..., stop - 1."""
         batches = self.program.batches
         _mapped(_load, self.state, _moving(carry))
+        watched = carry.watched
         with np.errstate(all="ignore"):  # a diverging run overflows; it is noticed by its loss
             for t in range(start, stop):
                 epoch, first, last = batches.place(t)
@@ -41,12 +42,14 @@ class RecordedLoop(HostLoop):
                     pick(self.workload.y_train, slice(first, last), rows, step.y)
                 if directions is not None and step.direction is not None:
                     step.direction[...] = directions.values[:, t - directions.first]
-                _load(step.lr, self.rate(epoch))
+                _load(step.lr, self.rates.at(t, watched))
                 step.recording.repeat()
+                if watched is not None:
+                    watched = self.rates.after(t, watched, step.loss)
                 if not all(map(isfinite, step.loss.tolist())):
                     carry = noted(carry, step.loss, t)
         theta, opt_state, batch_stats = _mapped(_taken, self.state)
-        return Carry(theta, opt_state, batch_stats, carry.diverged_at)
+        return Carry(theta, opt_state, batch_stats, carry.diverged_at, watched)
 
 
 class Step:
@@ -59,7 +62,7 @@ class Step:
         if size < workload.program.batches.n:
             self.x, self.y = self.x.copy(), self.y.copy()
         self.direction = None if workload.directions is None else workload.directions.values[:, 0].copy()
-        self.lr = _held(loop.lr)
+        self.lr = _held(loop.rates.lr)
         state, *batch = _mapped(self._operand, (loop.state, self.x, self.y, self.lr, self.direction))
         theta, opt_state, batch_stats = state
         after, loss = loop.update.step(Carry(theta, opt_state, batch_stats, None), *batch)

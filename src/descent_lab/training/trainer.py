@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from descent_lab.loops.base import Rows, Workload
+from descent_lab.loops.base import Carry, Rows, Workload
+from descent_lab.loops.rates import Rates
 from descent_lab.loops.stacking import stack
 from descent_lab.training.feed import Feed
 from descent_lab.training.ledger import Ledger
@@ -22,10 +23,15 @@ def train(runs: Sequence[Run], on_record: Callable[[Recorder], None] = lambda re
         loop = runs[0].backend.prepare(workload)
     with ledger("compile"):
         loop.compile()
-    recorder = Recorder(runs, workload, ledger, loop.device)
+    recorder, rates = Recorder(runs, workload, ledger, loop.device), Rates(workload)
+
+    def metrics(t: int, carry: Carry) -> dict[str, np.ndarray]:
+        """What the loop measures after t steps, and the learning rate of the next step, each (n_runs,)."""
+        return loop.measure(carry) | {"lr": rates.of_runs(t, carry.watched)}
+
     with ledger("eval"):
         carry = loop.start()
-        recorder.record(0, carry, loop.measure(carry))
+        recorder.record(0, carry, metrics(0, carry))
     n_steps = workload.program.n_steps
     t, due = 0, iter(runs[0].record.steps(n_steps)[1:])
     goal = next(due, 0)  # the next step to record at
@@ -37,7 +43,7 @@ def train(runs: Sequence[Run], on_record: Callable[[Recorder], None] = lambda re
         t = stop
         if t == goal or recorder.out_of_time():
             with ledger("eval"):
-                recorder.record(t, carry, loop.measure(carry))
+                recorder.record(t, carry, metrics(t, carry))
             with ledger("log"):
                 on_record(recorder)
             goal = next(due, n_steps) if t == goal else goal

@@ -20,7 +20,7 @@ from descent_lab.tracking.reader.store import connect
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-SETS = ("train/", "validation/", "test/", "time/")  # metrics of these have curves
+PARTS = ("train", "validation", "test", "time", "lr")  # metrics with these first words have curves
 DOWNLOADS = CACHE / "artifacts"  # the files here are never out of date, because a finished run does not change
 THREADS = 16  # this many artifacts are downloaded at a time
 _connected = cache(connect)
@@ -96,7 +96,7 @@ def read_curves(artifacts: Artifacts, runs: pd.DataFrame, metrics: Collection[st
 
 def _history(client: "MlflowClient", run_id: str, epochs: float) -> Curves:
     """The curves as MLflow's metrics hold them, for a run whose curves.npz is lost; one call a metric."""
-    names = [name for name in client.get_run(run_id).data.metrics if name.startswith(SETS)]
+    names = [name for name in client.get_run(run_id).data.metrics if name.partition("/")[0] in PARTS]
     logged = {name: {m.step: m.value for m in client.get_metric_history(run_id, name)} for name in names}
     steps = np.array(sorted(set().union(*logged.values())) or [0])
     curves = {name: np.array([points.get(t, np.nan) for t in steps]) for name, points in logged.items()}

@@ -25,7 +25,11 @@ TAGS = (
 NUMBERS = {"seed": int, "epochs": int, "lr": float}
 INFO = ("run_id", "experiment_id", "experiment", "name", "started")
 AXES = {"step": "step", "epoch": "epoch", "time/step_seconds": "step_seconds"}
-SHORT = {"time/step_seconds": "logged_step_seconds", "ledger/step_seconds": "step_seconds"}
+SHORT = {
+    "time/step_seconds": "logged_step_seconds",
+    "ledger/step_seconds": "step_seconds",
+    "lr": "final_lr",  # the parameter lr keeps its name
+}
 
 
 def runs_frame(runs: Sequence["Run"], experiments: Mapping[str, str]) -> pd.DataFrame:
