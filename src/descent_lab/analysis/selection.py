@@ -9,14 +9,17 @@ import pandas as pd
 from descent_lab.analysis.plans import latest_plan
 from descent_lab.analysis.statistics import best_setting, centres
 from descent_lab.errors import NotGiven
+from descent_lab.tracking.study_record import StudyRecord
 
 KEYS = ("dataset", "entrant")
+IN_BLOCK = [*KEYS, "block"]
 SETTING = ["setting", "lr", "place"]
 FOLDS = 10  # parts of the seeds; each part is reported at the setting that is best on the others
 AS_GIVEN = "one setting each: nothing was chosen"
 SAME = "setting chosen on the very seeds it is reported on: optimistic"
 DIVERGED = "diverged at every setting"
 NOT_RUN = "its chosen setting has no run on a held-out seed"
+Parts = tuple[pd.DataFrame, pd.DataFrame, list[int], int]  # runs to report, how chosen, tuning seeds, number of blocks
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,10 @@ def select(runs: pd.DataFrame, value: str, tuning_seeds: Collection[int] | None 
     return Selection(pd.concat(parts, ignore_index=True), pd.concat(chosen, ignore_index=True), tuning, blocks)
 
 
-def _on_problem(
-    runs: pd.DataFrame, value: str, named: Collection[int] | None
-) -> tuple[pd.DataFrame, pd.DataFrame, list[int], int]:
-    """The runs to report, how they were chosen, the tuning seeds, and the number of blocks."""
+def _on_problem(runs: pd.DataFrame, value: str, named: Collection[int] | None) -> Parts:
     plan = latest_plan(runs) if named is None else None
     if plan is not None and plan.held_out_seeds:
-        return _in_blocks(runs, value, list(zip(plan.tuning_seeds, plan.held_out_seeds, strict=True)))
+        return _in_blocks(runs, value, plan)
     tuning = sorted(set(named)) if named is not None else _tuning_seeds(runs)
     if not tuning:
         reported = _without_choice(runs, value)
@@ -88,39 +88,36 @@ def _on_problem(
     return _told(runs, reported, value, tuning)
 
 
-def _in_blocks(
-    runs: pd.DataFrame, value: str, blocks: Collection[tuple[Sequence[int], Sequence[int]]]
-) -> tuple[pd.DataFrame, pd.DataFrame, list[int], int]:
-    parts, chosen = [], []
-    for number, (tuning, held_out) in enumerate(blocks):
-        if not runs["seed"].isin(list(tuning)).any():
-            continue  # the study was interrupted before this block
-        how = f"setting chosen on seeds {_listed(tuning)}, reported on seeds {_listed(held_out)}"
-        if len(blocks) > 1:
-            how = (
-                f"{len(blocks)} blocks of seeds: in each, the setting is chosen on {len(tuning)} seeds and reported on "
-                f"{len(held_out)} others"
-            )
-        reported = _split(runs, value, tuning, held_out).assign(how=how, block=number)
-        parts.append(reported)
-        chosen.append(_rows(reported, _absent(runs, reported, value, tuning), number))
-    if not parts:
-        raise NotGiven(f"no run on {runs['dataset'].iloc[0]} has a seed of its study")
-    every = sorted({seed for tuning, _ in blocks for seed in tuning})
-    reported = pd.concat(parts, ignore_index=True).drop(columns="how")
-    return reported, pd.concat(chosen, ignore_index=True), every, len(blocks)
+def _in_blocks(runs: pd.DataFrame, value: str, plan: StudyRecord) -> Parts:
+    blocks = list(zip(plan.tuning_seeds, plan.held_out_seeds, strict=True))
+    tuning = {seed: block for block, (seeds, _) in enumerate(blocks) for seed in seeds}
+    held_out = {seed: block for block, (_, seeds) in enumerate(blocks) for seed in seeds}
+    how = f"setting chosen on seeds {_listed(tuning)}, reported on seeds {_listed(held_out)}"
+    if len(blocks) > 1:
+        n, m = len(tuning) // len(blocks), len(held_out) // len(blocks)
+        how = f"{len(blocks)} blocks of seeds: in each, the setting is chosen on {n} seeds and reported on {m} others"
+    tried = runs[runs["seed"].isin(tuning)]
+    if tried.empty:
+        raise NotGiven(f"no run on {runs['dataset'].iloc[0]} has a tuning seed of its study")
+    tried = tried.assign(block=tried["seed"].map(tuning))
+    best = _best(tried, value, tuning, IN_BLOCK)
+    judged = runs[runs["seed"].isin(held_out)]
+    judged = judged.assign(block=judged["seed"].map(held_out).astype(int))
+    usable = best[np.isfinite(best["estimate"])]
+    reported = judged.merge(usable[[*IN_BLOCK, "place"]], on=[*IN_BLOCK, "place"])
+    counts = reported.groupby(IN_BLOCK)["seed"].size().rename("n").reset_index()
+    chosen = best.merge(counts, on=IN_BLOCK, how="left").fillna({"n": 0}).astype({"n": int})
+    chosen = chosen.merge(tried.drop_duplicates(["entrant", "place"])[["entrant", *SETTING]], on=["entrant", "place"])
+    missing = np.where(np.isfinite(chosen["estimate"]), NOT_RUN, DIVERGED)
+    chosen["how"] = np.where(chosen["n"] > 0, how, missing)
+    return reported, chosen[[*IN_BLOCK, *SETTING, "n", "how"]], sorted(tuning), len(blocks)
 
 
-def _told(
-    runs: pd.DataFrame, reported: pd.DataFrame, value: str, tuning: list[int]
-) -> tuple[pd.DataFrame, pd.DataFrame, list[int], int]:
-    chosen = _rows(reported, _absent(runs, reported, value, tuning or sorted(set(runs["seed"]))), 0)
-    return reported.drop(columns="how"), chosen, tuning, 1
-
-
-def _rows(reported: pd.DataFrame, absent: pd.DataFrame, block: int) -> pd.DataFrame:
+def _told(runs: pd.DataFrame, reported: pd.DataFrame, value: str, tuning: list[int]) -> Parts:
     counts = reported.groupby([*KEYS, *SETTING], sort=True).agg(n=("seed", "size"), how=("how", "first"))
-    return pd.concat([counts.reset_index(), *([absent] if len(absent) else [])]).assign(block=block)
+    absent = _absent(runs, reported, value, tuning or sorted(set(runs["seed"])))
+    chosen = pd.concat([counts.reset_index(), *([absent] if len(absent) else [])]).assign(block=0)
+    return reported.drop(columns="how"), chosen, tuning, 1
 
 
 def _absent(runs: pd.DataFrame, reported: pd.DataFrame, value: str, tuning: Collection[int]) -> pd.DataFrame:
@@ -181,8 +178,8 @@ def _split(runs: pd.DataFrame, value: str, tuning: Collection[int], held_out: Co
     return runs[runs["seed"].isin(list(held_out))].merge(best[[*KEYS, "place"]], on=[*KEYS, "place"])
 
 
-def _best(runs: pd.DataFrame, value: str, seeds: Collection[int]) -> pd.DataFrame:
-    return best_setting(centres(runs, value, seeds, KEYS, setting="place"), KEYS, setting="place")
+def _best(runs: pd.DataFrame, value: str, seeds: Collection[int], keys: Sequence[str] = KEYS) -> pd.DataFrame:
+    return best_setting(centres(runs, value, seeds, keys, setting="place"), keys, setting="place")
 
 
 def _cross_validated(runs: pd.DataFrame, value: str) -> Iterator[pd.DataFrame]:
