@@ -93,6 +93,11 @@ REFUSED = {  # a command: what its one line must say
     "-m hydra.sweeper.tuned=[lr] hydra.sweeper.search=bayes": "search=bayes: must be one of grid, quasi_random, optuna",
     "-m hydra.sweeper.tuned=[lr] hydra.sweeper.space.adm.lr=0.1,0.2": "space.adm: no entrant has this",
     "-m hydra.sweeper.tuned=[lr] hydra.sweeper.space.sgd.lr={low:20}": "sgd.lr.low=20: must be below high=10",
+    "-m hydra.sweeper.tuned=[lr] tuning.by=test/loss": "tuning.by=test/loss: .*never chosen by",
+    "-m hydra.sweeper.tuned=[lr] tuning.by=validation/loss": "there is no validation set; dataset.validation_fraction",
+    "tuning.by=train/accuracy": "must be train/NAME or validation/NAME, NAME being one of loss, rmse",
+    "-m hydra.sweeper.tuned=[lr] tuning.by=train/lss": r"must be one of loss, rmse, grad_norm; did you mean loss\?",
+    "tuning.at=last": "tuning.at=last: must be 'final' or 'best'",
     "plugins.allow=[a-b]": "plugins.allow=a-b: must be names of top-level packages",
     "optimizer._target_=subprocess.Popen": "package subprocess is neither",
 }

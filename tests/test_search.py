@@ -2,14 +2,19 @@
 
 import json
 import math
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from descent_lab.analysis.statistics import best_setting, tuning_cells
+from descent_lab.sweeps.objective import Objective
 from descent_lab.sweeps.space import Interval, Values, complete, size_of, space_of
 from descent_lab.sweeps.tuning import Entrant, blocks_of, design_of, override, quasi_random, tally, tune
+from descent_lab.tracking.outbox import summary_of
 from descent_lab.tracking.study_record import StudyRecord
+from descent_lab.training.run import Outcome
 
 LOSS = {"a": {"0.1": 3.0, "0.01": 1.0}, "b": {"0.1": 2.0, "0.01": math.inf}}
 LR = Values((0.1, 0.01))
@@ -99,6 +104,20 @@ def test_several_hyperparameters_make_one_entrant_judged_on_held_out_seeds_only(
     judged = of_phase(launch, "evaluation")
     assert len(of_phase(launch, "tuning")) == 4 * 3 and len({tuple(job[:3]) for job in judged}) == 1
     assert sorted(job[3] for job in judged) == ["seed=7", "seed=8"]
+
+
+def test_of_settings_that_never_reach_the_target_the_metric_decides():
+    """Runs have two scores then: the steps, and the metric."""
+    inf, values = math.inf, {"0.1": 3.0, "0.01": 2.0}
+    who = entrants("a", "b")
+
+    def launch(jobs):
+        words = [dict(word.split("=", 1) for word in job) for job in jobs]
+        reached = {("b", "0.1"): 50.0}
+        return [(reached.get((w["optimizer"], w["lr"]), inf), values[w["lr"]]) for w in words]
+
+    chosen = tune(who, design_of(who, BLOCK, None, None), launch)
+    assert [choices[0].setting["lr"] for choices in chosen.values()] == [0.01, 0.1]
 
 
 # --- blocks ---------------------------------------------------------------------------------------------------
@@ -296,3 +315,50 @@ def test_a_value_of_a_trial_reaches_hydra_as_it_is(value):
 
     parsed = OverridesParser.create().parse_override(override("x", value)).value()
     assert parsed == value and type(parsed) is type(value)
+
+
+# --- what settings are chosen by ------------------------------------------------------------------------------
+
+CURVES = {
+    "step": np.array([0, 5, 10, 20]),
+    "train/loss": np.array([4.0, 1.0, 0.5, 0.75]),
+    "validation/loss": np.array([4.0, 2.0, 3.0, 3.5]),
+    "validation/accuracy": np.array([0.1, 0.6, 0.9, 0.8]),
+}
+OUTCOME = Outcome(CURVES, {}, {}, {}, "epochs", "shared", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("objective", "score"),
+    [
+        (Objective(), (3.5,)),
+        (Objective(by="train/loss"), (0.75,)),
+        (Objective(by="train/loss", at="best"), (0.5,)),
+        (Objective(by="validation/accuracy"), (-0.8,)),
+        (Objective(by="validation/accuracy", at="best"), (-0.9,)),
+        (Objective(by="train/loss", target=0.6), (10, 0.75)),
+        (Objective(target=2.0), (5, 3.5)),
+        (Objective(target=1.0, at="best"), (math.inf, 2.0)),
+        (Objective(by="validation/accuracy", target=0.6), (5, -0.8)),
+    ],
+)
+def test_a_run_is_scored_by_what_was_asked_for_whether_it_was_trained_now_or_before(objective, score):
+    assert objective.score(objective.results(summary_of(OUTCOME), lambda: CURVES)) == score
+    stored = {"train/loss": 0.75, "ledger/step_seconds": 1.0} | summary_of(OUTCOME)
+    assert objective.score(objective.results(stored, lambda: CURVES)) == score
+    assert objective.score(None) == (math.inf,)
+
+
+def test_without_a_validation_set_the_training_loss_counts():
+    curves = {name: values for name, values in CURVES.items() if not name.startswith("validation")}
+    summary = summary_of(replace(OUTCOME, curves=curves))
+    for objective in (Objective(), Objective(target=1.0)):
+        assert objective.score(objective.results(summary, lambda: curves))[-1] == 0.75
+
+
+def test_a_metric_that_no_run_recorded_is_refused():
+    objective = Objective(by="train/effective_lr")
+    with pytest.raises(
+        ValueError, match="tuning.by=train/effective_lr: a run did not record it; there are train_loss, "
+    ):
+        objective.score(objective.results(summary_of(OUTCOME), lambda: CURVES))

@@ -21,7 +21,7 @@ from descent_lab.tracking.reader import Results
 COMPARED = ("backend", "optimizer", "schedule")
 OTHERS = ("init", "batching", "model")
 STREAMS = "seeds."  # params of streams that have a seed of their own
-IRRELEVANT = ("debug", "engine", "force", "timing", "tracking", "record", "seeds")  # do not tell entrants apart
+IRRELEVANT = ("debug", "engine", "force", "timing", "tracking", "tuning", "record", "seeds")  # tell no entrants apart
 GROUPS = ("backend", "dataset", "model", "init", "batching", "schedule", "optimizer")
 NO_OPTIMIZER = "none"
 LR = ("lr",)  # what was tuned where runs do not say so

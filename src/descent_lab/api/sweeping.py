@@ -1,6 +1,5 @@
 """Many runs, trained in memory: the command line's words in, frames out."""
 
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -15,10 +14,10 @@ from descent_lab.cli.composition import Sweep, compose, composer, configurations
 from descent_lab.errors import ConfigError, Failure
 from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.engines.serial import Serial
+from descent_lab.sweeps.objective import WORST, Score
 from descent_lab.sweeps.plan import stacks_of
-from descent_lab.sweeps.tuning import Score
 from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
-from descent_lab.tracking.outbox import describe
+from descent_lab.tracking.outbox import describe, summary_of
 from descent_lab.tracking.reader.frames import curves_frame, rows_frame, run_row, with_length
 from descent_lab.training.bar import Bar
 from descent_lab.training.run import Outcome
@@ -91,7 +90,7 @@ class Memory:
     failed: list[tuple[str, str]] = field(default_factory=list)
 
     def launch(self, jobs: Sequence[Sequence[str]]) -> list[Score]:
-        """Train the jobs that are not trained yet; the final train/loss of each, infinite if it diverged or failed."""
+        """Train the jobs that are not trained yet; the score of each, infinite if it diverged or failed."""
         made = list(configurations(jobs))
         refused = [(job, why) for job, why in zip(jobs, made, strict=True) if isinstance(why, ConfigError)]
         self.failed += [(" ".join(job), str(why)) for job, why in refused]
@@ -100,12 +99,16 @@ class Memory:
         trained, failed = _train(new, self.progress)
         self.failed += failed
         self.members |= {config.identity: trained[config.identity] for config in new if config.identity in trained}
-        return [self._objective(config) for config in made]
+        return [self._score(config) for config in made]
 
-    def _objective(self, config: Config | ConfigError) -> Score:
-        member = None if isinstance(config, ConfigError) else self.members.get(config.identity)
-        finished = member is not None and member.outcome.status == "finished"
-        return (float(member.outcome.curves["train/loss"][-1]) if member and finished else math.inf,)
+    def _score(self, config: Config | ConfigError) -> Score:
+        if isinstance(config, ConfigError):
+            return WORST
+        member = self.members.get(config.identity)
+        if member is None or member.outcome.status != "finished":
+            return config.tuning.score(None)
+        outcome = member.outcome
+        return config.tuning.score(config.tuning.results(summary_of(outcome), lambda: outcome.curves))
 
 
 @dataclass(frozen=True)

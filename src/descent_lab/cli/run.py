@@ -26,8 +26,8 @@ TAKE_A_WORD = {  # options of Hydra after which comes a word that is no value of
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-def task(composed: "DictConfig") -> float:
-    """One run; returns its final training loss, infinite where it diverged. Raises RunError if it failed.
+def task(composed: "DictConfig") -> float | tuple[float, ...]:
+    """One run; returns what a search minimises (tuning.by), infinite where it diverged. Raises RunError if it failed.
 
     A sweep of the default launcher goes through hydra_plugins instead; other launchers call this once a job.
     """

@@ -1,6 +1,5 @@
 """From Hydra's hands to the sweep's and back: composed overrides in, objectives and job returns out."""
 
-import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -23,11 +22,12 @@ from descent_lab.cli.tuned import SweeperOptions, planned
 from descent_lab.errors import ConfigError
 from descent_lab.sweeps.config import Config, parse, refuse_optimizer
 from descent_lab.sweeps.execute import run_all
+from descent_lab.sweeps.objective import WORST, Score
 from descent_lab.sweeps.summary import Failed, Summary
-from descent_lab.sweeps.tuning import Score, override, tally
+from descent_lab.sweeps.tuning import override, tally
 
 
-def run_one(composed: DictConfig, hydra: DictConfig) -> float:
+def run_one(composed: DictConfig, hydra: DictConfig) -> float | tuple[float, ...]:
     """Train and track one run, and print what became of it; the objective for sweepers that search.
 
     Raises ConfigError (or OmegaConf's own) for bad input, RunError if the run fails, SystemExit if it is interrupted.
@@ -37,8 +37,8 @@ def run_one(composed: DictConfig, hydra: DictConfig) -> float:
     summary = run_all([config], progress=False)
     for failed in summary.failed:
         raise failed.error
-    if config.identity in summary.objective:
-        print(f"{config.name}: final train/loss {summary.objective[config.identity]:.6g}")
+    if config.identity in summary.results:
+        print(f"{config.name}: final train/loss {summary.results[config.identity]['final/train_loss']:.6g}")
     print(summary)
     if summary.interrupted:
         raise SystemExit(summary.code)
@@ -99,7 +99,7 @@ def tuned_sweep(
 
 def _score(job: JobReturn) -> Score:
     if job.status != JobStatus.COMPLETED:
-        return (math.inf,)
+        return WORST
     value = job.return_value
     return tuple(value) if isinstance(value, tuple | list) else (value,)
 
@@ -141,9 +141,10 @@ def _config(overrides: Sequence[str], compose: Composer) -> Config | Failed:
         return Failed(" ".join(overrides), explained(error)[0], refused=True)
 
 
-def _objective(config: Config, summary: Summary) -> float:
-    """The value that a searching sweeper minimises: the final training loss, infinite if the run diverged."""
-    return summary.objective.get(config.identity, math.inf)
+def _objective(config: Config, summary: Summary) -> float | tuple[float, ...]:
+    """What a searching sweeper minimises (sweeps/objective.py), infinite if the run diverged."""
+    score = config.tuning.score(summary.results.get(config.identity))
+    return score if len(score) > 1 else score[0]
 
 
 def _returned(

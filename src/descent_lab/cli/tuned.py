@@ -9,12 +9,12 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 
 from descent_lab.cli.compose import Composed
 from descent_lab.components import suggestion
 from descent_lab.errors import ConfigError
 from descent_lab.paths import installing
+from descent_lab.problems.supervised import Problem
 from descent_lab.sweeps.config import Config, parse
 from descent_lab.sweeps.identity import flat
 from descent_lab.sweeps.space import Axis, Interval, Values, axis_of, by_name, space_of
@@ -98,12 +98,17 @@ def planned(
     blocks = blocks_of(options.blocks, *seeds)
     searched = Searched(axes, options)
     entrants, refused, reasons = [], [], []
+    problems: dict[str, Problem] = {}
     for words in searched.combinations():
         try:
-            entrants.append(Entrant(words, searched.space(words, *_composed(words, compose))))
+            config, written, problem = _composed(words, compose, problems)
         except _Refused as refusal:
-            refused.append(list(words))
+            refused.append([*words, f"seed={blocks[0].tuning_seeds[0]}"])
             reasons.append(refusal.reason)
+            continue
+        config.tuning.refuse_unrecorded(problem, config.optimizer)
+        space = searched.space(words, config, written)
+        entrants.append(Entrant(words, space, config.tuning.metric(problem), config.tuning.described))
     if not entrants:
         raise reasons[0]
     searched.refuse_unused()
@@ -120,12 +125,20 @@ class _Refused(Exception):
         self.reason = reason
 
 
-def _composed(words: Sequence[str], compose: Callable[[Sequence[str]], Composed]) -> tuple[Config, Any]:
-    """The configuration of an entrant, and its space as YAML has it."""
+def _composed(
+    words: Sequence[str], compose: Callable[[Sequence[str]], Composed], problems: dict[str, Problem]
+) -> tuple[Config, Any, Problem]:
+    """The configuration of an entrant, its space as YAML has it, and its problem. Raises _Refused.
+
+    problems: those that are built already, by their keys.
+    """
     try:
         values, choices = compose(words)
-        return parse(values, choices), values.get("space", {})
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        config = parse(values, choices)
+        if config.problem_key not in problems:
+            problems[config.problem_key] = config.problem()
+        return config, values.get("space", {}), problems[config.problem_key]
+    except Exception as error:  # in somebody's own code, too, such as a data set
         raise _Refused(error) from error
 
 

@@ -21,6 +21,7 @@ from descent_lab.problems.supervised import Model, Problem, build
 from descent_lab.seeding import Seed, Seeds
 from descent_lab.sweeps.engines.base import Engine
 from descent_lab.sweeps.identity import described, digest, flat
+from descent_lab.sweeps.objective import FINAL_LOSS, Objective
 from descent_lab.tracking.record import TrackedRun, Tracking
 from descent_lab.training.run import Dtype, Record, Run, Stop
 from descent_lab.validation import refuse_unknown, typed
@@ -36,6 +37,7 @@ class Config:
     seed: of data, split, init, batch order and search, each drawn from a stream of its own.
     seeds: of single streams, in place of `seed`: seeds.split=3 splits the data as seed=3 does.
     stream: independent streams, or legacy: NumPy's old global stream, shared, to replay scripts that used it.
+    tuning: what a tuned sweep chooses settings by.
     timing: isolated: runs of a sweep are not stacked, so that their clocks can be compared.
     engine: where the stacks of a sweep are trained.
     force: run again what has been run before. dry_run: show what would be run, and run nothing.
@@ -58,6 +60,7 @@ class Config:
     stream: Literal["independent", "legacy"] = "independent"
     record: Record = Run.record
     stop: Stop = Run.stop
+    tuning: Objective = FINAL_LOSS
     timing: Literal["shared", "isolated"] = "shared"
     tracking: Tracking
     engine: Engine
@@ -154,7 +157,11 @@ INSIDE_IDENTITY = (
 WITHOUT_OPTIMIZER = "none"
 
 
-DEFAULTS: dict[str, Any] = {"debug": Config.debug, "seeds": {}}  # of what runs stored by earlier versions do not have
+DEFAULTS: dict[str, Any] = {
+    "debug": Config.debug,
+    "seeds": {},
+    "tuning": {},
+}  # of what runs stored by earlier versions do not have
 NOT_OF_A_RUN = ("hydra", "suggested", "space", "plugins")  # values that are composed for others
 
 

@@ -1,8 +1,10 @@
 """Trains and tracks the runs of a sweep: skips finished ones, hands stacks to the engine, counts outcomes."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+
+import numpy as np
 
 from descent_lab.child_processes import ChildProcesses
 from descent_lab.errors import Failure
@@ -13,9 +15,9 @@ from descent_lab.sweeps.engines.serial import Serial
 from descent_lab.sweeps.live import train_watched
 from descent_lab.sweeps.summary import Failed, Summary
 from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
-from descent_lab.tracking.outbox import undelivered_runs
+from descent_lab.tracking.outbox import summary_of, undelivered_runs
 from descent_lab.tracking.provenance import tags
-from descent_lab.tracking.record import RunKey
+from descent_lab.tracking.record import KnownRun, RunKey
 from descent_lab.tracking.server import Store, Stores
 from descent_lab.tracking.uploader import Uploader, deliver_abandoned
 from descent_lab.tracking.writer_process import WriterProcess
@@ -25,7 +27,7 @@ from descent_lab.training.run import Outcome
 log = logging.getLogger(__name__)
 
 WRITER_PROCESS_FROM = 100  # the number of runs from which a second writing process saves more time than it takes
-FinalLosses = dict[RunKey, float | None]  # final train/loss of finished runs; None where the run diverged
+Finished = dict[RunKey, KnownRun]
 
 
 def run_all(configs: Sequence[Config | Failed], progress: bool) -> Summary:
@@ -43,8 +45,10 @@ def run_all(configs: Sequence[Config | Failed], progress: bool) -> Summary:
     finished = _finished(valid, stores, summary)
     pending = [plan.unfinished(group, finished.keys()) for group in groups]
     summary.skipped = len(valid) - sum(len(group.configs) for group in pending)
-    losses = {config.identity: finished.get(config.tracked.key) for config in valid}
-    summary.objective |= {identity: loss for identity, loss in losses.items() if loss is not None}
+    for config in valid:
+        known = finished.get(config.tracked.key)
+        if known is not None and not known.diverged:
+            summary.results[config.identity] = config.tuning.results(known.summary, known.curves)
     stacks = [stack for group in pending if group.configs for stack in plan.cut(group, valid[0].engine)]
     log.info("%d runs skipped, %d stacks to train", summary.skipped, len(stacks))
     if valid[0].dry_run:
@@ -54,7 +58,7 @@ def run_all(configs: Sequence[Config | Failed], progress: bool) -> Summary:
     return summary
 
 
-def _finished(configs: Sequence[Config], stores: Stores, summary: Summary) -> FinalLosses:
+def _finished(configs: Sequence[Config], stores: Stores, summary: Summary) -> Finished:
     """The runs that stores, or the outbox for runs that stay there, hold finished.
 
     Before that, except for `dry_run`, runs that earlier processes left in the outbox are delivered to these stores.
@@ -65,15 +69,15 @@ def _finished(configs: Sequence[Config], stores: Stores, summary: Summary) -> Fi
             by_store.setdefault(stores.of(config.tracked), []).append(config)
     if not configs[0].dry_run:
         summary.delivered, _ = deliver_abandoned(stores, {store.uri for store in by_store})
-    finished: FinalLosses = {}
+    finished: Finished = {}
     if any(config.tracking.offline for config in configs):
-        finished |= {run.key: run.summary.get("final/train_loss") for run in undelivered_runs()}
+        finished |= undelivered_runs()
     for store, members in by_store.items():
         if not configs[0].dry_run:
             store.delete_orphans()
         unforced = [config.tracked for config in members if not config.force]
-        for identity, loss in (store.finished(unforced) if unforced else {}).items():
-            finished[RunKey(store.uri, store.experiment, identity)] = loss
+        for identity, known in (store.finished(unforced) if unforced else {}).items():
+            finished[RunKey(store.uri, store.experiment, identity)] = known
     return finished
 
 
@@ -121,5 +125,9 @@ def _outcomes(stack: Stack, trained: TrainedStack | Failure, summary: Summary) -
         summary.finished += result.status == "finished"
         summary.diverged += result.status == "diverged"
         if result.status == "finished":
-            summary.objective[config.identity] = float(result.curves["train/loss"][-1])
+            summary.results[config.identity] = config.tuning.results(summary_of(result), partial(_curves, result))
         yield config, result
+
+
+def _curves(outcome: Outcome) -> Mapping[str, np.ndarray]:
+    return outcome.curves

@@ -41,6 +41,7 @@ def by_program(configs: Iterable[Config]) -> tuple[list[Stack], list[Failed]]:
                 problems[config.problem_key] = config.problem()
             run = config.run(problems[config.problem_key])
             _refuse_size(config, run)
+            config.tuning.refuse_unrecorded(run.problem, config.optimizer)
             key = run.program, run.record, config.timing
         except DescentError as error:
             failed.append(Failed(config.name, str(error), config, refused=True))

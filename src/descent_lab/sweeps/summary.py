@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from descent_lab.errors import ConfigError, DescentError, RunError
+from descent_lab.sweeps.objective import Results
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Summary:
     undelivered: int = 0  # runs that stay in the outbox
     interrupted: bool = False
     failed: list[Failed] = field(default_factory=list)
-    objective: dict[str, float] = field(default_factory=dict)  # final train/loss by identity of the finished runs
+    results: dict[str, Results] = field(default_factory=dict)  # by identity of the finished runs (objective.py)
 
     @property
     def code(self) -> int:

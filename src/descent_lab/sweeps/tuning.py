@@ -4,7 +4,7 @@ An entrant is one combination of all that is compared (optimizer, data set, ...)
 The seeds are cut into disjoint blocks. In each block every entrant tries as many settings on the block's tuning seeds,
 and its best one is run on the block's held-out seeds. So the choice itself is repeated, and its variance can be seen.
 
-A setting is judged by the median over the tuning seeds of what is tuned by (objective.py); a diverged run counts as
+A setting is judged by the median over the tuning seeds of what is minimised (objective.py); a diverged run counts as
 infinite. A grid and quasi-random settings are the same in all blocks; Optuna proposes settings for each block anew.
 """
 
@@ -19,13 +19,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from descent_lab.errors import ConfigError
+from descent_lab.sweeps.objective import WORST, Score
 from descent_lab.sweeps.space import Interval, Setting, Space, Values, grid_of, setting_at, size_of
 from descent_lab.tracking.study_record import StudyRecord
 
 Search = Literal["grid", "quasi_random", "optuna"]
 SEARCHES = ("grid", "quasi_random", "optuna")
 Words = list[str]  # overrides of one run
-Score = tuple[float, ...]  # of a run or of a setting, by which it is compared with others; lower is better
 Launch = Callable[[list[Words]], Sequence[Score]]  # from jobs to the score of each
 TRIALS = 16  # settings that are tried where the space is not a grid and no number is given
 BLOCKS, TUNING_SEEDS, HELD_OUT_SEEDS = 5, 3, 4  # where no seeds are given: blocks, and seeds of each block
@@ -44,35 +44,37 @@ class Block:
 
 @dataclass(frozen=True)
 class Entrant:
-    """What is tuned: the overrides that tell it from other entrants, and its search space."""
+    """What is tuned: the overrides that tell it from other entrants, and its search space.
+
+    by, at: what chooses, as StudyRecord has it.
+    """
 
     words: tuple[str, ...]
     space: Space
+    by: str = "train/loss"
+    at: str | Mapping[str, float] = "final"
 
 
 @dataclass(frozen=True)
 class Design:
     """What every entrant gets.
 
-    trials: settings of each entrant in each block. batch: how many Optuna proposes at a time. by, at: what chooses, as
-    StudyRecord has it.
+    trials: settings of each entrant in each block. batch: how many Optuna proposes at a time.
     """
 
     blocks: tuple[Block, ...]
     search: Search
     trials: int
     batch: int = 8
-    by: str = "train/loss"
-    at: str | Mapping[str, float] = "final"
 
-    def record(self, space: Space) -> str:
-        """The param `tracking.tuning` of the runs of an entrant with this space."""
+    def record(self, entrant: Entrant) -> str:
+        """The param `tracking.tuning` of the runs of an entrant."""
         text = StudyRecord(
-            space={name: axis.described for name, axis in space.items()},
+            space={name: axis.described for name, axis in entrant.space.items()},
             search=self.search,
             trials=self.trials,
-            by=self.by,
-            at=self.at,
+            by=entrant.by,
+            at=entrant.at,
             blocks=len(self.blocks),
             tuning_seeds=[block.tuning_seeds for block in self.blocks],
             held_out_seeds=[block.held_out_seeds for block in self.blocks],
@@ -196,7 +198,7 @@ def tune(entrants: Sequence[Entrant], design: Design, launch: Launch) -> dict[tu
     shared = {entrant.words: _study_words(entrant, design) for entrant in entrants}
     pairs = [(entrant, r) for entrant in entrants for r in range(len(design.blocks))]
     proposers = {(entrant.words, r): _proposer(entrant.space, design, r) for entrant, r in pairs}
-    best = {key: Chosen({}, (inf,)) for key in proposers}
+    best = {key: Chosen({}, WORST) for key in proposers}
 
     def jobs_of(key: tuple[tuple[str, ...], int], setting: Setting, seeds: Sequence[int], phase: str) -> list[Words]:
         words, r = key
@@ -216,7 +218,8 @@ def tune(entrants: Sequence[Entrant], design: Design, launch: Launch) -> dict[tu
             n_seeds = len(design.blocks[key[1]].tuning_seeds)
             judged = [_judged(setting, [next(scores) for _ in range(n_seeds)]) for setting in settings]
             proposers[key].tell([chosen.score[0] for chosen in judged])
-            best[key] = min([best[key], *(chosen for chosen in judged if chosen.setting)], key=lambda c: c.score)
+            possible = [chosen for chosen in (best[key], *judged) if chosen.setting]
+            best[key] = min(possible, key=lambda chosen: chosen.score, default=best[key])
     jobs = [
         job
         for key, chosen in best.items()
@@ -272,7 +275,7 @@ def _spelled(value: Any) -> str:
 
 
 def _study_words(entrant: Entrant, design: Design) -> str:
-    return f"tracking.tuning='{design.record(entrant.space)}'"
+    return f"tracking.tuning='{design.record(entrant)}'"
 
 
 def _judged(setting: Setting, scores: Sequence[Score]) -> Chosen:

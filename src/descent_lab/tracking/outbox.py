@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from errno import ENOSPC
+from functools import partial
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any
@@ -25,7 +26,7 @@ from filelock import FileLock, Timeout
 from descent_lab.errors import ConfigError, StoreError
 from descent_lab.metrics import better
 from descent_lab.paths import ROOT
-from descent_lab.tracking.record import RunKey, TrackedRun
+from descent_lab.tracking.record import KnownRun, RunKey, TrackedRun
 from descent_lab.training.run import Outcome
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the one in C is 10 times quicker
@@ -128,11 +129,13 @@ def abandoned_runs() -> Iterator[tuple[Path, FinishedRun]]:
             continue  # the process of this session lives
 
 
-def undelivered_runs() -> Iterator[FinishedRun]:
+def undelivered_runs() -> dict[RunKey, KnownRun]:
     """Every finished run in the outbox, of sessions in use as well as of abandoned ones."""
-    for session in _sessions():
-        for _, finished in _readable_runs(session):
-            yield finished
+    found = [pair for session in _sessions() for pair in _readable_runs(session)]
+    return {
+        finished.key: KnownRun(finished.tags["status"] == "diverged", finished.summary, partial(curves, folder))
+        for folder, finished in found
+    }
 
 
 def read(folder: Path) -> FinishedRun:
@@ -216,7 +219,7 @@ def describe(
         name=tracked.name,
         params=dict(tracked.params),
         tags={**tags_of_run, **tags},
-        summary=_summary(outcome),
+        summary=summary_of(outcome),
         ledger=outcome.ledger | {"wall": wall},
         started=started,
         uri=uri,
@@ -225,7 +228,7 @@ def describe(
     )
 
 
-def _summary(outcome: Outcome) -> dict[str, float]:
+def summary_of(outcome: Outcome) -> dict[str, float]:
     """The summary metrics of a run.
 
     final/* and best/* of every metric of a set of samples that has a finite value, cost/gradient_equivalents, and

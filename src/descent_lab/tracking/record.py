@@ -1,9 +1,10 @@
 """What tracking needs to know of a run before it is trained: what to write, and where."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 from annotated_types import Ge, MinLen
 
 from descent_lab.tracking.address import resolve
@@ -16,6 +17,18 @@ class RunKey(NamedTuple):
     uri: str  # of the tracking store
     experiment: str
     identity: str  # hash of all that can change the run's curves
+
+
+@dataclass(frozen=True)
+class KnownRun:
+    """A finished run that need not be trained again, as far as a sweep that skips it asks.
+
+    summary: its metrics with one value. curves: gives its curves, each (n_records,).
+    """
+
+    diverged: bool
+    summary: Mapping[str, float]
+    curves: Callable[[], Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True, kw_only=True)

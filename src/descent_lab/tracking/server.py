@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from random import uniform
 from time import monotonic, perf_counter, sleep, time
@@ -22,7 +22,7 @@ from descent_lab.paths import CACHE
 from descent_lab.tracking import outbox
 from descent_lab.tracking.address import SQLITE, database
 from descent_lab.tracking.outbox import FinishedRun
-from descent_lab.tracking.record import TrackedRun
+from descent_lab.tracking.record import KnownRun, TrackedRun
 
 if TYPE_CHECKING:
     from mlflow.entities import Run, RunInfo
@@ -63,8 +63,8 @@ class Store:
             message = f"tracking.uri={uri}: cannot be opened ({reason}); tracking.offline=true keeps runs in the outbox"
             raise ConfigError(message) from error
 
-    def finished(self, runs: Sequence[TrackedRun]) -> dict[str, float | None]:
-        """Final train/loss (None: diverged) by identity of the complete runs that resemble these.
+    def finished(self, runs: Sequence[TrackedRun]) -> dict[str, KnownRun]:
+        """The complete runs that resemble these, by identity.
 
         It takes two queries, whatever the number of runs: one for runs that are being written, and one for complete
         runs with the params that all of `runs` share. So the answer may hold more runs than were asked for.
@@ -78,7 +78,18 @@ class Store:
             self.write_token = None
         terms = (f"params.`{name}` = '{value}'" for name, value in sorted(shared))
         complete = self._search("attributes.status = 'FINISHED'", "tags.identity LIKE '%'", *terms)
-        return {run.data.tags["identity"]: _final_loss(run) for run in complete}
+        return {run.data.tags["identity"]: self._known(run) for run in complete}
+
+    def _known(self, run: "Run") -> KnownRun:
+        diverged = run.data.tags.get("status") == "diverged"
+        return KnownRun(diverged, run.data.metrics, partial(self._curves, run))
+
+    def _curves(self, run: "Run") -> dict[str, np.ndarray]:
+        """The curves of a run, each (n_records,)."""
+        from descent_lab.tracking.reader.arrays import Artifacts, curves_of  # imported here because it loads pandas
+
+        artifacts = Artifacts(self.uri, {run.info.run_id: run.info.artifact_uri})
+        return curves_of(artifacts, run.info.run_id, float(run.data.params["epochs"]))
 
     def deliver(
         self,
@@ -294,10 +305,6 @@ class Stores:
         """The store to which a run belongs. Raises ConfigError where it cannot be opened."""
         uri, experiment, _ = tracked.key
         return self.at(uri, experiment)
-
-
-def _final_loss(run: "Run") -> float | None:
-    return None if run.data.tags.get("status") == "diverged" else run.data.metrics.get("final/train_loss")
 
 
 def _shortened(note: str) -> str:

@@ -85,13 +85,18 @@ def read_curves(artifacts: Artifacts, runs: pd.DataFrame, metrics: Collection[st
     epochs = dict(zip(runs["run_id"], runs["epochs"], strict=True))
 
     def read(run_id: str) -> Curves:
-        curves = artifacts.arrays(run_id, "curves.npz", keys)
-        return curves if "step" in curves else _history(artifacts.client, run_id, epochs[run_id])
+        return curves_of(artifacts, run_id, epochs[run_id], keys)
 
     if artifacts.local:
         return [read(run_id) for run_id in runs["run_id"]]
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(read, runs["run_id"]))
+
+
+def curves_of(artifacts: Artifacts, run_id: str, epochs: float, keys: Collection[str] | None = None) -> Curves:
+    """The curves of one run, all or those of these keys. epochs: those that it was to run for."""
+    curves = artifacts.arrays(run_id, "curves.npz", keys)
+    return curves if "step" in curves else _history(artifacts.client, run_id, epochs)
 
 
 def _history(client: "MlflowClient", run_id: str, epochs: float) -> Curves:
