@@ -171,7 +171,10 @@ def false_verdicts(
 
     With a shift, only what it leaves equal is looked at: pairs without the last entrant, and odd problems.
     """
-    rng, wrong, covers = np.random.default_rng(seed), 0, []
+    rng = np.random.default_rng(
+        [seed, n_entrants, n_problems, n_blocks, list(LUCK).index(law)]
+    )  # its own for each case
+    wrong, covers = 0, []
     for _ in range(n_studies):
         table = st.verdicts(tuned_study(law, n_entrants, n_problems, n_blocks, rng, shift))
         if shift:

@@ -277,7 +277,7 @@ def test_more_evidence_never_takes_a_verdict_away():
 
 def test_the_error_of_the_family_holds_where_one_pair_truly_differs():
     """Holm over pairs, and the full error again for each pair's problems, would be wrong in more than 10 %."""
-    rng, wrong, naive, n_studies = np.random.default_rng(1), 0, 0, 1_000
+    rng, wrong, naive, n_studies = np.random.default_rng(1), 0, 0, 500
     for _ in range(n_studies):
         p = rng.uniform(size=(3, 5))
         p[:2, 0] = 0  # two pairs are told apart over all problems; their single problems, and the third pair, are null
@@ -295,6 +295,32 @@ def test_hypotheses_that_no_data_can_reject_take_no_level_from_others():
 
 
 # --- the table ---
+
+
+@given(
+    levels=some.lists(some.integers(-6, 6), min_size=72, max_size=72),
+    far=some.sampled_from([0, 4, 20]),
+    replicated=some.booleans(),
+    anytime=some.booleans(),
+    beforehand=some.sampled_from([(), ("p0",)]),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_verdict_is_there_exactly_where_the_interval_leaves_out_no_difference(
+    levels, far, replicated, anytime, beforehand
+):
+    x = np.reshape(levels, (3, 2, 6, 2)) / 8
+    runs = runs_of({"a": x[0], "b": x[1], "c": x[2] + far / 8})
+    asked = st.Asked(anytime=anytime, beforehand=beforehand)
+    table = st.verdicts(runs if replicated else runs.assign(block=0), asked=asked)
+    outside = (table["effect_low"] > 1) | (table["effect_high"] < 1)
+    decided = table["winner"] != ""
+    assert (decided == (outside & table["corrected"])).all()
+    assert (decided == (table["p_adjusted"] <= 0.05 + 1e-9)).all()
+    assert (decided == table["verdict"].isin(["better", "slightly better"])).all()
+    beyond = (table["effect_low"] > 1.1) | (table["effect_high"] < 1 / 1.1)
+    assert ((table["verdict"] == "better") == (beyond & decided)).all()
+    assert (table["needed"].notna() <= (table["verdict"] == "undecided")).all()
+    assert table.loc[table["corrected"] & ~decided, "level"].sum() <= 0.05 + 1e-12
 
 
 def test_words_follow_interval_and_margin():

@@ -196,47 +196,62 @@ def _evidence(d: np.ndarray, unit: str, resolution: float, asked: Asked) -> Evid
 
 
 def _tested(questions: list[Question], asked: Asked) -> pd.DataFrame:
-    """One row per question: `level, p_adjusted, rejected, corrected, needed_at, note`."""
-    table = pd.DataFrame(
-        {
-            "pair": [f"{question.a}\n{question.b}" for question in questions],
-            "opens": [question.dataset == ALL for question in questions],
-            "beforehand": [question.dataset in asked.beforehand for question in questions],
-            "wanted": [question.wanted for question in questions],
-            "p": [question.evidence.p for question in questions],
-            "smallest_p": [question.evidence.smallest_p for question in questions],
-        }
+    """One row per question: `level, p_adjusted, rejected, corrected, needed_at, note`.
+
+    needed_at: the level for the units still needed: that of the test or, where no values can give a verdict, that of
+    equal shares; missing where no verdict is to be had.
+    """
+    table = _hypotheses(questions, asked)
+    within = table[table["reachable"]]
+    family = hierarchical(within, asked.error) if len(within) else within
+    table = table.join(family.reindex(columns=["level", "p_adjusted", "rejected"]).astype(float))
+    corrected = table["level"] > 0
+    alone = (asked.error / table["together"]).where(table["first"] & table["wanted"])
+    few = table["wanted"] & ~table["reachable"]
+    notes = [
+        _too_few(question, together, asked.error) if impossible else ""
+        for question, together, impossible in zip(questions, table["together"], few, strict=True)
+    ]
+    return table.assign(
+        level=table["level"].where(corrected, asked.error),
+        rejected=table["rejected"] == 1,
+        corrected=corrected,
+        needed_at=table["level"].where(corrected, alone),
+        note=notes,
     )
+
+
+def _hypotheses(questions: list[Question], asked: Asked) -> pd.DataFrame:
+    """One row per question: what `hierarchical` needs, and `wanted, together, reachable`.
+
+    together: how many are asked at the same time: all that are first, or the single problems of the pair.
+    """
+    rows = [
+        (
+            f"{q.a}\n{q.b}",
+            q.dataset == ALL,
+            q.dataset in asked.beforehand,
+            q.wanted,
+            q.evidence.p,
+            q.evidence.smallest_p,
+        )
+        for q in questions
+    ]
+    table = pd.DataFrame(rows, columns=["pair", "opens", "beforehand", "wanted", "p", "smallest_p"])
     several = table.groupby("pair")["opens"].transform("any")
     table["first"] = table["opens"] | table["beforehand"] | ~several
-    group = table["pair"].where(~table["first"], "")  # the questions that are asked together
-    table["together"] = table["wanted"].groupby(group).transform("sum")
-    within = [
-        pd.Series(reachable(part["smallest_p"], asked.error), index=part.index)
-        for _, part in table[table["wanted"]].groupby(group)
-    ]
-    table["reachable"] = pd.concat(within).reindex(table.index, fill_value=False)
-    family = hierarchical(table[table["reachable"]], asked.error) if table["reachable"].any() else table[:0]
-    table = table.join(family.reindex(columns=["level", "p_adjusted", "rejected"]).astype(float))
-    table["corrected"] = table["level"] > 0
-    alone = asked.error / table["together"].clip(lower=1)
-    table["needed_at"] = table["level"].where(table["corrected"], alone.where(table["first"] & table["wanted"]))
-    table["level"] = table["level"].where(table["corrected"], asked.error)
-    table["rejected"] = table["rejected"].eq(1.0)
-    table["note"] = [
-        _too_few(question.unit, question.evidence, together, asked.error) if wanted and not possible else ""
-        for question, together, wanted, possible in zip(
-            questions, table["together"], table["wanted"], table["reachable"], strict=True
-        )
-    ]
-    return table
+    by = table["pair"].where(~table["first"], "")
+    table["together"] = table["wanted"].groupby(by).transform("sum")
+    wanted = table[table["wanted"]].groupby(by)["smallest_p"]
+    possible = wanted.transform(lambda p: reachable(p, asked.error)).astype(bool)
+    return table.assign(reachable=possible.reindex(table.index, fill_value=False))
 
 
-def _too_few(unit: str, evidence: Evidence, together: int, error: float) -> str:
-    enough = evidence.units_to_reach(error / together)
-    units = unit if evidence.n > 1 else unit[:-1]
+def _too_few(question: Question, together: int, error: float) -> str:
+    n, unit = question.evidence.n, question.unit
+    enough = question.evidence.units_to_reach(error / together)
     return (
-        f"{evidence.n} {units} in {together} comparisons: no values could give a verdict; "
+        f"{n} {unit if n > 1 else unit[:-1]} in {together} comparisons: no values could give a verdict; "
         f"{enough} {unit} on each problem could"
     )
 
