@@ -21,7 +21,7 @@ SAID = {
     "isolated": "Runs with a clock of their own (timing=isolated): synchronised, without compilation, evaluation or "
     "logging.",
     "shared": "These runs were trained stacked and each shows its part of one clock: how long a sweep took, not which "
-    "optimizer is quicker. For that, sweep with timing=isolated.",
+    "optimizer is quicker: not to be compared. For that, sweep with timing=isolated.",
 }
 
 
@@ -59,7 +59,7 @@ def figures(report: Report) -> Iterator[Drawing]:
 
 def _plot(report: Report, timing: str, problem: str, rows: pd.DataFrame) -> Plot:
     limits = limits_of(span_of(rows, SECONDS))
-    label = LABELS[SECONDS] + (" (shared clock: not to be compared)" if timing == "shared" else "")
+    label = LABELS[SECONDS] + (" (shared clock)" if timing == "shared" else "")
     plot = Plot(problem, SECONDS, "estimate", label, label_of(TRAIN), BAND, (True, limits is not None), limits)
     plot.add_bands(rows, [SECONDS], report.looks)
     return plot

@@ -10,9 +10,13 @@ from descent_lab.analysis.selection import SAME
 from descent_lab.report.blocks import Block, Files, Words, plain
 from descent_lab.report.report import PAIR, Report
 from descent_lab.report.section import SECTIONS, Section, Table
-from descent_lab.report.words import counted
+from descent_lab.report.words import counted, listed
 
 UNEQUAL = "unequal budgets"
+BUDGETS = {
+    "trials": "settings tried", "seeds": "seeds", "runs": "runs", "steps_per_run": "steps per run",
+    "gradients_per_run": "gradient-equivalents per run",
+}  # fmt: skip
 COLUMNS = {
     "dataset": "problem", "phase": "phase", "entrant": "entrant", "trials": "settings tried", "seeds": "seeds",
     "runs": "runs", "diverged": "diverged", "steps": "steps", "gradients": "gradient-equivalents",
@@ -62,8 +66,13 @@ def _unequal(ledger: pd.DataFrame) -> pd.DataFrame:
     unequal = ledger["unequal"].str.split().map(lambda names: [name for name in names if name != "trials"])
     ledger = ledger.assign(unequal=ledger["unequal"].mask(ledger["phase"] == "evaluation", unequal.str.join(" ")))
     rows = ledger[ledger["unequal"] != ""].drop_duplicates(["dataset", "phase"])
-    detail = rows["phase"] + ": entrants differ in " + rows["unequal"].str.replace(" ", ", ")
+    detail = rows["phase"] + ": entrants differ in " + rows["unequal"].map(_budgets)
     return pd.DataFrame({"dataset": rows["dataset"], "entrant": "all", "warning": UNEQUAL, "detail": detail})
+
+
+def _budgets(names: str) -> str:
+    """`trials gradients_per_run` in words."""
+    return ", ".join(BUDGETS[name] for name in names.split())
 
 
 def _confounds(report: Report) -> pd.DataFrame:
@@ -99,13 +108,13 @@ def unfair(report: Report) -> str:
 
 
 def in_words(warned: pd.DataFrame) -> list[str]:
-    """The warnings as lines, each for all entrants of a problem that have the same warning."""
+    """The warnings as lines, each once for all problems and all entrants that have the same."""
     if warned.empty:
         return []
-    joined = warned.groupby(["dataset", "warning", "detail"], sort=True)["entrant"].agg(", ".join).reset_index()
-    everyone = joined["entrant"] == "all"
-    who = joined["dataset"] + (": " + joined["entrant"]).mask(everyone, "")
-    return list(who + ": " + joined["detail"] + ".")
+    said = warned.groupby(["dataset", "warning", "detail"], sort=True)["entrant"].agg(", ".join).reset_index()
+    said = said.groupby(["warning", "entrant", "detail"], sort=False)["dataset"].agg(list).reset_index()
+    who = said["dataset"].map(listed) + (": " + said["entrant"]).mask(said["entrant"] == "all", "")
+    return list(who + ": " + said["detail"] + ".")
 
 
 def content(report: Report) -> Iterator[Block]:
@@ -114,7 +123,8 @@ def content(report: Report) -> Iterator[Block]:
         "What each entrant was given. A gradient-equivalent is as many multiplications as one gradient of the whole "
         "training set takes by backpropagation; each run counts its own, from its network."
     )
-    yield plain(report.table("fairness"), COLUMNS)
+    ledger = report.table("fairness")
+    yield plain(ledger.assign(unequal=ledger["unequal"].map(_budgets)), COLUMNS)
     yield Files(["fairness", "warnings"])
 
 

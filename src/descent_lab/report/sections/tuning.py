@@ -28,6 +28,7 @@ SENSITIVE = {
     "lowest": "from", "highest": "to", "decades": "decades",
 }  # fmt: skip
 HALF, SOME, BEYOND = "diverged (half or more)", "some diverged", "beyond the axis"
+INSET, MOST_INSETS = 0.05, 12  # of an axis: marks of several entrants at one edge lie below one another
 MOST_VALUES = 12  # of one hyperparameter in a heat map
 
 
@@ -161,7 +162,7 @@ def against(rows: pd.DataFrame, x: str, y_label: str, looks: Looks, note: str = 
         drawing.value_axis(ax, span_of(group), group[["estimate", "low", "high"]])
         drawing.lines(ax, group[group["tuned"] == x], x, "estimate", looks)
         for i, (name, cell) in enumerate(by_entrant(group)):
-            look, inset = looks[name], 0.05 * (i % 12)  # marks of several entrants at one x lie below one another
+            look, inset = looks[name], INSET * (i % MOST_INSETS)
             at, shown = cell[x].to_numpy(dtype=float), cell.where(np.isfinite(cell["estimate"]))
             if (cell["tuned"] == x).all():
                 drawing.bars(ax, at, shown, look.colour)
@@ -261,13 +262,16 @@ def _rates(report: Report, name: str, table: pd.DataFrame) -> Iterator[Plot]:
         limits = limits_of(span_of(group))
         log_x = bool((group[name] > 0).all())
         plot = Plot(problem, "x", "estimate", short, report.chosen_by.label, tips, (log_x, limits is not None), limits)
-        for entrant, rows in by_entrant(group):
+        bottom, top = limits or (1.0, 1.0)
+        for i, (entrant, rows) in enumerate(by_entrant(group)):
+            inset = INSET * (i % MOST_INSETS)
             drawn = rows.assign(x=rows[name]).sort_values("x")
             drawn = drawn[["x", "setting", "estimate", "low", "high", "n", "diverged"]]
-            plot.add("bars" if (rows["tuned"] == name).all() else "dots", drawn, entrant, report.looks[entrant])
+            kind = "bars" if (rows["tuned"] == name).all() else "dots"
+            plot.add(kind, drawn, entrant, report.looks[entrant], inset=inset)
             if len(crossed := drawn[drawn["diverged"] > 0]):
                 strength = np.where(np.isfinite(crossed["estimate"]), 0.45, 1.0)
-                edge = limits[1] / 1.1 if limits else 1.0
+                edge = top * (bottom / top) ** (0.03 + inset)
                 plot.add("crosses", crossed.assign(edge=edge, strength=strength), entrant, report.looks[entrant])
         yield plot
 
@@ -316,8 +320,9 @@ def content(report: Report) -> Iterator[Block]:
     for name, rows in _against(report):
         yield Heading(f"{report.chosen_by.label.capitalize()} against {name.rpartition('.')[2]}")
         yield Words(
-            "Median over the tuning seeds, 95 % interval; a mark at the top edge: a setting with diverged runs (pale: "
-            "less than half). A setting of several hyperparameters is a point in each of their figures."
+            "Median over the tuning seeds, 95 % interval; a cross at the top: a setting with diverged runs (pale: less "
+            "than half); a hollow triangle at an edge: the median or its interval goes on beyond it. A setting of "
+            "several hyperparameters is a point in each of their figures."
         )
         yield Plots(list(_rates(report, name, rows)))
     if report.given("sensitivity"):

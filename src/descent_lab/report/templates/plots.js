@@ -35,9 +35,12 @@ const PLOTS = (() => {
   const edges = (plot, part, spec, common) => {
     if (!spec.limits) return;
     const [bottom, top] = spec.limits;
+    const inset = part.inset ?? 0;
+    const between = (a, b) => spec.log[1] ? a * (b / a) ** inset : a + (b - a) * inset;
     const values = (i) => [spec.y, "low", "high"].map((name) => part.data[name]?.[i] ?? NaN);
-    for (const [edge, marker, beyond] of [[top, "triangle", (v) => v > top], [bottom, "inverted_triangle", (v) => v < bottom && v !== 0]]) {
-      const x = part.data[spec.x].filter((_, i) => values(i).some(beyond));
+    for (const [edge, marker, beyond] of [[between(top, bottom), "triangle", (v) => v > top],
+      [between(bottom, top), "inverted_triangle", (v) => v < bottom && v !== 0]]) {
+      const x = part.data[spec.x].filter((_, i) => !Number.isNaN(part.data[spec.y][i]) && values(i).some(beyond));
       if (x.length) plot.scatter(x, x.map(() => edge), { name: common.name, marker, size: 8, line_color: part.colour, fill_color: "white" });
     }
   };
@@ -68,6 +71,7 @@ const PLOTS = (() => {
       return [plot.step(field(spec.x), level(spec.y), "after", { ...common, ...stroke(part) })];
     },
     dots(plot, part, spec, common) {
+      edges(plot, part, spec, common);
       return [dots(plot, part, spec, { ...common, alpha: 0.6 }, 5)];
     },
   };
