@@ -113,6 +113,24 @@ def test_the_report_is_shown_in_mlflow_and_is_no_run_of_the_store(uri, report, t
     assert found.unfinished == 0 and set(found.runs["status"]) == {"finished", "diverged"}
 
 
+def test_several_metrics_give_a_report_each_and_an_index(uri, tmp_path):
+    """Where high values are better, the order is reversed; MLflow shows each report."""
+    options = ("--filter", "params.dataset = 'iris'", "--metric", "train/loss,test/accuracy")
+    assert _build(uri, tmp_path, *options) == 0
+    index = (tmp_path / "index.html").read_text()
+    assert 'href="optimizers_test_accuracy/index.html"' in index and "optimizers, train/loss" in index
+    parts = {
+        name: pd.read_csv(tmp_path / f"optimizers_{name}" / "results.csv") for name in ("train_loss", "test_accuracy")
+    }
+    assert parts["train_loss"]["value"].is_monotonic_increasing
+    assert parts["test_accuracy"]["value"].is_monotonic_decreasing
+    assert set(parts["test_accuracy"]["metric"]) == {"test/accuracy"}
+    assert (tmp_path / "optimizers_test_accuracy" / "figures" / "final_losses.png").exists()
+    names = {run.info.run_name for run in MlflowClient(uri).search_runs(["1"], "tags.report LIKE 'optimizers%'")}
+    about = "filter params.dataset = 'iris'"
+    assert names == {f"report: optimizers, {metric}, {about}" for metric in ("train/loss", "test/accuracy")}
+
+
 def test_batch_sizes_are_compared_where_nothing_else_varies(tmp_path):
     """Each with its own colour and in the order of size, and steps to target against size."""
     sizes = ("8", "16", "100", "120")
@@ -148,6 +166,9 @@ def test_bad_input_is_refused_in_one_line_with_exit_code_2(uri, tmp_path, capsys
         "reference=nobody": ["--uri", uri, "--reference", "nobody"],
         "tuning-seeds": ["--uri", uri, "--tuning-seeds", "77"],
         "sizes": ["--uri", uri, "--compared", "sizes"],
+        "metric=test/nothing": ["--uri", uri, "--metric", "test/nothing"],
+        "margin": ["--uri", uri, "--margin", "0.5"],
+        "judged": ["--uri", uri, "--judged", "nobody"],
         "--no-such-option": ["--no-such-option"],
     }
     for named, options in words.items():

@@ -80,7 +80,7 @@ def test_p_is_a_bound_where_it_is_very_small_and_uncorrected_where_it_is():
 def test_settings_that_were_given_are_not_called_chosen():
     rows = pd.DataFrame([row("adam", "sgd", UNDECIDED, "seeds")])
     assert headline(rows, Wording(Measure(), Asked(), tuned=False)).startswith(AS_GIVEN)
-    assert "about 7 more" in details(rows, LOSS)[0]
+    assert "; about 7)" in details(rows, LOSS)[0]
 
 
 def test_an_interval_without_bounds_is_left_out():

@@ -77,7 +77,7 @@ class Report:
             selection = select(runs.runs, TUNED_BY, tuning_seeds)
         except NotGiven as error:
             raise ConfigError(f"tuning-seeds: {error}") from error
-        pairs = Asked(better=measure.better, scale=measure.scale, **(asked or {}))
+        pairs = _asked(measure, asked or {}, selection.runs)
         named = reference_of(selection.runs, LOSS, reference)
         return cls(results, runs, selection, measure, pairs, named, mlflow)
 
@@ -144,6 +144,24 @@ class Report:
             return styles_in_order(runs["entrant"])
         names = runs["optimizer"].where(runs["optimizer"] != "none", runs["backend"])
         return styles(dict(zip(runs["entrant"], names, strict=True)))
+
+
+def _asked(measure: Measure, options: "Mapping[str, Any]", runs: pd.DataFrame) -> Asked:
+    """What is asked of pairs. Raises ConfigError for an option that is out of range, or names what there is not."""
+    known = {"judged": "entrant", "baselines": "entrant", "beforehand": "dataset"}
+    for option, column in known.items():
+        given = options.get(option, ())
+        names = sorted(set(runs[column]))
+        if bad := [name for name in ([given] if isinstance(given, str) else given) if name not in names]:
+            raise ConfigError(f"{option}={bad[0]}: must be one of {', '.join(names)}")
+    if options.get("baselines") and not options.get("judged"):
+        raise ConfigError(
+            f"baselines={','.join(options['baselines'])}: name the entrant that is held against them: judged"
+        )
+    try:
+        return Asked(better=measure.better, scale=measure.scale, **options)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _with_tuned_by(runs: Study, measure: Measure) -> pd.DataFrame:

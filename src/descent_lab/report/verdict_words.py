@@ -140,7 +140,7 @@ def _undecided(rows: pd.DataFrame, wording: Wording) -> Iterator[str]:
     pairs = [f"{row.a} and {row.b} ({_ratio(row, wording)}{_needed(row)})" for row in tested.itertuples()]
     if pairs:
         units = tested["unit"].iloc[0]
-        yield f"Undecided ({units} it would take to tell {wording.margin_as_share} apart): {'; '.join(pairs)}."
+        yield f"Undecided, with the further {units} that would tell {wording.margin_as_share} apart: {'; '.join(pairs)}."
     outside = rows[(rows["note"] == "") & ~rows["corrected"]]
     if len(outside):
         pairs = [f"{row.a} and {row.b} ({_ratio(row, wording)})" for row in outside.itertuples()]
@@ -154,4 +154,4 @@ def _needed(row: Any) -> str:
     """Further units that would tell the margin apart; 0 where there are enough, so that the difference is smaller."""
     if not row.corrected or np.isnan(row.needed):
         return ""
-    return f"; about {row.needed:.0f} more" if row.needed < MANY else f"; {MANY} more or beyond"
+    return f"; about {row.needed:.0f}" if row.needed < MANY else f"; {MANY} or more"
