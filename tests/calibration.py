@@ -272,17 +272,15 @@ def report_verdicts(n_studies: int = 1_000) -> None:
     for name, pair in {"blocks": (AnytimeMean, mean_of), "seeds": (median_of, middle_of)}.items():
         for law in LUCK:
             row(name, law, *(stopped_early(kind, law, 50, n_studies) for kind in pair))
-    row("A/A", "blocks", "entrants", "problems", "any verdict", "coverage")
+    row("A/A", "blocks", "entrants", "problems", "studies", "any verdict", "coverage")
+    cases = {(2, 1): n_studies // 2, (2, 12): n_studies, (4, 12): n_studies // 2}
     for law in LUCK:
-        for n_blocks in (5, 10):
-            for n_entrants, n_problems in ((2, 1), (2, 12), (4, 1), (4, 12)):
-                size = n_studies if n_entrants == 2 else n_studies // 2
-                row(law, n_blocks, n_entrants, n_problems, *false_verdicts(law, n_entrants, n_problems, n_blocks, size))
-    for n_entrants, n_problems in ((2, 1), (2, 12), (4, 12)):
-        row("normal", 1, n_entrants, n_problems, *false_verdicts("normal", n_entrants, n_problems, 1, n_studies // 2))
-    size = n_studies // 2
+        for n_blocks in (5, 10, 1):
+            for sizes, n in cases.items():
+                row(law, n_blocks, *sizes, n, *false_verdicts(law, *sizes, n_blocks, n))
     for n_blocks in (5, 10):
-        row("one of 4 differs", n_blocks, 4, 12, *false_verdicts("normal", 4, 12, n_blocks, size, np.log(3)))
+        n = n_studies // 2
+        row("one of 4 differs", n_blocks, 4, 12, n, *false_verdicts("normal", 4, 12, n_blocks, n, np.log(3)))
 
 
 def mean_of(d: np.ndarray) -> Evidence:
