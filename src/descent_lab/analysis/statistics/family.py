@@ -32,8 +32,8 @@ import pandas as pd
 from descent_lab.analysis.statistics.evidence import NEARLY
 from descent_lab.analysis.statistics.frames import require
 
-# The weight of the single problems of a pair that is told apart; a pair that is not told apart weighs 1. Of 0, 1/4, 1/2,
-# 3/4 and 1 this gives single problems as many verdicts as any, and pairs nearly as many as 0 (tests/COVERAGE.md).
+# The weight of the single problems of a pair that is told apart; a pair that is not told apart weighs 1. Of 0, 1/4,
+# 1/2, 3/4 and 1 this gives single problems as many verdicts as any, and pairs nearly as many as 0 (tests/COVERAGE.md).
 PROBLEMS = 0.25
 
 
