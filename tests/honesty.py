@@ -64,7 +64,7 @@ def said_of(losses: Iterator[pd.DataFrame], blocks: int) -> Said:
     runs = runs.assign(
         run_id=ids, backend="jax", schedule="constant", experiment="aa", timing="shared", status="finished",
         started=np.arange(n), sweep="aa", steps=100, passes=10.0, cost_gradient_equivalents=10.0, step_seconds=0.1,
-        **{"tracking.tuning": plan_of(blocks), "git.commit": "0"},
+        **{"tracking.tuning": plan_of(blocks), "git.commit": "0", "data": None},
     )  # fmt: skip
     curves = pd.DataFrame({"run_id": ids, "step": 0, "epoch": 0.0, "step_seconds": 0.0})
     curves = curves.assign(metric="train/loss", value=1e6)

@@ -29,7 +29,7 @@ def runs_of(rows, plan=PLAN, **columns):
         "dataset": "iris", "backend": "jax", "schedule": "constant", "experiment": "optimizers", "timing": "shared",
         "started": np.arange(len(frame)), "run_id": [f"r{i}" for i in range(len(frame))], "sweep": "s",
         "tracking.tuning": None if plan is None else json.dumps(plan), "cost_gradient_equivalents": 1.0,
-        "steps": 10, "passes": 10.0,
+        "steps": 10, "passes": 10.0, "data": None,
     }  # fmt: skip
     status = np.where(np.isfinite(frame["final_train_loss"]), "finished", "diverged")
     return frame.assign(status=status, **(known | columns))
@@ -153,3 +153,10 @@ def test_runs_without_a_name_are_split_by_command_where_they_would_be_too_many_e
     runs = runs_of(two_entrants(), sweep=["first"] * 20 + ["second"] * 20)
     assert list(studies(results_of(runs), most_entrants=2)) == ["optimizers"]
     assert list(studies(results_of(runs), most_entrants=1)) == ["first", "second"]
+
+
+def test_a_file_whose_content_changed_is_two_problems():
+    runs = runs_of(two_entrants(), dataset="csv", data=["a" * 64] * 30 + ["b" * 64] * 10)
+    assert set(study(results_of(runs)).runs["dataset"]) == {"csv, content aaaaaaaa", "csv, content bbbbbbbb"}
+    other = runs.assign(**{"dataset.path": ["x.csv"] * 30 + ["y.csv"] * 10})
+    assert not study(results_of(other)).runs["dataset"].str.contains("content").any()

@@ -1,6 +1,6 @@
 """Sorts runs into problems and entrants. Runs that differ in anything but the seed are kept apart.
 
-- problem: the data set, and everything else that varies and does not belong to an entrant (model, init, batching, ...)
+- problem: the data set with its content, and all else that varies and is no part of an entrant (model, batching, ...)
 - entrant: what competes on a problem: by default backend, optimizer and schedule with the options that were not tuned
 - setting: the values of the hyperparameters that were tuned, or the lr where a run does not say what was tuned
 
@@ -67,6 +67,7 @@ def study(results: Results, compared: Sequence[str] | None = None, tuned: Sequen
     own = [name for name in varied if name.partition(".")[0] in compared or name in LR]
     labelled = results.runs.assign(
         data=runs["dataset"],
+        content=_content(runs),
         setting=settings["setting"],
         place=settings["place"],
         tuned=settings["tuned"],
@@ -179,7 +180,20 @@ def _problems(runs: pd.DataFrame, names: Sequence[str]) -> pd.Series:
     label = runs["dataset"].astype(str)
     for name in names:
         label = label + (", " + name + "=" + runs[name].astype(str)).where(runs[name].notna() & _within(runs, name), "")
-    return label
+    return label + (", content " + _content(runs)).where(_changed(runs), "")
+
+
+def _content(runs: pd.DataFrame) -> pd.Series:
+    """The fingerprint of the data of each run, in 8 digits, where it comes from a file or from memory; else empty."""
+    return runs["data"].fillna("").astype(str).str[:8]
+
+
+def _changed(runs: pd.DataFrame) -> pd.Series:
+    """For each run: whether others have the same data set by all its options, with another content."""
+    options = ["dataset", *(name for name in runs if str(name).startswith("dataset."))]
+    keys = [runs[name].fillna("").astype(str) for name in options]
+    changed: pd.Series = _content(runs).groupby(keys).transform("nunique") > 1
+    return changed
 
 
 def _within(runs: pd.DataFrame, name: str) -> pd.Series:

@@ -139,8 +139,8 @@ def _undecided(rows: pd.DataFrame, wording: Wording) -> Iterator[str]:
     tested = rows[(rows["note"] == "") & rows["corrected"]]
     pairs = [f"{row.a} and {row.b} ({_ratio(row, wording)}{_needed(row)})" for row in tested.itertuples()]
     if pairs:
-        units = tested["unit"].iloc[0]
-        yield f"Undecided, with the further {units} that would tell {wording.margin_as_share} apart: {'; '.join(pairs)}."
+        units, listed_pairs = tested["unit"].iloc[0], "; ".join(pairs)
+        yield f"Undecided, with the further {units} that would tell {wording.margin_as_share} apart: {listed_pairs}."
     outside = rows[(rows["note"] == "") & ~rows["corrected"]]
     if len(outside):
         pairs = [f"{row.a} and {row.b} ({_ratio(row, wording)})" for row in outside.itertuples()]

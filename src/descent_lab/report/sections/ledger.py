@@ -44,6 +44,7 @@ def warnings(report: Report) -> pd.DataFrame:
         _unequal(report.table("fairness")),
         _confounds(report),
         _unplanned(report),
+        _changed_data(report),
     ]
     return pd.concat(parts, ignore_index=True).sort_values(["dataset", "entrant", "warning"], ignore_index=True)
 
@@ -96,6 +97,17 @@ def _unplanned(report: Report) -> pd.DataFrame:
         plans = runs["tracking.tuning"].map(lambda text: told.held_out_seeds if (told := plan_of(text)) else None)
         if len({str(seeds) for seeds in plans.dropna()}) > 1:
             rows.append((problem, "all", "unplanned", "runs say different plans of seeds; the latest counts"))
+    return pd.DataFrame(rows, columns=[*PAIR, "warning", "detail"])
+
+
+def _changed_data(report: Report) -> pd.DataFrame:
+    """Data sets whose content changed between runs, so that they are several problems."""
+    runs = report.study.runs
+    changed = runs[runs["dataset"].str.contains(", content ", regex=False)]
+    rows = [
+        (problem, "all", "changed data", "the content of this data set changed between runs; each content is a problem")
+        for problem in sorted(set(changed["dataset"]))
+    ]
     return pd.DataFrame(rows, columns=[*PAIR, "warning", "detail"])
 
 

@@ -20,7 +20,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PAIRS_HEAD = ("problem", "a", "b", "units", "a / b", "p", "p corrected", "signed ranks p", "verdict", "note")
+PAIRS_HEAD = (
+    "problem",
+    "a",
+    "b",
+    "units",
+    "a / b",
+    "p",
+    "p corrected",
+    "p of signed ranks",
+    "p of signs",
+    "verdict",
+    "note",
+)
 NAMES = {"estimate": "value", "low": "value_low", "high": "value_high"}
 LIMITS = ["estimate", "low", "high"]
 SCORE = {"test_metric": "test_metric", "estimate": "test", "low": "test_low", "high": "test_high"}
@@ -243,7 +255,7 @@ def _pair_rows(table: pd.DataFrame) -> Rows:
         effect = interval(row.effect, row.effect_low, row.effect_high, "∞")
         verdict = f"{row.winner} {row.verdict}" if row.winner else row.verdict
         corrected = number(row.p_adjusted) if row.corrected else "not corrected"
-        p = [number(row.p), corrected, number(row.p_signed_ranks)]
+        p = [number(row.p), corrected, number(row.p_signed_ranks), number(row.p_signs)]
         body.append([row.dataset, row.a, row.b, f"{row.n} {row.unit}", effect, *p, verdict, row.note])
     return Rows(PAIRS_HEAD, body, folded="Every pair")
 
