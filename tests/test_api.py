@@ -332,3 +332,23 @@ def test_the_progress_bar_is_shown_where_asked_for(gaussian, capsys, monkeypatch
     monkeypatch.setattr("descent_lab.api.training.DELAY", 0.0)
     dl.train(gaussian, epochs=5, progress=shown)
     assert ("1/1 runs" in capsys.readouterr().err) == (shown is True)
+
+
+def test_verdicts_of_a_sweep_are_those_of_a_report():
+    """The settings are chosen and judged block by block, in memory; on another metric, high values are better."""
+    words = "backend=jax dataset=iris optimizer=sgd,adam lr=0.1,0.0001 epochs=5 batching=minibatch record.points=3"
+    seeds = "hydra.sweeper.blocks=2 hydra.sweeper.tuning_seeds=range(4) hydra.sweeper.held_out_seeds=range(10,14)"
+    results = dl.sweep(f"{words} hydra.sweeper.tuned=[lr] {seeds}", progress=False)
+    (row,) = results.verdicts().to_dict("records")
+    assert (row["a"], row["b"], row["unit"], row["n"]) == ("adam", "sgd", "blocks", 2)
+    losses = results.runs[results.runs["seed"] >= 10].pivot(
+        index="seed", columns="optimizer", values="final_train_loss"
+    )
+    assert row["effect"] == pytest.approx(np.exp(np.log(losses["adam"] / losses["sgd"]).mean()))
+    (row,) = results.verdicts("test/accuracy", judged="adam").to_dict("records")
+    accuracy = results.runs[results.runs["seed"] >= 10].pivot(
+        index="seed", columns="optimizer", values="final_test_accuracy"
+    )
+    assert row["effect"] == pytest.approx((accuracy["adam"] - accuracy["sgd"]).mean())
+    with pytest.raises(dl.ConfigError, match="judged=lion: must be one of adam, sgd"):
+        results.verdicts(judged="lion")

@@ -102,6 +102,7 @@ class Results:
     curves: long: run_id, step, epoch, step_seconds, metric, value.
     failed: the runs that could not be made or trained: (name, why).
     best: of a sweep that tuned: the best setting of each entrant, both as overrides; empty where every one diverged.
+    params: the columns of runs that are parts of the configuration.
 
     `results[run_id]` and `results[0]` give one run; so does iterating.
     """
@@ -111,6 +112,35 @@ class Results:
     open: Callable[[str], Result] = field(repr=False)
     failed: Sequence[tuple[str, str]] = ()
     best: Mapping[tuple[str, ...], Sequence[str]] = field(default_factory=dict)
+    params: tuple[str, ...] = ()
+
+    def verdicts(
+        self,
+        metric: str | None = None,
+        at: str | None = None,
+        *,
+        compared: Sequence[str] | None = None,
+        tuned: Sequence[str] = ("lr",),
+        **asked: Any,
+    ) -> "pd.DataFrame":
+        """Which entrant is better, by how much, how sure: the table of pairs that a report shows.
+
+        metric: such as test/accuracy; None: the training loss or, where settings were tuned on a validation set, the
+        same metric of the test set. at: final, best or chosen (where validation was best). compared: groups that make an
+        entrant, such as ["batching"]. tuned: params that were tuned, in runs that do not say so. asked: margin, error,
+        judged, baselines, beforehand and anytime, as `descent_lab.analysis.statistics.Asked` explains them.
+
+        The columns are those of `descent_lab.analysis.statistics.verdicts`. Raises ConfigError for what does not fit
+        the runs, and NotGiven (a DescentError) where no two entrants share a seed.
+
+        >>> dl.load(sweep="demo").verdicts("test/accuracy", margin=0.02)[["a", "b", "verdict", "winner"]]
+        """
+        from descent_lab.analysis.comparison import Comparison
+        from descent_lab.tracking.reader import Results as Stored
+        from descent_lab.tracking.reader.arrays import Artifacts
+
+        stored = Stored("", self.runs, self.curves, 0, (), self.params, Artifacts("", {}))
+        return Comparison.of(stored, compared=compared, tuned=tuned, metric=metric, at=at, asked=asked).verdicts()
 
     def __len__(self) -> int:
         return len(self.runs)

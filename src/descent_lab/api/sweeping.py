@@ -58,8 +58,9 @@ def sweep(overrides: Sequence[str] | str, *, progress: bool | None = None) -> Re
     members = memory.members
     curves = [member.outcome.curves for member in members.values()]
     runs = with_length(rows_frame([member.row() for member in members.values()]), curves)
+    params = tuple(sorted({name for member in members.values() for name in member.config.params}))
     return Results(
-        runs, curves_frame(members, curves), lambda run_id: members[run_id].result(), tuple(memory.failed), best
+        runs, curves_frame(members, curves), lambda run_id: members[run_id].result(), tuple(memory.failed), best, params
     )
 
 

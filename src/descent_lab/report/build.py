@@ -58,14 +58,14 @@ def build(
     figures.into(output / "figures")
     report = Report.of(
         results,
-        options.compared,
-        options.tuning_seeds,
-        options.reference,
-        options.mlflow,
-        metric,
-        options.at,
-        options.tuned,
-        {name: value for name in ASKED if (value := getattr(options, name)) is not None},
+        compared=options.compared,
+        tuned=options.tuned,
+        tuning_seeds=options.tuning_seeds,
+        metric=metric,
+        at=options.at,
+        asked={name: value for name in ASKED if (value := getattr(options, name)) is not None},
+        named_reference=options.reference,
+        mlflow=options.mlflow,
     )
     report.notes = _notes(results, report)
     for section in report.sections.values():

@@ -98,7 +98,7 @@ def scale_of(runs: pd.DataFrame, value: str = LOSS) -> str:
 
 def pairs(report: Report) -> pd.DataFrame:
     """The verdicts on each problem and, with several, over all: `statistics.verdicts` of the reported runs."""
-    return st.verdicts(report.comparable, "entrant", report.asked)
+    return report.verdicts()
 
 
 def final_losses(

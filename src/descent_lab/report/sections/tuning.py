@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 
 from descent_lab.analysis import statistics as st
+from descent_lab.analysis.comparison import TUNED_BY
 from descent_lab.analysis.measure import chosen_by
 from descent_lab.analysis.plans import latest_plan
 from descent_lab.errors import NotGiven
 from descent_lab.report.blocks import Block, Files, Heading, Picture, Plots, Words, grouped, plain
 from descent_lab.report.looks import Looks, Span, leaves, limits_of, log_span, natural, span_with_intervals
 from descent_lab.report.plots import BAND, WHO, Plot, by_entrant
-from descent_lab.report.report import LOSS, PAIR, TUNED_BY, Report
+from descent_lab.report.report import LOSS, PAIR, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.report.sections.curves import slug
 from descent_lab.report.sections.ledger import unfair

@@ -1,0 +1,110 @@
+"""From the runs of a store to what is compared: entrants, the settings at which they are judged, and values."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import pandas as pd
+
+from descent_lab.analysis.measure import Measure, chosen_by, measure_of, tuned_by
+from descent_lab.analysis.plans import latest_plan
+from descent_lab.analysis.selection import Selection, select
+from descent_lab.analysis.statistics import Asked, comparable, starts, verdicts
+from descent_lab.analysis.study import LR, Study, study
+from descent_lab.errors import ConfigError, NotGiven
+from descent_lab.tracking.reader import Results
+
+TUNED_BY = "tuned_by"  # the column that settings are chosen by; lower is better
+NAMED = {"judged": "entrant", "baselines": "entrant", "beforehand": "dataset"}  # options that name what there is
+
+
+@dataclass
+class Comparison:
+    """Runs that are compared with each other.
+
+    results: the runs as stored. study: those that can be compared, labelled. selection: those that are reported.
+    measure: what is asked about. asked: what is asked of pairs.
+    """
+
+    results: Results
+    study: Study
+    selection: Selection
+    measure: Measure
+    asked: Asked
+
+    @classmethod
+    def of(
+        cls,
+        results: Results,
+        *,
+        compared: Sequence[str] | None = None,
+        tuned: Sequence[str] = LR,
+        tuning_seeds: Collection[int] | None = None,
+        metric: str | None = None,
+        at: str | None = None,
+        asked: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Self:
+        """The comparison of these runs.
+
+        compared: the groups that make an entrant. tuned: the params that were tuned in runs that do not say so.
+        tuning_seeds: the seeds that settings are chosen on (`select`). metric, at: what is asked about (`measure_of`).
+        asked: what is asked of pairs, by the fields of `statistics.Asked`, but for those that follow from the metric.
+        Raises ConfigError for what does not fit the runs.
+        """
+        labelled = study(results, compared, tuned)
+        measure = measure_of(labelled.runs, metric, at)
+        labelled = replace(labelled, runs=_with_tuned_by(labelled, measure))
+        try:
+            selection = select(labelled.runs, TUNED_BY, tuning_seeds)
+        except NotGiven as error:
+            raise ConfigError(f"tuning-seeds: {error}") from error
+        return cls(results, labelled, selection, measure, _asked(measure, asked or {}, selection.runs), **more)
+
+    @property
+    def value(self) -> str:
+        """The column of the frame of runs that is asked about."""
+        return self.measure.column
+
+    @cached_property
+    def chosen_by(self) -> Measure:
+        """What settings were chosen by."""
+        return chosen_by(latest_plan(self.study.runs), self.measure)
+
+    @cached_property
+    def comparable(self) -> pd.DataFrame:
+        """The reported runs with the values by which they are compared (`statistics.comparable`)."""
+        return self.as_compared(self.selection.runs)
+
+    def as_compared(self, runs: pd.DataFrame) -> pd.DataFrame:
+        """Any runs of the store with the values by which they are compared."""
+        start = starts(self.results.curves, self.measure.metric)
+        runs = runs.assign(start=runs["run_id"].map(start).astype(float))
+        return comparable(runs, self.value, self.measure.better, self.measure.scale)
+
+    def verdicts(self) -> pd.DataFrame:
+        """The verdicts on each problem and, with several, over all (`statistics.verdicts`)."""
+        return verdicts(self.comparable, "entrant", self.asked)
+
+
+def _with_tuned_by(runs: Study, measure: Measure) -> pd.DataFrame:
+    """The runs with the column TUNED_BY, by the plan of each problem."""
+    by_problem = runs.runs.groupby("dataset", sort=False)
+    values = [tuned_by(rows, runs.curves, chosen_by(latest_plan(rows), measure)) for _, rows in by_problem]
+    return runs.runs.assign(**{TUNED_BY: pd.concat(values)})
+
+
+def _asked(measure: Measure, options: Mapping[str, Any], runs: pd.DataFrame) -> Asked:
+    """What is asked of pairs. Raises ConfigError for an option that is out of range, or names what there is not."""
+    for option, column in NAMED.items():
+        given = options.get(option) or ()
+        names = sorted(set(runs[column]))
+        if bad := [name for name in ([given] if isinstance(given, str) else given) if name not in names]:
+            raise ConfigError(f"{option}={bad[0]}: must be one of {', '.join(names)}")
+    if (baselines := options.get("baselines")) and not options.get("judged"):
+        raise ConfigError(f"baselines={','.join(baselines)}: name the entrant that is held against them: judged")
+    try:
+        return Asked(better=measure.better, scale=measure.scale, **options)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
