@@ -126,8 +126,8 @@ class Results:
         """Which entrant is better, by how much, how sure: the table of pairs that a report shows.
 
         metric: such as test/accuracy; None: the training loss or, where settings were tuned on a validation set, the
-        same metric of the test set. at: final, best or chosen (where validation was best). compared: groups that make an
-        entrant, such as ["batching"]. tuned: params that were tuned, in runs that do not say so. asked: margin, error,
+        same metric of the test set. at: final, best or chosen (where validation was best). compared: groups that make
+        judged, baselines, beforehand, anytime, as `descent_lab.analysis.statistics.Asked` explains them.
         judged, baselines, beforehand and anytime, as `descent_lab.analysis.statistics.Asked` explains them.
 
         The columns are those of `descent_lab.analysis.statistics.verdicts`. Raises ConfigError for what does not fit
