@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from tests import calibration as study
+from tests import end_to_end
 
 LONG = pytest.param(4_000, marks=pytest.mark.slow)
 SLOW = pytest.param(1_000, marks=pytest.mark.slow)
@@ -179,3 +180,29 @@ def test_studies_may_grow_until_there_is_a_verdict(kind, law, n_studies):
 
 def test_looking_at_a_fixed_test_again_and_again_is_wrong_too_often():
     assert study.stopped_early(study.mean_of, "normal", 30, 100) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("law", "n_problems", "n_blocks", "n_studies"),
+    [("normal", 1, 5, 10), ("exponential", 3, 5, 5), ("normal", 1, 1, 10)]
+    + [pytest.param(law, m, r, 400, marks=pytest.mark.slow) for law in study.LUCK for m in (1, 12) for r in (5, 10)],
+)
+def test_no_page_calls_an_optimizer_better_than_itself_in_more_than_5_percent(law, n_problems, n_blocks, n_studies):
+    wrong, _ = end_to_end.in_many_pools(law, n_problems, n_blocks, n_studies)
+    level = 0.05 if n_blocks > 1 else 0.2  # one block leaves out the variance of tuning, and its headlines say so
+    assert within_nominal(wrong, n_studies, level)
+
+
+def test_a_page_calls_an_optimizer_better_that_is():
+    rng = np.random.default_rng(0)
+    runs = end_to_end.study(end_to_end.simulated_pools("normal", 2, rng), 2, 5, rng)
+    runs["loss"] *= np.where(runs["entrant"] == "e1", 5.0, 1.0)
+    _, said = end_to_end.page(runs)
+    assert said[0] == "e0 is better than e1."
+
+
+@pytest.mark.slow
+def test_no_page_of_real_runs_calls_an_optimizer_better_than_itself_in_more_than_5_percent():
+    pools = end_to_end.real_pools(n_seeds=200, epochs=10)
+    assert set(pools) == set(end_to_end.DATA)
+    assert within_nominal(end_to_end.false_words(pools, 2, 5, 200)[0], 200)
