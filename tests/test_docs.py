@@ -12,7 +12,7 @@ import yaml
 from harness import CONF, choices, choosing, make_config
 
 import descent_lab
-from descent_lab.cli.completion import OPTIONS
+from descent_lab.cli.completion import options_of
 from descent_lab.cli.composition import configurations, sweep_of
 from descent_lab.cli.main import COMMANDS
 from descent_lab.metrics import METRICS
@@ -115,7 +115,7 @@ def test_other_commands_of_a_page_exist(page):
     for command, rest in re.findall(r"(?m)^\$ descent-lab (\S+)(.*)$", text):
         assert command in COMMANDS or command.startswith("-"), command
         if command in ("predict", "replay", "report"):
-            known = [option.removeprefix("--").rstrip("=").replace("-", "_") for option in OPTIONS[command]]
+            known = [option.removeprefix("--").rstrip("=").replace("-", "_") for option in options_of(command)]
             given = [word.partition("=")[0] for word in shlex.split(rest, comments=True) if "=" in word]
             assert [name for name in given if name not in (*known, "dataset")] == []
     for target in re.findall(r"(?m)^\$ make (\w+)", text):

@@ -35,7 +35,6 @@ SCRIPTS = {"bash": BASH, "zsh": ZSH}
 OPTIONS = {
     "predict": ("run=", "x=", "file=", "output=", "which=", "uri=", "experiment="),
     "replay": ("run=", "--uri="),
-    "report": ("uri=", "experiment=", "sweep=", "filter=", "output=", "compared=", "tuning-seeds=", "reference="),
     "replication": ("--long", "--seeds=", "--output=", "--table="),
     "completion": tuple(SCRIPTS),
 }
@@ -65,7 +64,17 @@ def completions(line: str) -> list[str]:
     command, *given, word = words
     if command == "run":
         return _of_run([one for one in given if one], word)
-    return [option for option in OPTIONS.get(command, ()) if option.startswith(word)]
+    return [option for option in options_of(command) if option.startswith(word)]
+
+
+def options_of(command: str) -> tuple[str, ...]:
+    """The options of a command other than run; none of one that there is not."""
+    if command == "report":
+        from descent_lab.report.build import parser
+
+        named = (action.option_strings[-1] for action in parser()._actions)
+        return tuple(f"{name.removeprefix('--')}=" for name in named if name != "--help")
+    return OPTIONS.get(command, ())
 
 
 def _of_run(given: Sequence[str], word: str) -> list[str]:
