@@ -37,16 +37,26 @@ def run(overrides: Sequence[str] | str = (), *, progress: bool | None = None) ->
     return member.result()
 
 
-def sweep(overrides: Sequence[str] | str, *, progress: bool | None = None) -> Results:
+def sweep(
+    overrides: Sequence[str] | str,
+    *,
+    tuned: str | Sequence[str] | None = None,
+    blocks: int | None = None,
+    progress: bool | None = None,
+) -> Results:
     """Every combination, as `descent-lab run -m <overrides>` trains it: in the same stacks, but in memory.
 
-    With hydra.sweeper.tuned, as in most studies, settings are tuned on some seeds and the best judged on others: `best`
-    names it for each entrant. Runs that cannot be made or trained are in `failed`. Raises ConfigError where no run can
-    be trained at all.
+    tuned: the hyperparameters to tune, such as ["lr"], or "space": all that the search space of each optimizer names.
+    Settings are then chosen on some seeds, and the best is judged on others: `best` names for each entrant the one that
+    was chosen in most blocks. blocks: into how many parts the seeds are cut, each of which tunes and judges anew. None:
+    what the words say of hydra.sweeper.tuned and hydra.sweeper.blocks, as most studies do.
+
+    Runs that cannot be made or trained are in `failed`. Raises ConfigError where no run can be trained at all.
 
     >>> dl.sweep(["dataset=digits,iris", "optimizer=sgd,adam", "lr=0.1,0.01", "seed=range(5)"])
+    >>> dl.sweep("dataset=iris optimizer=sgd,adam", tuned="space", blocks=5).best
     """
-    asked = sweep_of(_words(overrides))
+    asked = sweep_of(_words(overrides)).given(tuned=tuned, blocks=blocks)
     memory = Memory(progress)
     best: Mapping[tuple[str, ...], Sequence[str]] = {}
     if asked.options["tuned"] is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -63,6 +63,10 @@ class Sweep:
 
     words: Sequence[Override]
     options: Mapping[str, Any]
+
+    def given(self, **options: Any) -> "Sweep":
+        """The sweep with these options in place of its own; None leaves one as it is."""
+        return replace(self, options={**self.options, **{name: v for name, v in options.items() if v is not None}})
 
     def jobs(self) -> list[list[str]]:
         """The overrides of every run, in the command line's order."""

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
@@ -24,7 +25,7 @@ from descent_lab.sweeps.config import Config, parse, refuse_optimizer
 from descent_lab.sweeps.execute import run_all
 from descent_lab.sweeps.objective import WORST, Score
 from descent_lab.sweeps.summary import Failed, Summary
-from descent_lab.sweeps.tuning import override, tally
+from descent_lab.sweeps.tuning import Chosen, override, tally
 
 
 def run_one(composed: DictConfig, hydra: DictConfig) -> float | tuple[float, ...]:
@@ -83,18 +84,25 @@ def tuned_sweep(
         rounds.append(launcher.launch(jobs, initial_job_idx=sum(map(len, rounds))))
         return [_score(job) for job in rounds[-1]]
 
-    sweep = planned(
-        overrides, options, Composer(_loading(context.config_loader, master), _groups(context.config_loader))
-    )
+    composer = Composer(_loading(context.config_loader, master), _groups(context.config_loader))
+    sweep = planned(overrides, options, composer)
+    dry_run = any(word.key_or_group == "dry_run" and word.value() is True for word in overrides)
+    print(sweep.plan(), *(sweep.spaces() if dry_run else ()), sep="\n")
+    if dry_run:
+        sweep.design = replace(sweep.design, batch=sweep.design.trials)
     best = sweep.run(launch)
-    if any(word.key_or_group == "dry_run" and word.value() is True for word in overrides):
-        return rounds  # nothing was trained, so no setting is the best
-    for entrant, chosen in best.items():
-        for setting, n in tally(chosen):
-            words = [override(name, value) for name, value in setting.items()]
-            blocks = [] if len(chosen) == 1 else [f"({n} of {len(chosen)} blocks)"]
-            print("best:", *entrant, *(words or ["(every setting diverged or failed)"]), *blocks)
+    if not dry_run:  # where nothing was trained, no setting is the best
+        print(*map(_said, best.items()), *(f"caution: {line}" for line in sweep.cautions(best)), sep="\n")
     return rounds
+
+
+def _said(best: tuple[Sequence[str], Sequence[Chosen]]) -> str:
+    """The setting that was chosen for an entrant in most blocks, and in how many, in one line."""
+    entrant, chosen = best
+    setting, n = tally(chosen)[0]
+    words = [override(name, value) for name, value in setting.items()] or ["(every setting diverged or failed)"]
+    blocks = f" ({n} of {len(chosen)} blocks)" if len(chosen) > 1 else ""
+    return f"best: {' '.join([*entrant, *words])}{blocks}"
 
 
 def _score(job: JobReturn) -> Score:

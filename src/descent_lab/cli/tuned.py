@@ -1,7 +1,7 @@
 """From the words of a tuned sweep to its entrants and its design, and from there to the best settings."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -15,12 +15,14 @@ from descent_lab.components import suggestion
 from descent_lab.errors import ConfigError
 from descent_lab.paths import installing
 from descent_lab.problems.supervised import Problem
+from descent_lab.sweeps.cautions import Tuned, cautions
 from descent_lab.sweeps.config import Config, parse
 from descent_lab.sweeps.identity import flat
 from descent_lab.sweeps.space import Axis, Interval, Values, axis_of, by_name, space_of
 from descent_lab.sweeps.tuning import Chosen, Design, Entrant, Launch, Words, blocks_of, design_of, tune
 
 SPACE = "space"  # hydra.sweeper.tuned=space: all that the spaces of the entrants name
+FEW = 3  # names in a line
 ALL = "all"  # hydra.sweeper.space.all: for every entrant
 NAMED = "hydra.sweeper.space"
 
@@ -52,11 +54,15 @@ class SweeperOptions:
 
 @dataclass
 class TunedSweep:
-    """A tuned sweep that is planned: its entrants, what each gets, and the words that cannot be composed."""
+    """A tuned sweep that is planned: its entrants, what each gets, and the words that cannot be composed.
+
+    configs: a configuration of each entrant, by its words. shared: words that tell no entrant from another.
+    """
 
     entrants: list[Entrant]
     design: Design
-    shared: tuple[str, ...]  # words that tell no entrant from another
+    configs: Mapping[tuple[str, ...], Config]
+    shared: tuple[str, ...]
     refused: list[Words] = field(default_factory=list)
 
     def run(self, launch: Launch) -> dict[tuple[str, ...], list[Chosen]]:
@@ -83,6 +89,61 @@ class TunedSweep:
         """The words of an entrant that tell it from others."""
         return tuple(word for word in words if word not in self.shared)
 
+    def plan(self) -> str:
+        """What is to be run, in one line."""
+        design, first = self.design, self.entrants[0]
+        block, n_blocks, n = design.blocks[0], len(design.blocks), len(self.entrants)
+        at = f"steps to {first.at['time_to']:g}" if isinstance(first.at, Mapping) else first.at
+        by = " or ".join(dict.fromkeys(entrant.by for entrant in self.entrants))
+        search = {"grid": "settings of a grid", "quasi_random": "quasi-random settings", "optuna": "settings by Optuna"}
+        n_tuning, n_held_out = len(block.tuning_seeds), len(block.held_out_seeds)
+        return (
+            f"{_counted(n, 'entrant')}, {design.trials} {search[design.search]} each, chosen by {by} ({at}); "
+            f"{_counted(n_blocks, 'block')} of {n_tuning} tuning and {n_held_out} held-out seeds: "
+            f"{n * design.trials * n_blocks * n_tuning} runs to tune and {n * n_blocks * n_held_out} to judge, at most"
+        )
+
+    def spaces(self) -> list[str]:
+        """The search spaces, a line each: who has it, and its axes."""
+        names: dict[str, list[str]] = {}
+        for entrant in self.entrants:
+            axes = ", ".join(f"{name} {axis}" for name, axis in entrant.space.items())
+            names.setdefault(axes, []).append(" ".join(self.name(entrant.words)) or "all")
+        return [f"  {_few(who)}: {axes}" for axes, who in names.items()]
+
+    def cautions(self, best: Mapping[tuple[str, ...], Sequence[Chosen]]) -> list[str]:
+        """What weakens the comparison, a line each, with all entrants that it is true of."""
+        tuned = [self._tuned(entrant, best[self.name(entrant.words)]) for entrant in self.entrants]
+        who: dict[str, list[str]] = {}
+        for caution in cautions(tuned):
+            who.setdefault(caution.detail, []).append(
+                " ".join(filter(None, (caution.entrant, caution.problem))) or "all"
+            )
+        return [f"{_few(names)}: {detail}" for detail, names in who.items()]
+
+    def _tuned(self, entrant: Entrant, chosen: Sequence[Chosen]) -> Tuned:
+        words, optimizer = self.name(entrant.words), self.configs[entrant.words].optimizer
+        own = [word for word in words if word.split("=")[0].split(".")[0].lstrip("+") in ("optimizer", "backend")]
+        options = {} if optimizer is None else {f.name: getattr(optimizer, f.name) for f in fields(optimizer)}
+        return Tuned(
+            problem=" ".join(word for word in words if word not in own),
+            entrant=" ".join(own),
+            space=entrant.space,
+            chosen=[choice.setting for choice in chosen],
+            trials=self.design.trials,
+            kind=None if optimizer is None else optimizer.kind,
+            options=options,
+            includes={} if optimizer is None else optimizer.includes,
+        )
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")
+
 
 def planned(
     overrides: Sequence[Override], options: SweeperOptions, compose: Callable[[Sequence[str]], Composed]
@@ -97,7 +158,7 @@ def planned(
     )
     blocks = blocks_of(options.blocks, *seeds)
     searched = Searched(axes, options)
-    entrants, refused, reasons = [], [], []
+    entrants, configs, refused, reasons = [], {}, [], []
     problems: dict[str, Problem] = {}
     for words in searched.combinations():
         try:
@@ -107,14 +168,14 @@ def planned(
             reasons.append(refusal.reason)
             continue
         config.tuning.refuse_unrecorded(problem, config.optimizer)
-        space = searched.space(words, config, written)
+        space, configs[words] = searched.space(words, config, written), config
         entrants.append(Entrant(words, space, config.tuning.metric(problem), config.tuning.described))
     if not entrants:
         raise reasons[0]
     searched.refuse_unused()
     design = design_of(entrants, blocks, options.search, options.trials, batch=options.batch)
     shared = tuple(f"{key}={values[0]}" for key, values in searched.compared.items() if len(values) == 1)
-    return TunedSweep(entrants, design, shared, refused)
+    return TunedSweep(entrants, design, configs, shared, refused)
 
 
 class _Refused(Exception):

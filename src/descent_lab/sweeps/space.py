@@ -40,6 +40,9 @@ class Values:
         """The axis as YAML and JSON have it."""
         return {"values": list(self.values)}
 
+    def __str__(self) -> str:
+        return f"one of {', '.join(f'{v:g}' if isinstance(v, float) else str(v) for v in self.values)}"
+
     @property
     def ends(self) -> tuple[float, float] | None:
         """The lowest and the highest value; None where not all are numbers."""
@@ -64,6 +67,10 @@ class Interval:
         x = self.low * (high / self.low) ** u if self.scale == "log" else self.low + u * (high - self.low)
         if self.integer:
             return min(math.floor(x), int(self.high))
+        return self.rounded(x)
+
+    def rounded(self, x: float) -> float:
+        """A real number to 3 significant digits, within the interval."""
         return min(max(float(f"{x:.{DIGITS}g}"), self.low), self.high)
 
     def place(self, x: float) -> float:
@@ -77,6 +84,10 @@ class Interval:
         """The axis as YAML and JSON have it."""
         described: dict[str, Any] = {"low": self.low, "high": self.high, "scale": self.scale}
         return described | ({"integer": True} if self.integer else {})
+
+    def __str__(self) -> str:
+        kinds = ["integer"] * self.integer + ["log"] * (self.scale == "log")
+        return f"from {self.low:g} to {self.high:g}" + (f" ({', '.join(kinds)})" if kinds else "")
 
     @property
     def ends(self) -> tuple[float, float]:

@@ -145,8 +145,10 @@ class OptunaProposer:
         axis = self.space[name]
         if isinstance(axis, Values):
             return axis.values[trial.suggest_categorical(name, list(range(len(axis.values))))]
-        suggest = trial.suggest_int if axis.integer else trial.suggest_float
-        return suggest(name, axis.low, axis.high, log=axis.scale == "log")
+        log = axis.scale == "log"
+        if axis.integer:
+            return trial.suggest_int(name, int(axis.low), int(axis.high), log=log)
+        return axis.rounded(trial.suggest_float(name, axis.low, axis.high, log=log))
 
 
 def blocks_of(
