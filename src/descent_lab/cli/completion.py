@@ -5,6 +5,7 @@ The shell calls `descent-lab complete <the line up to the cursor>`, which prints
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from descent_lab.cli.main import COMMANDS
 
@@ -70,9 +71,8 @@ def completions(line: str) -> list[str]:
 def options_of(command: str) -> tuple[str, ...]:
     """The options of a command other than run; none of one that there is not."""
     if command == "report":
-        from descent_lab.report.build import parser
-
-        named = (action.option_strings[-1] for action in parser()._actions)
+        parser = import_module(COMMANDS[command][0]).parser()
+        named = (action.option_strings[-1] for action in parser._actions)
         return tuple(f"{name.removeprefix('--')}=" for name in named if name != "--help")
     return OPTIONS.get(command, ())
 
