@@ -151,10 +151,25 @@ def test_batch_sizes_are_compared_where_nothing_else_varies(tmp_path):
     assert places == sorted(places)
 
 
+def test_targets_may_be_given_in_a_file(uri, tmp_path):
+    fixed = tmp_path / "targets.csv"
+    fixed.write_text("dataset,level,target\niris,1,0.3\niris,0.5,0.8\n")
+    assert _build(uri, tmp_path / "report", "--targets", str(fixed), "--attach", "false") == 0
+    assert pd.read_csv(tmp_path / "report" / "targets.csv")["target"].tolist() == [0.8, 0.3]
+    warnings = pd.read_csv(tmp_path / "report" / "warnings.csv").query("warning == 'no target'")
+    assert warnings[["dataset", "detail"]].to_numpy().tolist() == [["gaussian", "no target is given"]]
+
+
 def test_a_diverged_run_is_counted(report):
     runs = pd.read_csv(report / "runs.csv")
     assert (runs["status"] == "diverged").sum() == 1
     assert pd.read_csv(report / "cells.csv")["diverged"].sum() == 1
+
+
+def _csv(folder):
+    file = folder / "bad.csv"
+    file.write_text("level,target\n1,0.3\n")
+    return file
 
 
 def test_bad_input_is_refused_in_one_line_with_exit_code_2(uri, tmp_path, capsys):
@@ -169,6 +184,7 @@ def test_bad_input_is_refused_in_one_line_with_exit_code_2(uri, tmp_path, capsys
         "metric=test/nothing": ["--uri", uri, "--metric", "test/nothing"],
         "margin": ["--uri", uri, "--margin", "0.5"],
         "judged": ["--uri", uri, "--judged", "nobody"],
+        "targets: column 'dataset' is missing": ["--uri", uri, "--targets", str(_csv(tmp_path))],
         "--no-such-option": ["--no-such-option"],
     }
     for named, options in words.items():

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from descent_lab.analysis.selection import AS_GIVEN, SAME, select
-from descent_lab.analysis.study import Study, study, varying
-from descent_lab.analysis.subset import filled, reference_of, shared_targets
+from descent_lab.analysis.study import study, varying
+from descent_lab.analysis.subset import filled, reference_of
 from descent_lab.errors import StoreError
 from descent_lab.tracking.reader import load
 from descent_lab.tracking.reader.arrays import Artifacts, read_curves
@@ -173,15 +173,6 @@ def test_targets_come_from_sgd_or_from_the_entrant_in_the_middle():
     assert reference_of(pd.concat([runs, _runs([("sgd", 0.1, 0, 9.0)])]), "loss", None) == "sgd"
     assert reference_of(runs, "loss", "a") == "a"
     assert reference_of(runs.assign(loss=np.nan), "loss", None) is None
-
-
-def test_a_problem_that_the_reference_was_not_run_on_has_no_targets():
-    rows = [("d1", "sgd", "r0"), ("d1", "adam", "r1"), ("d2", "adam", "r2")]
-    runs = pd.DataFrame(rows, columns=["dataset", "entrant", "run_id"])
-    runs = runs.assign(final_train_loss=1.0, seed=0, status="finished")
-    curves = pd.concat([runs[["run_id"]].assign(metric="train/loss", step=k, value=2.0 - k) for k in (0, 1)])
-    targets = shared_targets(Study(runs, curves, ("optimizer",), 0), runs, "sgd", [1.0])
-    assert targets["dataset"].tolist() == ["d1"] and targets["target"].tolist() == [1.0]
 
 
 def test_what_was_not_chosen_and_what_cannot_be_is_said():

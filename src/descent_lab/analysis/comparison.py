@@ -77,11 +77,14 @@ class Comparison:
         """The reported runs with the values by which they are compared (`statistics.comparable`)."""
         return self.as_compared(self.selection.runs)
 
-    def as_compared(self, runs: pd.DataFrame) -> pd.DataFrame:
-        """Any runs of the store with the values by which they are compared."""
-        start = starts(self.results.curves, self.measure.metric)
-        runs = runs.assign(start=runs["run_id"].map(start).astype(float))
-        return comparable(runs, self.value, self.measure.better, self.measure.scale)
+    def as_compared(self, runs: pd.DataFrame, measure: Measure | None = None, value: str | None = None) -> pd.DataFrame:
+        """Any runs of the store with the values by which they are compared.
+
+        measure, value: another measure, and the column that holds it.
+        """
+        measure, value = measure or self.measure, value or self.value
+        start = runs["run_id"].map(starts(self.results.curves, measure.metric)).astype(float)
+        return comparable(runs.assign(start=start), value, measure.better, measure.scale)
 
     def verdicts(self) -> pd.DataFrame:
         """The verdicts on each problem and, with several, over all (`statistics.verdicts`)."""

@@ -1,13 +1,12 @@
-"""Prepares comparisons over several problems: the same entrants on every problem, and targets that all share."""
-
-from collections.abc import Sequence
+"""Prepares comparisons over several problems: the same entrants on every problem, and what targets are derived from."""
 
 import numpy as np
 import pandas as pd
 
-from descent_lab.analysis.statistics import interpolated_targets
+from descent_lab.analysis.plans import latest_plan
+from descent_lab.analysis.selection import Selection
 from descent_lab.analysis.study import Study
-from descent_lab.errors import ConfigError, NotGiven
+from descent_lab.errors import ConfigError
 
 PREFERRED = ("sgd", "jax sgd", "numpy sgd")
 
@@ -46,19 +45,19 @@ def reference_of(runs: pd.DataFrame, value: str, named: str | None) -> str | Non
     return next((name for name in PREFERRED if name in widest), ordered[len(ordered) // 2])
 
 
-def shared_targets(study: Study, runs: pd.DataFrame, reference: str | None, levels: Sequence[float]) -> pd.DataFrame:
-    """The targets of every problem on which the reference gives some. Raises NotGiven where it gives none at all."""
-    if reference is None:
-        raise NotGiven("no run finished, so there is no reference to derive targets from")
-    parts, reason = [], ""
-    for problem, group in runs.groupby("dataset", sort=True):
-        if reference not in set(group["entrant"]):
-            reason = f"the reference {reference} has no run on {problem}"
-            continue
-        try:
-            parts.append(interpolated_targets(study.curves, group, reference, levels, entrant="entrant"))
-        except NotGiven as error:
-            reason = str(error)
-    if not parts:
-        raise NotGiven(reason)
-    return pd.concat(parts, ignore_index=True).assign(reference=reference)
+def tuning_runs(study: Study, selection: Selection, entrant: str) -> pd.DataFrame:
+    """The runs of an entrant on tuning seeds at the settings that were chosen on them, where none of these is reported.
+
+    Empty where nothing was tuned on seeds of their own.
+    """
+    mine = study.runs[study.runs["entrant"] == entrant]
+    parts = [mine.head(0)]
+    for row in selection.by_block[selection.by_block["entrant"] == entrant].itertuples():
+        here = mine[(mine["dataset"] == row.dataset) & (mine["setting"] == row.setting)]
+        plan = latest_plan(study.runs[study.runs["dataset"] == row.dataset])
+        seeds = plan.tuning_seeds[row.block] if plan and plan.tuning_seeds else selection.tuning[row.dataset]
+        parts.append(here[here["seed"].isin(seeds)])
+    tuned = pd.concat(parts).drop_duplicates("run_id")
+    reported = selection.runs.groupby("dataset")["seed"].agg(set).to_dict()
+    apart = [seed not in reported.get(name, ()) for name, seed in zip(tuned["dataset"], tuned["seed"], strict=True)]
+    return tuned[apart]

@@ -20,6 +20,8 @@ from descent_lab.report.folder import made_anew, refuse_foreign
 from descent_lab.report.pool import Figures
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from descent_lab.report.blocks import Rows
     from descent_lab.report.report import Report
     from descent_lab.tracking.reader import Results
@@ -50,6 +52,7 @@ def build(
     Raises ConfigError for an option that does not fit the runs.
     """
     # Imported here, as everywhere below, so that --help and a bad value answer at once.
+    from descent_lab.analysis.statistics import given_targets
     from descent_lab.report.page import page
     from descent_lab.report.report import Report
     from descent_lab.report.sections.results import rows_of
@@ -67,6 +70,8 @@ def build(
         named_reference=options.reference,
         mlflow=options.mlflow,
     )
+    if options.targets is not None:
+        report.fixed_targets = given_targets(options.targets, report.measure.better)
     report.notes = _notes(results, report)
     for section in report.sections.values():
         figures.start(section.figures(report))
@@ -188,6 +193,16 @@ def _seeds(text: str) -> list[int]:
     return seeds
 
 
+def _targets(text: str) -> "pd.DataFrame":
+    """The table of a csv file, as it is."""
+    import pandas as pd
+
+    try:
+        return pd.read_csv(text, dtype={"dataset": str})
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text}: {str(error).splitlines()[0]}") from None
+
+
 def _groups(text: str) -> tuple[str, ...]:
     """backend,optimizer -> the two"""
     names = tuple(text.split(","))
@@ -253,6 +268,10 @@ def parser() -> argparse.ArgumentParser:
         "--tuning-seeds", type=_seeds, help="seeds to choose settings on, e.g. 0-4; default: found out"
     )
     options.add_argument("--reference", help="entrant that the shared targets come from; default: sgd")
+    options.add_argument(
+        "--targets", type=_targets, help="a csv with the columns dataset, level, target, of targets that were fixed "
+        "before the runs, in place of those on the way of the reference",
+    )  # fmt: skip
     options.add_argument("--attach", choices=("true", "false"), default="true", help="show the report in MLflow too")
     options.add_argument("--mlflow", default="http://127.0.0.1:5000", help="where `mlflow ui` answers, for links")
     return options

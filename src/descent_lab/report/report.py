@@ -24,6 +24,7 @@ class Report(Comparison):
     named_reference: the entrant that targets are derived from, where one was named.
     mlflow: the address at which the page's links open runs.
     files: the file of each table that was written. notes: what the reader has to be told of the store.
+    fixed_targets: `dataset, level, target`, fixed before the runs; None: they are derived from the reference.
     """
 
     named_reference: str | None = None
@@ -31,6 +32,7 @@ class Report(Comparison):
     notes: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)  # why a table is not there
+    fixed_targets: pd.DataFrame | None = None
     _made: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     @cached_property

@@ -45,6 +45,7 @@ def warnings(report: Report) -> pd.DataFrame:
         _confounds(report),
         _unplanned(report),
         _changed_data(report),
+        _without_targets(report),
     ]
     return pd.concat(parts, ignore_index=True).sort_values(["dataset", "entrant", "warning"], ignore_index=True)
 
@@ -111,6 +112,13 @@ def _changed_data(report: Report) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*PAIR, "warning", "detail"])
 
 
+def _without_targets(report: Report) -> pd.DataFrame:
+    """Problems on which no target is fair, and why."""
+    absent = report.table("no_targets")
+    rows = absent if len(absent) else pd.DataFrame(columns=["dataset", "detail"], dtype=object)
+    return rows[["dataset", "detail"]].assign(entrant="all", warning="no target")
+
+
 def unfair(report: Report) -> str:
     """The note on every figure that compares entrants with unequal budgets; empty if the budgets are equal."""
     warned = report.table("warnings")
@@ -147,7 +155,7 @@ SECTIONS.add(
         90,
         tables={
             "fairness": Table(fairness, "statistics.fairness_ledger by data set"),
-            "warnings": Table(warnings, "statistics.tuning_warnings, and unequal budgets of fairness"),
+            "warnings": Table(warnings, "statistics.tuning_warnings, unequal budgets of fairness, and confounds"),
         },
         content=content,
     ),

@@ -15,7 +15,6 @@ from descent_lab.report.blocks import Block, Files, Picture, Words, plain
 from descent_lab.report.looks import Looks
 from descent_lab.report.report import Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
-from descent_lab.report.sections.scores import compared
 from descent_lab.report.words import listed, p_value
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ LEAST = 1 / (1 + PERMUTATIONS)  # the smallest p of the permutations
 SAME = "indistinguishable"
 PAIRED = {
     "a": "a", "b": "b", "n": "data sets", "rank_a": "rank of a", "rank_b": "rank of b", "nemenyi": "Nemenyi",
-    "difference": "log(a / b)", "difference_low": "from", "difference_high": "to", "p_holm": "p (Holm)",
+    "difference": "a - b", "difference_low": "from", "difference_high": "to", "p_holm": "p (Holm)",
     "wilcoxon": "Wilcoxon", "note": "note",
 }  # fmt: skip
 FIRM = {"entrant": "entrant", "first": "first in", "n": "of", "best": "best place", "worst": "worst place"}
@@ -35,17 +34,17 @@ FIRM = {"entrant": "entrant", "first": "first in", "n": "of", "best": "best plac
 
 def _common(report: Report) -> pd.DataFrame:
     """The reported runs of entrants on problems that all of these have, with the levels that are compared."""
-    runs = filled(compared(report))
+    runs = filled(report.comparable)
     if runs["data"].nunique() < 2:
         raise NotGiven("ranks need two data sets or more that have the same entrants")
     return runs
 
 
-def _of_runs(statistic: Callable[[pd.DataFrame, str], pd.DataFrame]) -> Callable[[Report], pd.DataFrame]:
+def _of_runs(statistic: Callable[[pd.DataFrame, str, str], pd.DataFrame]) -> Callable[[Report], pd.DataFrame]:
     """A table that is a statistic of these runs."""
 
     def make(report: Report) -> pd.DataFrame:
-        return statistic(_common(report), "entrant")
+        return statistic(_common(report), "entrant", report.measure.better)
 
     return make
 
@@ -167,12 +166,13 @@ def content(report: Report) -> Iterator[Block]:
             row = report.table("friedman").iloc[0]
             yield Words(
                 f"Friedman test over {row['n_datasets']:.0f} data sets: p {p_value(row['p'], LEAST)} that all entrants "
-                "are alike. Each data set counts once, by the mean logarithm over seeds and over its problems."
+                "are alike. Each data set counts once, by the mean over seeds and over its problems."
             )
         if report.given("places"):
             yield plain(report.table("places"), FIRM, folded="The order with one data set left out")
         if report.given("rank_pairs"):
-            yield plain(report.table("rank_pairs"), PAIRED, folded="Pairs over data sets")
+            what = "logarithms" if report.measure.scale == "log" else "values"
+            yield plain(report.table("rank_pairs"), PAIRED, folded=f"Pairs over data sets, by differences of {what}")
     else:
         yield Words(f"Not shown: {report.missing['ranks']}.")
     yield Files(["ranks", "rank_pairs", "friedman", "leave_one_out", "places"])

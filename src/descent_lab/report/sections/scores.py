@@ -13,7 +13,7 @@ from descent_lab.analysis.subset import filled
 from descent_lab.errors import NotGiven
 from descent_lab.report.blocks import Block, Files, Heading, Picture, Rows, Words
 from descent_lab.report.looks import Looks
-from descent_lab.report.report import LOSS, Report
+from descent_lab.report.report import Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.report.words import interval, listed, number
 
@@ -24,54 +24,48 @@ if TYPE_CHECKING:
 NAMES = {"iqm": "interquartile mean score (higher is better)", "optimality_gap": "optimality gap (lower is better)"}
 HEAD = ("entrant", "interquartile mean", "with other problems", "optimality gap", "with other problems", "note")
 WINS_HEAD = ("a", "b", "P(a run of a is better)", "with other problems", "problems")
-ONE_HEAD = ("entrant", "data sets", "most often", "times the tuned loss", "at worst", "on")
+ONE_HEAD = ("entrant", "data sets", "most often", "against the tuned setting", "at worst", "on")
 ROW = 0.24  # inches
-
-
-def compared(report: Report, runs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The reported runs, or others, with the levels that are compared."""
-    runs = report.selection.runs if runs is None else runs
-    start = runs["run_id"].map(st.starts(report.study.curves)).astype(float)
-    return st.comparable(runs.assign(start=start), LOSS)
 
 
 def aggregates(report: Report) -> pd.DataFrame:
     """Each entrant over all problems that all of them have."""
     if report.reference is None:
         raise NotGiven("no run finished, so there is no reference to score by")
-    runs = filled(compared(report))
+    runs = filled(report.comparable)
     if report.reference not in set(runs["entrant"]):
         raise NotGiven(f"the reference {report.reference} has no runs on the problems that all others have")
-    return st.aggregates(st.scores(runs, report.reference, "entrant"), "entrant")
+    scored = st.scores(runs, report.reference, "entrant", report.measure.better, report.measure.scale)
+    return st.aggregates(scored, "entrant")
 
 
 def wins(report: Report) -> pd.DataFrame:
     """How probably a run of one entrant is better than one of another."""
-    return st.probability_better(compared(report), "entrant")
+    return st.probability_better(report.comparable, "entrant", report.measure.better)
 
 
 def one_setting(report: Report) -> pd.DataFrame:
     """Each entrant at one setting for all problems, chosen on the other data sets."""
-    runs = report.study.runs
-    if "setting" not in runs:
-        runs = runs.assign(setting=runs["lr"].map("lr={:g}".format))
-    tuning = report.selection.tuning
+    runs, tuning, chosen_by = report.study.runs, report.selection.tuning, report.chosen_by
     several = runs.groupby(["dataset", "entrant"])["setting"].transform("nunique") > 1
-    runs = runs[several]
+    runs = runs[several].reset_index(drop=True)
     if runs.empty:
         raise NotGiven("no entrant was run at several settings")
-    chosen_on = [
-        seed in tuning.get(str(problem), ()) for problem, seed in zip(runs["dataset"], runs["seed"], strict=True)
-    ]
-    with_phase = compared(report, runs).assign(phase=np.where(chosen_on, TUNING, HELD_OUT))
-    return st.one_setting(with_phase, compared(report))
+    if chosen_by.at == "time_to":
+        raise NotGiven("settings were chosen by the time to a target, which has no mean over problems")
+    seeds = zip(runs["dataset"], runs["seed"], strict=True)
+    on_tuning = [seed in tuning.get(str(problem), ()) for problem, seed in seeds]
+    trials = report.as_compared(runs.assign(by_value=chosen_by.of(runs, report.study.curves)), chosen_by, "by_value")
+    levels = report.as_compared(runs)
+    levels = levels.assign(phase=np.where(on_tuning, TUNING, HELD_OUT), by=trials["level"])
+    return st.one_setting(levels, report.comparable, by="by", by_better=chosen_by.better)
 
 
 def one_setting_cost(report: Report) -> pd.DataFrame:
     """What not tuning costs each entrant."""
     if not report.given("one_setting"):
         raise NotGiven(report.missing["one_setting"])
-    return st.cost_of_one_setting(report.table("one_setting"))
+    return st.cost_of_one_setting(report.table("one_setting"), better=report.measure.better)
 
 
 def in_one_number(rows: pd.DataFrame, looks: Looks, note: str = "") -> "Figure":
@@ -105,7 +99,7 @@ def figures(report: Report) -> Iterator[Drawing]:
     """The scores."""
     if report.given("aggregates"):
         note = (
-            f"score: 0 at the start, 1 where {report.reference} ends on average, on the logarithmic scale, at most 2; "
+            f"{report.measure.label}; score: 0 at the start, 1 where {report.reference} ends on average, at most 2; "
             "thick: 95 % interval for other seeds on these problems; thin: for other data sets as well"
         )
         yield Drawing("scores", in_one_number, (report.table("aggregates"), report.looks, note))
@@ -139,17 +133,12 @@ def _wins(table: pd.DataFrame) -> Rows:
     return Rows(WINS_HEAD, body, folded="How often a run of one is better than a run of the other")
 
 
-def _costs(table: pd.DataFrame) -> Rows:
+def _costs(report: Report, table: pd.DataFrame) -> Rows:
+    shown = np.exp if report.measure.scale == "log" else np.asarray
     body = [
-        [
-            row.entrant,
-            str(row.n_datasets),
-            row.setting,
-            number(np.exp(row.difference)),
-            number(np.exp(row.worst)),
-            row.worst_on,
-        ]
+        [row.entrant, str(row.n_datasets), row.setting, number(float(shown(row.difference))), worst, row.worst_on]
         for row in table.itertuples()
+        for worst in [number(float(shown(row.worst)))]
     ]
     return Rows(ONE_HEAD, body)
 
@@ -163,12 +152,13 @@ def _judged_on(table: pd.DataFrame) -> str:
 def content(report: Report) -> Iterator[Block]:
     """The scores and what one setting reaches, or why they are not there."""
     if report.given("aggregates"):
+        way = "log(start / end)" if report.measure.scale == "log" else "the difference from the start"
         yield Words(
-            f"The score of a run is 0 if it ends at its start and 1 if it ends where {report.reference} does on "
-            "average: log(start / loss) over that of the reference, at most 2; a diverged run has 0. The interquartile "
-            "mean is the mean of the middle half of all scores; the optimality gap is how far scores fall short of 1 "
-            "(Agarwal et al. 2021). Intervals are at 95 %, for other seeds on these problems, and with other data sets "
-            "as well. They are of each entrant by itself, and decide no comparison."
+            f"The score of a run ({report.measure.label}) is 0 if it ends at its start and 1 if it ends where "
+            f"{report.reference} does on average: {way} over that of the reference, at most 2; a diverged run has 0. "
+            "The interquartile mean is the mean of the middle half of all scores; the optimality gap is how far scores "
+            "fall short of 1 (Agarwal et al. 2021). Intervals are at 95 %, for other seeds on these problems, and with "
+            "other data sets as well. They are of each entrant by itself, and decide no comparison."
         )
         yield Picture("scores", "Scores of each entrant over all problems with their intervals")
         yield _scores(report.table("aggregates"))
@@ -178,12 +168,13 @@ def content(report: Report) -> Iterator[Block]:
         yield Words(f"Not shown: {report.missing['aggregates']}.")
     yield Heading("One setting for all problems")
     if report.given("one_setting_cost"):
+        cost = "Its value over" if report.measure.scale == "log" else "Its value minus"
         yield Words(
             "What a user gets who does not tune: for each data set, the setting that is best on all the others. "
-            "Its loss over that of the setting that was tuned on the data set itself, by the geometric mean, and at "
-            f"worst. {_judged_on(report.table('one_setting'))}"
+            f"{cost} that of the setting that was tuned on the data set itself, on average and at worst. "
+            f"{_judged_on(report.table('one_setting'))}"
         )
-        yield _costs(report.table("one_setting_cost"))
+        yield _costs(report, report.table("one_setting_cost"))
     else:
         yield Words(f"Not shown: {report.missing['one_setting_cost']}.")
     yield Files(["aggregates", "wins", "one_setting", "one_setting_cost"])

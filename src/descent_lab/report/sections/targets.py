@@ -1,13 +1,13 @@
 """Targets: when runs reach losses that all are held against, on each clock, and against batch size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from descent_lab.analysis import statistics as st
-from descent_lab.analysis.subset import filled, shared_targets
+from descent_lab.analysis.subset import filled, tuning_runs
 from descent_lab.errors import NotGiven
 from descent_lab.report.blocks import Block, Files, Heading, Picture, Plots, Rows, Words, grouped
 from descent_lab.report.looks import Looks, along_scale, span_with_intervals
@@ -30,9 +30,53 @@ HEAD = ("clock", "problem", "target level", "entrant", "reached", "median time",
 PERFECT = "perfect scaling"
 
 
+def _of_reference(report: Report) -> tuple[pd.DataFrame, str]:
+    """The runs of the reference that targets are derived from, and which these are in words."""
+    if report.reference is None:
+        raise NotGiven("no run finished, so there is no reference to derive targets from")
+    tuned = tuning_runs(report.study, report.selection, report.reference)
+    if len(tuned):
+        return tuned, f"the tuning runs of {report.reference}, none of which is compared"
+    own = report.selection.runs
+    own = own[own["entrant"] == report.reference]
+    if own.empty:
+        raise NotGiven(f"the reference {report.reference} has no run that is reported")
+    return own, f"the runs of {report.reference} that are compared themselves"
+
+
 def targets(report: Report) -> pd.DataFrame:
-    """The targets of every problem, from what the reference entrant reaches."""
-    return shared_targets(report.study, report.selection.runs, report.reference, LEVELS)
+    """The targets of every problem: those given, or on the way of the reference entrant."""
+    if report.fixed_targets is not None:
+        known = report.fixed_targets[report.fixed_targets["dataset"].isin(report.selection.runs["dataset"])]
+        if known.empty:
+            raise NotGiven(f"the given targets are of other problems than {_problems(report)}")
+        return known.assign(reference="given")
+    own, _ = _of_reference(report)
+    return st.interpolated_targets(report.study.curves, own, *_asked(report, own)).assign(reference=report.reference)
+
+
+def no_targets(report: Report) -> pd.DataFrame:
+    """The problems without targets, and why: `dataset, detail`."""
+    problems = set(report.selection.runs["dataset"])
+    if report.fixed_targets is not None:
+        absent = sorted(problems - set(report.fixed_targets["dataset"]))
+        return pd.DataFrame({"dataset": absent, "detail": ["no target is given"] * len(absent)})
+    own, _ = _of_reference(report)
+    absent = sorted(problems - set(own["dataset"]))
+    missing = pd.DataFrame({"dataset": absent, "detail": [f"{report.reference} has no run: no target"] * len(absent)})
+    reference, _, *told = _asked(report, own)
+    return pd.concat([missing, st.without_targets(report.study.curves, own, reference, *told)], ignore_index=True)
+
+
+def _asked(report: Report, own: pd.DataFrame) -> tuple[str, Sequence[float], str, str, str, str, str]:
+    """The arguments of `statistics.interpolated_targets` from the third on."""
+    measure = report.measure
+    column = report.value if report.value in own else f"final_{measure.metric.replace('/', '_')}"
+    return str(report.reference), LEVELS, measure.metric, column, "entrant", measure.better, measure.scale
+
+
+def _problems(report: Report) -> str:
+    return listed(sorted(set(report.selection.runs["dataset"])))
 
 
 def hits(report: Report) -> pd.DataFrame:
@@ -42,13 +86,14 @@ def hits(report: Report) -> pd.DataFrame:
         raise NotGiven("there are no targets")
     runs = report.selection.runs[report.selection.runs["dataset"].isin(wanted["dataset"])]
     known = [name for name in RUN if name in runs]
-    keep = ["clock", "dataset", "level", "target", *known, "reached", "time", "spent"]
+    keep = ["clock", "dataset", "level", "target", *known, "reached", "time", "resolution", "spent"]
     parts = []
     for clock in CLOCKS:
         timed = runs[runs["timing"] == "isolated"] if clock == "step_seconds" else runs
         timed = timed[timed["gradients"].notna()] if clock == "gradients" else timed
         if len(timed):
-            first = st.first_hits(report.study.curves, timed, wanted, axis=clock)
+            asked = report.measure
+            first = st.first_hits(report.study.curves, timed, wanted, asked.metric, clock, asked.better)
             parts.append(first.assign(clock=clock)[keep])
     return pd.concat(parts, ignore_index=True)
 
@@ -88,9 +133,9 @@ def runtime_ecdf(report: Report) -> pd.DataFrame:
 
 
 def survival(report: Report) -> pd.DataFrame:
-    """The share of runs that are still short of the hardest target."""
+    """The share of runs that are still short of the hardest target of their problem."""
     rows = given_hits(report)
-    return st.survival(rows[rows["level"] == max(LEVELS)], BY)
+    return st.survival(rows[rows["level"] == rows.groupby("dataset")["level"].transform("max")], BY)
 
 
 def steps(ax: "Axes", rows: pd.DataFrame, x: str, looks: Looks) -> None:
@@ -170,7 +215,8 @@ def against_batch_size(rows: pd.DataFrame, note: str = "") -> "Figure":
 
 def shared(report: Report) -> str:
     """The note on the targets of a figure."""
-    return f"targets shared by all, from what {report.reference} reaches{unfair(report)}"
+    source = "given beforehand" if report.fixed_targets is not None else f"from what {report.reference} reaches"
+    return f"targets shared by all, {source}{unfair(report)}"
 
 
 def figures(report: Report) -> Iterator[Drawing]:
@@ -183,7 +229,7 @@ def figures(report: Report) -> Iterator[Drawing]:
         yield Drawing("targets_reached", reached, (report.table("runtime_ecdf"), looks, shared(report)))
     for clock, rows in grouped(report.table("survival"), "clock"):
         if clock == "gradients":
-            note = f"level {max(LEVELS):g}; shade: 95 % interval; {shared(report)}"
+            note = f"the hardest target; shade: 95 % interval; {shared(report)}"
             yield Drawing("targets_survival", surviving, (rows, clock, looks, note))
 
 
@@ -199,16 +245,31 @@ def _plots(report: Report) -> Iterator[Plot]:
 
 
 def _said(report: Report) -> str:
-    words = (
-        f"Targets are shared by all: training losses on the way from the start of {report.reference} to the median "
-        "that it ends at, at 50, 75, 90 and 100 % of that way on a logarithmic scale. A run that never gets there is "
-        "censored: a curve that ends below 1 never reached the rest."
-    )
+    what = report.measure.metric
+    if report.fixed_targets is not None:
+        words = f"Targets are shared by all: values of {what} that were given in a file."
+    else:
+        way = "on a logarithmic scale" if report.measure.scale == "log" else "on a linear scale"
+        words = (
+            f"Targets are shared by all: values of {what} at 50, 75, 90 and 100 % of the way from the start of "
+            f"{report.reference} to the median that it reaches, {way}. They come from {_of_reference(report)[1]}."
+        )
+    words += " A run that never gets there is censored: a curve that ends below 1 never reached the rest."
     if report.given("hits", "runtime_ecdf"):
+        words += _resolution(report.table("hits"))
         pooled = set(report.table("runtime_ecdf")["entrant"])
         if absent := sorted(set(report.table("hits")["entrant"]) - pooled):
             words += f" Not drawn, as they did not run on the same problems: {listed(absent)}; see the table."
     return words
+
+
+def _resolution(rows: pd.DataFrame) -> str:
+    """How well times are known: runs are compared at records that all runs of their problem have."""
+    steps = rows[(rows["clock"] == "step") & rows["reached"] & (rows["time"] > 0)]
+    if steps.empty:
+        return ""
+    share = (steps["resolution"] / steps["time"]).median()
+    return f" Times are known to the step that all runs of a problem recorded: to within {share:.0%} in the median."
 
 
 def _times(table: pd.DataFrame) -> Rows:
@@ -239,7 +300,7 @@ def content(report: Report) -> Iterator[Block]:
         yield Picture("batch_size", "Steps and epochs to a target against batch size")
     if report.given("time_to_target"):
         yield _times(report.table("time_to_target"))
-    yield Files(["targets", "time_to_target", "batch_size", "hits", "runtime_ecdf", "survival"])
+    yield Files(["targets", "no_targets", "time_to_target", "batch_size", "hits", "runtime_ecdf", "survival"])
 
 
 SECTIONS.add(
@@ -248,8 +309,9 @@ SECTIONS.add(
         "Targets",
         50,
         tables={
-            "targets": Table(targets, "statistics.interpolated_targets of the reference entrant"),
-            "hits": Table(hits, "statistics.first_hits of train/loss on each clock"),
+            "targets": Table(targets, "statistics.interpolated_targets of the reference entrant, or as given"),
+            "no_targets": Table(no_targets, "statistics.without_targets of the reference entrant"),
+            "hits": Table(hits, "statistics.first_hits of the metric on each clock"),
             "time_to_target": Table(time_to_target, "statistics.time_to_target and expected_runtime of hits"),
             "batch_size": Table(batch_size, "time_to_target on steps and epochs, with the batch size of each entrant"),
             "runtime_ecdf": Table(runtime_ecdf, "statistics.runtime_ecdf of hits"),
