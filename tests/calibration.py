@@ -273,13 +273,13 @@ def report_verdicts(n_studies: int = 1_000) -> None:
         for law in LUCK:
             row(name, law, *(stopped_early(kind, law, 50, n_studies) for kind in pair))
     row("A/A", "blocks", "entrants", "problems", "studies", "any verdict", "coverage")
-    cases = {(2, 1): n_studies // 2, (2, 12): n_studies, (4, 12): n_studies // 2}
+    cases = {(2, 1): n_studies // 2, (2, 12): n_studies // 2, (4, 12): n_studies // 4}
     for law in LUCK:
         for n_blocks in (5, 10, 1):
             for sizes, n in cases.items():
                 row(law, n_blocks, *sizes, n, *false_verdicts(law, *sizes, n_blocks, n))
     for n_blocks in (5, 10):
-        n = n_studies // 2
+        n = n_studies // 4
         row("one of 4 differs", n_blocks, 4, 12, n, *false_verdicts("normal", 4, 12, n_blocks, n, np.log(3)))
 
 

@@ -17,11 +17,11 @@ from functools import cached_property, lru_cache
 from itertools import count
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from descent_lab.analysis.statistics.evidence import NEARLY, POWER, Evidence, least_units
 from descent_lab.analysis.statistics.hodges_lehmann import Middle
-from descent_lab.analysis.statistics.means import Mean
+from descent_lab.analysis.statistics.means import Mean, t_quantile
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class AnytimeMean(Evidence):
 
     def units_needed(self, level: float, margin: float) -> float:
         def required(n: float) -> float:
-            return float(_quantile(n, level) + stats.t.ppf(POWER, n - 1)) ** 2 * self.mean.relative(margin)
+            return float(_quantile(n, level) + t_quantile(POWER, n - 1)) ** 2 * self.mean.relative(margin)
 
         return least_units(required) if self.n > 1 else float("nan")
 
@@ -141,7 +141,7 @@ class AnytimeMedian(Evidence):
 
         def required(n: float) -> float:
             z = np.sqrt(2 * np.log(1 / level) + np.log(np.pi * n * strata / 2))
-            return float((z + stats.norm.ppf(POWER)) ** 2 * relative)
+            return float((z + special.ndtri(POWER)) ** 2 * relative)
 
         return least_units(required)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from descent_lab.analysis.statistics.evidence import NEARLY, POWER, Evidence
 
@@ -74,7 +74,7 @@ class Middle(Evidence):
 
     def units_needed(self, level: float, margin: float) -> float:
         """n = (z_{1 - level / 2} + z_POWER)^2 v / margin^2, with v from `unit_variance`."""
-        z = stats.norm.isf(level / 2) + stats.norm.ppf(POWER)
+        z = special.ndtri(POWER) - special.ndtri(level / 2)
         return float(np.ceil(z**2 * self.unit_variance / margin**2))
 
     @property
@@ -90,7 +90,7 @@ class Middle(Evidence):
         if level == 1:
             return float("nan")
         low, high = self.interval(level)
-        return float(self.n_each * ((high - low) / (2 * stats.norm.isf(level / 2))) ** 2)
+        return float(self.n_each * ((high - low) / (-2 * special.ndtri(level / 2))) ** 2)
 
 
 def smallest_p(n: int) -> float:
@@ -124,7 +124,7 @@ def _null(sizes: tuple[int, ...]) -> np.ndarray:
     most = sum(n * (n + 1) // 2 for n in sizes)
     if sum(sizes) > EXACT_UP_TO:  # T has mean sum n (n + 1) / 4 and variance sum n (n + 1) (2 n + 1) / 24
         deviation = np.sqrt(sum(n * (n + 1) * (2 * n + 1) for n in sizes) / 24)
-        return np.asarray(stats.norm.cdf((np.arange(most + 1) + 0.5 - most / 2) / deviation))
+        return np.asarray(special.ndtr((np.arange(most + 1) + 0.5 - most / 2) / deviation))
     pmf = np.ones(1)
     for n in sizes:
         for rank in range(1, n + 1):
