@@ -17,7 +17,7 @@ from harness import choices, double_precision, make_config, make_run, trained, v
 from pydantic import TypeAdapter, ValidationError
 
 from descent_lab.errors import ComponentError
-from descent_lab.optim.schedules import Constant, ReduceOnPlateau, Schedule
+from descent_lab.optim.schedules import Constant, Linear, ReduceOnPlateau, Schedule
 from descent_lab.training.trainer import train
 
 NAMES = choices("schedule")
@@ -350,3 +350,11 @@ def test_identities_of_present_schedules_do_not_know_the_later_options():
         assert make_config(f"schedule={name}", "schedule.by=epoch").identity == identity
         assert make_config(f"schedule={name}", "schedule.by=step").identity != identity
     assert make_config("schedule=linear", "schedule.by=epoch").identity != make_config("schedule=linear").identity
+
+
+def test_comparisons_let_the_learning_rate_fall_and_published_experiments_keep_it():
+    for name in choices("experiment"):
+        schedule = make_config(f"+experiment={name}").schedule
+        falls = schedule == Linear(by="step", warmup=0.05)
+        assert falls if name in ("compare", "demo") else schedule == Constant(), name
+        assert make_config(f"+experiment={name}", "schedule=constant").schedule == Constant()

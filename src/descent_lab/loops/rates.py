@@ -29,7 +29,7 @@ class Rates:
     def __init__(self, workload: Workload) -> None:
         self.workload, self.program = workload, workload.program
         self.lr = workload.column(workload.lr)
-        self.schedule = workload.with_columns(workload.schedule)
+        self.schedule = workload.schedule.build(self._shared)
         self.schedules = workload.schedules
         self.between = steps_between_looks(self.schedule, self.program)
 
@@ -46,6 +46,10 @@ class Rates:
         if (t + 1) % self.between:
             return watched._replace(total=total)
         return Watched(np.zeros_like(total), self.schedules.observe(total / self.between, watched.state))
+
+    def _shared(self, values: np.ndarray) -> Any:
+        """A hyperparameter (n_runs,) as a number of Python, with which it is quick to compute, if all runs share it."""
+        return float(values[0]) if (values == values[0]).all() else self.workload.column(values)
 
     def of_runs(self, t: int, watched: Watched | None) -> np.ndarray:
         """The learning rate of step t of each run, (n_runs,)."""
