@@ -25,6 +25,14 @@ class Choices(SearchPathPlugin):
         from descent_lab.paths import CACHE
 
         OmegaConf.register_new_resolver("descent_lab.cache", lambda name: str(CACHE / name), replace=True)
+        OmegaConf.register_new_resolver("descent_lab.example", _example, replace=True)
         fill_sources()
         for folder in plugins.conf_folders():
             search_path.append("plug-in", f"file://{folder}")
+
+
+def _example(name: str, words: str, what: str) -> str:
+    """A line of the help: a command as it is called here, and what it does."""
+    from descent_lab.paths import command
+
+    return f"{f'{command(name)} {words}':58} {what}"

@@ -13,6 +13,7 @@ keep_programs(CACHE / "jax")  # so that also tests without the command line use 
 def store(tmp_path, monkeypatch):
     """The path of the test's own SQLite store, which is not created yet. The outbox is the test's own, too."""
     database = tmp_path / "store" / "mlflow.db"
+    database.parent.mkdir()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
     monkeypatch.setenv("DESCENT_OUTBOX", str(tmp_path / "outbox"))
     return database

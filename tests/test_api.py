@@ -158,7 +158,7 @@ def test_a_sweep_in_memory_is_the_tracked_one(store):
     assert list(ours.runs["identity"]) == [config.identity for config in entries]
     columns = ["identity", "name", "lr", "seed", "optimizer.beta1", "final_train_loss", "status", "steps", "passes"]
     columns += ["best_test_loss", "train_loss", "train_accuracy", "timing", "dataset", "epochs"]
-    both = [found.runs[columns].sort_values("identity", ignore_index=True) for found in (ours, tracked)]
+    both = [stored.runs[columns].sort_values("identity", ignore_index=True) for stored in (ours, tracked)]
     pd.testing.assert_frame_equal(*both)
     keys = dict(zip(tracked.runs["run_id"], tracked.runs["identity"], strict=True))
     theirs = tracked.curves.assign(run_id=tracked.curves["run_id"].map(keys)).drop(columns="step_seconds")

@@ -9,7 +9,7 @@ import pytest
 from descent_lab.paths import PACKAGE
 
 LAYERS = (  # from the bottom: a part may import its own layer's parts only where it is alone in it, and lower layers
-    ("paths", "errors", "moved", "child_processes", "taylor"),
+    ("paths", "errors", "moved", "wording", "child_processes", "taylor"),
     ("plugins",),
     ("faults",),
     ("components",),

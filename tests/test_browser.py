@@ -117,8 +117,8 @@ def test_filters_and_order(browser, page):
         heads[j].click();
         return [...document.querySelectorAll("#run-table tbody tr")].map((tr) => Number(tr.cells[j].textContent));
     """
-    found = browser.execute_script(losses)
-    assert found == sorted(found)
+    losses_shown = browser.execute_script(losses)
+    assert losses_shown == sorted(losses_shown)
     link = browser.execute_script("return document.querySelector('#run-table tbody a').href")
     assert link.startswith("http://127.0.0.1:5000/#/experiments/")
 

@@ -56,7 +56,7 @@ def test_bad_input_is_refused_in_one_line_and_leaves_nothing(arguments, capfd, m
     assert re.search(REFUSED[arguments], answer.err, re.DOTALL), answer
     assert len(answer.err.strip().splitlines()) == 1, answer.err
     assert "Traceback" not in answer.out + answer.err and "File " not in answer.err
-    assert not store.parent.exists() and not list(store.parent.parent.rglob("parcel.json"))
+    assert not list(store.parent.iterdir()) and not list(store.parent.parent.rglob("parcel.json"))
 
 
 def test_help_lists_every_choice_without_heavy_imports():

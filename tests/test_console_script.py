@@ -38,7 +38,9 @@ def test_every_command_helps(command, capfd):
         code = main([command, "--help"])
     except SystemExit as end:  # argparse's
         code = end.code or 0
-    assert code == 0 and capfd.readouterr().out
+    told = capfd.readouterr().out
+    assert code == 0 and "python -m src" not in told and "python -m reports" not in told
+    assert command == "completion" or f"descent-lab {command}" in told
 
 
 @pytest.mark.parametrize(

@@ -90,16 +90,16 @@ def test_a_lost_worker_or_a_failing_work_costs_no_other(engine, tmp_path):
     """Whatever the engine, every work has one result; what a worker was lost with is tried again."""
     options(engine)
     works = WORKS if engine != "slurm" else tuple(work for work in WORKS if work != "dies always")  # slow to notice
-    found = with_fragile_works(engine, tmp_path, works)
-    assert (found["n"], set(found["results"])) == (len(works), set(works))
+    told = with_fragile_works(engine, tmp_path, works)
+    assert (told["n"], set(told["results"])) == (len(works), set(works))
     for work in ("fine", "fine too", "last", "dies once"):
-        assert found["results"][work] == work.upper()
-    assert found["results"]["raises"].startswith("failed: ValueError: no such (fragile.py:")
+        assert told["results"][work] == work.upper()
+    assert told["results"]["raises"].startswith("failed: ValueError: no such (fragile.py:")
     if "dies always" in works:
-        assert found["results"]["dies always"].startswith("failed: its worker was lost: ")
-        assert found["attempts"]["dies always"] >= 3
+        assert told["results"]["dies always"].startswith("failed: its worker was lost: ")
+        assert told["attempts"]["dies always"] >= 3
     if engine != "dask":  # which may lose a result with the worker that still holds it, and compute it again
-        assert found["attempts"]["fine"] == found["attempts"]["raises"] == 1
+        assert told["attempts"]["fine"] == told["attempts"]["raises"] == 1
 
 
 @pytest.mark.slow

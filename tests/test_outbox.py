@@ -139,6 +139,7 @@ def test_two_stores_in_one_sweep(store, tmp_path):
 
 def test_a_relative_store_is_found_again_from_elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
     assert sweep("tracking.uri=sqlite:///here/mlflow.db", "tracking.offline=true").undelivered == 3
     monkeypatch.chdir(ROOT)
     assert deliver.main() == 0

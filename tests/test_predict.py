@@ -94,11 +94,11 @@ def test_predictions_are_those_of_training(trained):
     uri, ids, _ = trained
     from descent_lab.tracking.reader import load
 
-    found = load(uri)
+    results = load(uri)
     for name in ("iris", "product", "normalised"):
         model = restore(ids[name], "final", uri)
         raw = model.data.x_test if model.data.x_scaling is None else model.data.x_scaling.invert(model.data.x_test)
-        recorded = found.predictions(ids[name])["prediction"]
+        recorded = results.predictions(ids[name])["prediction"]
         np.testing.assert_allclose(model.outputs(raw), recorded, rtol=1e-9, atol=1e-12)
 
 

@@ -73,8 +73,8 @@ def test_the_same_store_gives_the_same_bytes(uri, report, tmp_path):
 def test_curves_are_the_medians_over_seeds(uri, report):
     """Recomputed from the runs' own curves, for every lr."""
     curves = pd.read_csv(report / "curves_by_lr.csv").query("lr < 1")  # of a larger one there is one run
-    found = load(uri)
-    long = found.curves.merge(found.runs[["run_id", "dataset", "optimizer", "lr", "status"]], on="run_id")
+    results = load(uri)
+    long = results.curves.merge(results.runs[["run_id", "dataset", "optimizer", "lr", "status"]], on="run_id")
     long = long[(long["metric"] == "train/loss") & (long["status"] == "finished")]
     median = long.groupby(["dataset", "optimizer", "lr", "step"])["value"].median().rename("median").reset_index()
     both = curves[curves["lr"] < 1].merge(median, left_on=["dataset", "entrant", "lr", "step"],
@@ -109,8 +109,8 @@ def test_the_report_is_shown_in_mlflow_and_is_no_run_of_the_store(uri, report, t
     assert _build(uri, tmp_path) == 0
     assert {run.info.run_name for run in reports()} == {"report: all runs", "report: filter params.seed = '0'"}
     assert len(reports()) == 2
-    found = load(uri)
-    assert found.unfinished == 0 and set(found.runs["status"]) == {"finished", "diverged"}
+    results = load(uri)
+    assert results.unfinished == 0 and set(results.runs["status"]) == {"finished", "diverged"}
 
 
 def test_several_metrics_give_a_report_each_and_an_index(uri, tmp_path):

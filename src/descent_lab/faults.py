@@ -18,6 +18,14 @@ from descent_lab.paths import CACHE, IN_CLONE, PACKAGE
 
 FOLDER = CACHE / "tracebacks"
 LONGEST = 300  # characters of a message that are shown
+HINTS = {  # what JAX says of code that it cannot trace is long, and of arrays that nobody wrote
+    "TracerBoolConversionError": "no `if`, `and` or `while` may depend on values under JAX; choose with "
+    "xp.where(condition, a, b), where xp = theta.__array_namespace__()",
+    "TracerArrayConversionError": "NumPy's functions take no arrays of JAX that are traced; use those of "
+    "xp = theta.__array_namespace__()",
+    "ConcretizationTypeError": "a size or a Python number may not depend on values under JAX",
+    "TracerIntegerConversionError": "an index or a size may not depend on values under JAX",
+}
 MACHINERY = ("loops", "training", "sweeps", "cli", "tracking", "components.py", "faults.py")  # never at fault first
 
 
@@ -29,6 +37,7 @@ def failure_of(error: BaseException) -> Failure:
     message = (str(error).strip().splitlines() or [""])[0][:LONGEST]
     frame = place(error)
     where = f" ({Path(frame.filename).name}:{frame.lineno})" if frame else ""
+    message = HINTS.get(type(error).__name__, message)
     what = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return Failure(f"{what}{where}", "".join(format_exception(error)))
 

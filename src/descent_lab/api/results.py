@@ -10,6 +10,7 @@ from descent_lab.api.problem import Piece, Problem
 from descent_lab.errors import ModelError
 from descent_lab.problems.predictor import Predictor
 from descent_lab.training.run import Outcome
+from descent_lab.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,9 +153,9 @@ class Results:
         """One run by its id, or by its place in `runs`. Raises ModelError where there is none."""
         ids = list(self.runs["run_id"])
         if isinstance(run, str) and run not in ids:
-            raise ModelError(f"run={run}: not among the {len(ids)} runs")
+            raise ModelError(f"run={run}: not among the {counted(len(ids), 'run')}")
         return self.open(run if isinstance(run, str) else ids[run])
 
     def __repr__(self) -> str:
         failed = f", {len(self.failed)} failed" if self.failed else ""
-        return f"<{len(self)} runs{failed}, {len(self.curves)} points of curves>"
+        return f"<{counted(len(self), 'run')}{failed}, {counted(len(self.curves), 'point')} of curves>"

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from descent_lab.cli.entry import Parser, reported
+from descent_lab.wording import counted
 
 
 @reported
 def main(arguments: Sequence[str] = ()) -> int:
     """Deliver every run that no living process is looking after; the exit code says whether any is left."""
-    Parser("python -m src.deliver", description=__doc__).parse_args(arguments)
+    Parser("deliver", description=__doc__ or "").parse_args(arguments)
     from descent_lab.tracking import outbox  # takes a second: not for --help
     from descent_lab.tracking.server import Stores
     from descent_lab.tracking.uploader import Backoff, deliver_abandoned
@@ -17,5 +18,5 @@ def main(arguments: Sequence[str] = ()) -> int:
     delivered, left = deliver_abandoned(stores)
     for store in stores.opened.values():
         Backoff().attempt(store.uri, "not tidied", store.delete_orphans)
-    print(f"{delivered} runs delivered, {left} left in the outbox {outbox.root()}")
+    print(f"{counted(delivered, 'run')} delivered, {left} left in the outbox {outbox.root()}")
     return 1 if left else 0

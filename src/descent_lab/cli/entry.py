@@ -5,16 +5,21 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from descent_lab import plugins
 from descent_lab.cli import exit_code
+from descent_lab.paths import command, module_of
 
 Main = Callable[[Sequence[str]], int]
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses options in one line."""
+    """Options of a command, which are refused in one line. Help names the command as it was called."""
+
+    def __init__(self, name: str, description: str, **more: Any) -> None:
+        """name: of the command. description: in which it goes by its name in a clone."""
+        super().__init__(command(name), description=description.replace(module_of(name), command(name)), **more)
 
     def error(self, message: str) -> NoReturn:
         self.exit(exit_code.REFUSED, f"{message}; --help lists what there is\n")

@@ -37,8 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module, _ = known[command]
     if command in HIDDEN:
         return int(import_module(module).complete(rest))
-    sys.argv[:1] = [f"descent-lab {command}"]  # the name that help and errors go by
-    return int(import_module(module).main(rest))
+    program, sys.argv[:1] = sys.argv[:1], [f"descent-lab {command}"]  # the name that help and errors go by
+    try:
+        return int(import_module(module).main(rest))
+    finally:
+        sys.argv[:1] = program
 
 
 def _help() -> str:

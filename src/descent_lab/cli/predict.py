@@ -10,6 +10,7 @@ import numpy as np
 
 from descent_lab.cli.entry import reported
 from descent_lab.errors import DescentError
+from descent_lab.paths import command, module_of
 
 if TYPE_CHECKING:
     from descent_lab.problems.predictor import Predictor
@@ -24,6 +25,7 @@ HELP = """Apply a model that a run saved.
   run      a run's id, as MLflow shows it; or best: of all runs with the given parameters (dataset=..., and any other:
            backend=jax, dataset.n_samples=100, model.hidden=[12]) the one with the lowest best/validation_loss, or
            best/train_loss where there is no validation set
+  x, file  the points: written out, or a csv file with a column for each feature
   which    best (default), init or final: the theta of the lowest validation loss (without a validation set, of the
            lowest training loss), of the start, of the last step
   output   a file for the predictions of a file; the screen where it is left out
@@ -41,7 +43,7 @@ class UsageError(DescentError):
 def main(arguments: Sequence[str]) -> int:
     """Exit code 0, or 2 for anything refused, with one line that says why."""
     if not arguments or set(arguments) & {"-h", "--help"}:
-        print(HELP, end="")
+        print(HELP.replace(module_of("predict"), command("predict")), end="")
         return 0
     _answer(arguments)
     return 0

@@ -94,7 +94,7 @@ def _changes(run: Any, device: str) -> list[str]:
 @reported
 def main(arguments: Sequence[str]) -> int:
     """Print the verdict; exit code 0 unless the curves differ."""
-    parser = Parser("python -m src.replay", description=__doc__)
+    parser = Parser("replay", description=__doc__ or "")
     parser.add_argument("run", help="run=<id>, the id of a run in MLflow")
     parser.add_argument("--uri", help="tracking store; default: where src.run writes")
     given = parser.parse_args(arguments)

@@ -59,7 +59,7 @@ def run_jobs(
     for job in watched:
         job.start()
     summary = run_all(configs, progress=True)
-    print(summary)
+    print(summary, file=sys.stderr if summary.code == exit_code.REFUSED else sys.stdout)
     if summary.interrupted:
         raise SystemExit(summary.code)
     exit_code.note(summary.code)

@@ -8,18 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from descent_lab.components import Component
-from descent_lab.errors import ComponentError
 from descent_lab.loops.base import Carry, Loop, MakeUpdate, Workload, running
 from descent_lab.loops.eager import EagerLoop
 from descent_lab.loops.memory import CPU_RUNS, activation_bytes
 from descent_lab.loops.recorded import RecordedLoop
 from descent_lab.nn.activations import Array
+from descent_lab.optim.base import as_step, named, wrong
 from descent_lab.problems.objective import Objective
 
 HostLoopName = Literal["recorded", "eager"]
@@ -54,33 +53,17 @@ class Descent:
         """The optimizer's state before the first step."""
         state = self.optimizer.init(theta)
         if not isinstance(state, tuple):
-            raise self._wrong("init", f"gives {_named(state)}; a state is a tuple of arrays and numbers")
+            raise wrong(self.optimizer, "init", f"gives {named(state)}; a state is a tuple of arrays and numbers")
         return state
 
     def step(self, carry: Carry, x: Array, y: Array, lr: Array, direction: Array | None) -> tuple[Carry, Array]:
         """The state after one step, and the batch loss before it."""
         theta = carry.theta
         loss, g, H, of_batch = self.differentiate(theta, x, y)
-        step, opt_state = self._checked(self.optimizer.step(g, carry.opt_state, theta, lr, H), carry)
+        given = self.optimizer.step(g, carry.opt_state, theta, lr, H)
+        step, opt_state = as_step(self.optimizer, given, carry.opt_state, theta)
         batch_stats = running(carry.batch_stats, of_batch)
         return carry._replace(theta=theta + step, opt_state=opt_state, batch_stats=batch_stats), loss
-
-    def _checked(self, given: Any, carry: Carry) -> tuple[Array, Any]:
-        """What the optimizer gives, if it has the form of a step and a state."""
-        if not isinstance(given, tuple) or len(given) != 2:
-            raise self._wrong("update", f"gives {_named(given)}; must be the step and the next state")
-        step, state = given
-        if np.shape(step) != np.shape(carry.theta):
-            raise self._wrong("update", f"gives a step of shape {np.shape(step)}; theta has {np.shape(carry.theta)}")
-        if not isinstance(state, tuple) or len(state) != len(carry.opt_state):
-            raise self._wrong("update", f"gives {_named(state)} as state; init gives {_named(carry.opt_state)}")
-        return step, state
-
-    def _wrong(self, name: str, what: str) -> ComponentError:
-        """The error of a method of the optimizer's class, with the place of that method."""
-        code = getattr(getattr(type(self.optimizer), name, None), "__code__", None)
-        where = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
-        return ComponentError(f"{type(self.optimizer).__name__}.{name}{where}: {what}")
 
     def gradient(self, theta: Array, x: Array, y: Array) -> Array:
         """The gradient (..., n_params) of the loss on x and y."""
@@ -90,10 +73,6 @@ class Descent:
         """The metrics that the optimizer adds, by name."""
         metrics: dict[str, Array] = self.optimizer.metrics(opt_state)
         return metrics
-
-
-def _named(value: Any) -> str:
-    return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a value of type {type(value).__name__}"
 
 
 class Backend(Component, ABC):

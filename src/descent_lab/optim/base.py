@@ -13,11 +13,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 from annotated_types import Interval
 
 from descent_lab.components import Component
+from descent_lab.errors import ComponentError
 
 Array = Any  # an array of NumPy or JAX
 State = tuple[Any, ...]  # what an optimizer remembers: arrays shaped like theta, and t, the number of steps, an int
@@ -100,5 +103,29 @@ class DecoupledDecay(Optimizer):
         """The step and the next state, with clipping before `update` and weight decay after it."""
         # Loshchilov & Hutter 2019, algorithm 2, with lr before weight_decay, as in PyTorch
         # theta_next = theta (1 - lr weight_decay) + step
-        step, state = self.update(self.clip(g), state, theta, lr)
+        step, state = as_step(self, self.update(self.clip(g), state, theta, lr), state, theta)
         return step - lr * self.weight_decay * theta, state
+
+
+def as_step(optimizer: Optimizer, given: Any, state: State, theta: Array) -> tuple[Array, State]:
+    """What `update` gave, if it is a step shaped like theta and a state like the one before; else ComponentError."""
+    if not isinstance(given, tuple) or len(given) != 2:
+        raise wrong(optimizer, "update", f"gives {named(given)}; must be the step and the next state")
+    step, after = given
+    if np.shape(step) != np.shape(theta):
+        raise wrong(optimizer, "update", f"gives a step of shape {np.shape(step)}; theta has {np.shape(theta)}")
+    if not isinstance(after, tuple) or len(after) != len(state):
+        raise wrong(optimizer, "update", f"gives {named(after)} as state; init gives {named(state)}")
+    return step, after
+
+
+def wrong(optimizer: Optimizer, method: str, what: str) -> ComponentError:
+    """The error of a method of the optimizer's class, with the place of that method."""
+    code = getattr(getattr(type(optimizer), method, None), "__code__", None)
+    where = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
+    return ComponentError(f"{type(optimizer).__name__}.{method}{where}: {what}")
+
+
+def named(value: Any) -> str:
+    """A value by its type, and a tuple by its length."""
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a value of type {type(value).__name__}"

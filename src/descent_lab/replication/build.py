@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
-    parser = Parser(prog="python -m reports.replication", description=__doc__)
+    parser = Parser("replication", description=__doc__ or "")
     parser.add_argument("--long", action="store_true", help="also make a million random-search iterations (minutes)")
     parser.add_argument("--seeds", type=_positive, help="number of seeds, in place of that of each study")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the report")

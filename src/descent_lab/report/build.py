@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from descent_lab.cli.entry import Parser, reported
 from descent_lab.errors import NotGiven, without_password
-from descent_lab.paths import ROOT
+from descent_lab.paths import ROOT, command
 from descent_lab.report.folder import made_anew, refuse_foreign
 from descent_lab.report.pool import Figures
+from descent_lab.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +134,7 @@ def _attach(uri: str, about: str, built: Built, options: argparse.Namespace) -> 
 def _refuse_empty(results: "Results") -> None:
     if results.runs.empty:
         left = f" ({results.unfinished} not finished)" if results.unfinished else ""
-        raise NotGiven(f"{results.uri}: no finished run fits{left}; start some with python -m src.run")
+        raise NotGiven(f"{results.uri}: no finished run fits{left}; start some with {command('run')}")
 
 
 def _write_tables(report: "Report", output: Path) -> dict[str, str]:
@@ -154,8 +155,6 @@ def _markdown(table: "Rows") -> str:
 
 
 def _about(results: "Results", report: "Report") -> str:
-    from descent_lab.report.words import counted
-
     runs = report.study.runs
     entrants, problems = (counted(runs[column].nunique(), what) for column, what in _COUNTED)
     experiments = ", ".join(results.experiments)
@@ -168,8 +167,6 @@ _COUNTED = (("entrant", "entrant"), ("dataset", "problem"))
 
 
 def _notes(results: "Results", report: "Report") -> list[str]:
-    from descent_lab.report.words import counted
-
     notes = []
     if results.unfinished:
         notes.append(f"{counted(results.unfinished, 'run')} of the store not finished, and left out.")
@@ -214,7 +211,7 @@ def _groups(text: str) -> tuple[str, ...]:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     options = Parser(
-        "python -m reports.build",
+        "report",
         description=f"{__doc__}\nOptions may also be written uri=..., as for src.run.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -304,7 +301,7 @@ def main(words: Sequence[str]) -> int:
         for about, built in reports.items():
             _attach(results.uri, about, built, options)
     n_files = sum(len(built.shown) + len(built.others) for built in reports.values()) + (len(reports) > 1)
-    print(f"{len(results.runs)} runs; {n_files} files in {options.output}; open {options.output / PAGE}")
+    print(f"{counted(len(results.runs), 'run')}; {n_files} files in {options.output}; open {options.output / PAGE}")
     return 0
 
 

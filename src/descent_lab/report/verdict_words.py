@@ -12,7 +12,8 @@ import pandas as pd
 
 from descent_lab.analysis.measure import Measure
 from descent_lab.analysis.statistics.verdicts import BETTER, EQUAL, SLIGHTLY, UNDECIDED, Asked
-from descent_lab.report.words import counted, interval, listed, number
+from descent_lab.report.words import interval, listed, number
+from descent_lab.wording import counted
 
 ONE_BLOCK = "At the settings chosen; the variance of tuning is not included"
 AS_GIVEN = "At the settings given; nothing was tuned"

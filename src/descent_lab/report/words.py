@@ -26,11 +26,6 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def counted(n: int, what: str) -> str:
-    """1 run, 2 runs"""
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
-
-
 def p_value(p: float, least: float = 0.0) -> str:
     """`= 0.03`; `<= 0.0001` at the smallest p that a test by permutations can give."""
     return f"<= {least:.2g}" if p <= least * (1 + 1e-9) else f"= {p:.2g}"

@@ -23,6 +23,7 @@ from descent_lab.tracking.uploader import Uploader, deliver_abandoned
 from descent_lab.tracking.writer_process import WriterProcess
 from descent_lab.training.bar import Bar
 from descent_lab.training.run import Outcome
+from descent_lab.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def run_all(configs: Sequence[Config | Failed], progress: bool) -> Summary:
         if known is not None and not known.diverged:
             summary.results[config.identity] = config.tuning.results(known.summary, known.curves)
     stacks = [stack for group in pending if group.configs for stack in plan.cut(group, valid[0].engine)]
-    log.info("%d runs skipped, %d stacks to train", summary.skipped, len(stacks))
+    log.info("%s skipped, %s to train", counted(summary.skipped, "run"), counted(len(stacks), "stack"))
     if valid[0].dry_run:
         print(plan.described(stacks, len(valid), summary.skipped))
     elif stacks:
@@ -92,7 +93,7 @@ def _train(stacks: Sequence[Stack], stores: Stores, summary: Summary, progress: 
                 here = isinstance(engine, Serial)
                 task = partial(train_watched, bar=bar, uploader=uploader) if here else train_stack
                 for stack, trained in engine.run(task, stacks):
-                    log.info("trained: %d runs, such as %s", len(stack.configs), stack.configs[0].name)
+                    log.info("trained: %s, such as %s", counted(len(stack.configs), "run"), stack.configs[0].name)
                     for config, outcome in _outcomes(stack, trained, summary):
                         uploader.take(config.tracked, outcome, trained.started, trained.wall)
                     bar.stack_done(stack.total_steps, len(stack.configs))

@@ -16,6 +16,7 @@ from descent_lab.sweeps.summary import Failed
 from descent_lab.sweeps.worker import Stack
 from descent_lab.tracking.record import RunKey
 from descent_lab.training.run import Run
+from descent_lab.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +107,10 @@ def described(stacks: Sequence[Stack], n_configs: int, skipped: int) -> str:
     """What would be trained, for `dry_run=true`."""
     rows = []
     for stack in stacks:
-        n, more = len(stack.configs), " ..." if len(stack.configs) > 1 else ""
-        size = stack.bytes / 2**20
-        rows.append(f"  {n:6d} runs x {stack.n_steps} steps, {size:8.1f} MiB: {stack.configs[0].name}{more}")
-    n_runs = sum(len(stack.configs) for stack in stacks)
-    head = f"{n_configs} configurations: {skipped} finished or repeated, {n_runs} to run in {len(stacks)} stacks"
+        n, size = len(stack.configs), stack.bytes / 2**20
+        runs, more = ("runs", " ...") if n > 1 else ("run ", "")
+        steps = counted(stack.n_steps, "step")
+        rows.append(f"  {n:6d} {runs} x {steps}, {size:8.1f} MiB: {stack.configs[0].name}{more}")
+    n_runs, in_stacks = sum(len(stack.configs) for stack in stacks), counted(len(stacks), "stack")
+    head = f"{counted(n_configs, 'configuration')}: {skipped} finished or repeated, {n_runs} to run in {in_stacks}"
     return "\n".join([head, *rows])

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 
 from descent_lab.errors import ConfigError, DescentError, RunError
+from descent_lab.paths import command
 from descent_lab.sweeps.objective import Results
+from descent_lab.wording import counted
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,18 @@ class Summary:
         return 3 if self.undelivered else 0
 
     def __str__(self) -> str:
+        if self.code == 2 and len(reasons := {failure.reason for failure in self.failed}) == 1:
+            return reasons.pop()
         lines = [f"failed: {failure.name}: {failure.reason}" for failure in self.failed]
         if self.delivered:
-            lines.append(f"{self.delivered} runs that an earlier start had left in the outbox were delivered")
+            were = "was" if self.delivered == 1 else "were"
+            delivered = counted(self.delivered, "run")
+            lines.append(f"{delivered} that an earlier start had left in the outbox {were} delivered")
         if self.interrupted:
             lines.append("interrupted: finished runs are kept; the same command goes on with the rest")
         if self.undelivered:
-            lines.append(
-                f"{self.undelivered} runs wait in the outbox: python -m src.deliver, or the next start, delivers them"
-            )
+            wait, them = ("waits", "it") if self.undelivered == 1 else ("wait", "them")
+            start = f"{command('deliver')}, or the next start, delivers {them}"
+            lines.append(f"{counted(self.undelivered, 'run')} {wait} in the outbox: {start}")
         counts = f"{self.finished} finished, {self.diverged} diverged, {len(self.failed)} failed"
         return "\n".join([*lines, f"{counts}, {self.skipped} skipped (finished before, or the same as another)"])

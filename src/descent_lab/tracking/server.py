@@ -49,6 +49,8 @@ class Store:
         self.uri, self.experiment = uri, experiment
         self.remote = not uri.startswith(SQLITE)  # other machines may write to it, whatever is locked here
         self.write_token: str | None = None
+        if not self.remote and not database(uri).parent.is_dir():
+            raise ConfigError(f"tracking.uri={uri}: there is no folder {database(uri).parent}")
         _use_write_ahead_log()
         try:
             _check_answer(uri)

@@ -5,6 +5,8 @@ from importlib import import_module
 from types import TracebackType
 from typing import Any
 
+from descent_lab.wording import counted
+
 
 class Bar:
     """A progress bar in a notebook, or on stderr.
@@ -42,7 +44,7 @@ class Bar:
         self._show()
 
     def _show(self) -> None:
-        self.bar.set_postfix_str(f"{self.runs_done}/{self.n_runs} runs", refresh=self.at_once)
+        self.bar.set_postfix_str(f"{self.runs_done} of {counted(self.n_runs, 'run')}", refresh=self.at_once)
 
 
 def in_notebook() -> bool:

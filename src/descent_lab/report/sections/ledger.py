@@ -10,7 +10,8 @@ from descent_lab.analysis.selection import SAME
 from descent_lab.report.blocks import Block, Files, Words, plain
 from descent_lab.report.report import PAIR, Report
 from descent_lab.report.section import SECTIONS, Section, Table
-from descent_lab.report.words import counted, listed
+from descent_lab.report.words import listed
+from descent_lab.wording import counted
 
 UNEQUAL = "unequal budgets"
 BUDGETS = {

@@ -11,7 +11,8 @@ from descent_lab.report.report import Report
 from descent_lab.report.section import SECTIONS, Section
 from descent_lab.report.sections import agreement, ledger, ranks
 from descent_lab.report.verdict_words import Wording, details, headline
-from descent_lab.report.words import counted, interval, listed
+from descent_lab.report.words import interval, listed
+from descent_lab.wording import counted
 
 
 def wording(report: Report) -> Wording:

@@ -8,8 +8,11 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from annotated_types import Ge
 
 from descent_lab.components import Component
 from descent_lab.errors import ConfigError, DescentError, Failure
@@ -47,6 +50,18 @@ class Engine(Component, ABC):
 
         Raises ConfigError if the engine cannot be started.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster(Engine):
+    """A cluster by its address; None starts one of `workers` processes on this machine."""
+
+    address: str | None = None
+    workers: Annotated[int, Ge(1)] = 2
+
+    @property
+    def n_workers(self) -> int:
+        return self.workers
 
 
 def result_of(future: Any) -> Any:

@@ -4,12 +4,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from logging import CRITICAL
-from typing import Annotated, Any
-
-from annotated_types import Ge
+from typing import Any
 
 from descent_lab.sweeps.engines.base import (
-    Engine,
+    Cluster,
     Function,
     Work,
     attempt,
@@ -21,17 +19,10 @@ from descent_lab.sweeps.engines.base import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dask(Engine):
+class Dask(Cluster):
     """A Dask cluster by the address of its scheduler; None starts one of `workers` processes on this machine."""
 
     kind = "dask"
-
-    address: str | None = None
-    workers: Annotated[int, Ge(1)] = 2
-
-    @property
-    def n_workers(self) -> int:
-        return self.workers
 
     def run(self, function: Function, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
         distributed = needed("distributed", "dask")

@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
-from typing import Annotated, Any
-
-from annotated_types import Ge
+from typing import Any
 
 from descent_lab.sweeps.engines.base import (
     RETRIES,
-    Engine,
+    Cluster,
     Function,
     Work,
     attempt,
@@ -21,17 +19,10 @@ from descent_lab.sweeps.engines.base import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ray(Engine):
+class Ray(Cluster):
     """A Ray cluster by its address; None starts one of `workers` processes on this machine."""
 
     kind = "ray"
-
-    address: str | None = None
-    workers: Annotated[int, Ge(1)] = 2
-
-    @property
-    def n_workers(self) -> int:
-        return self.workers
 
     def run(self, function: Function, works: Sequence[Work]) -> Iterator[tuple[Work, Any]]:
         ray = needed("ray", "ray")

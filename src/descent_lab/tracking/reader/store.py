@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from descent_lab.errors import StoreError
+from descent_lab.paths import command
 from descent_lab.tracking.address import SQLITE
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _refuse_missing(uri: str) -> None:
     if uri.startswith(SQLITE):
         path = Path(uri.removeprefix(SQLITE).partition("?")[0])
         if not path.is_file():
-            raise StoreError(f"uri={uri}: there is no such store; `python -m src.run` creates one")
+            raise StoreError(f"uri={uri}: there is no such store; {command('run')} creates one")
         if not _has_runs_table(path):
             raise StoreError(f"uri={uri}: {path} is not an MLflow store")
     elif "://" not in uri or uri.startswith("file:"):
