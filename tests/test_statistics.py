@@ -6,6 +6,7 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 import pytest
+import scikit_posthocs
 from lifelines import KaplanMeierFitter
 from lifelines.utils import median_survival_times
 from scipy import stats
@@ -220,6 +221,24 @@ def test_friedman_is_scipys_with_and_without_ties(decimals):
     expected = stats.friedmanchisquare(*x.T)
     np.testing.assert_allclose([row["chi2"], row["p_chi2"]], [expected.statistic, expected.pvalue])
     assert row["p"] == pytest.approx(expected.pvalue, abs=0.01)
+
+
+@pytest.mark.parametrize("decimals", [9, 0])
+@pytest.mark.parametrize("n", [8, 14])
+def test_nemenyi_and_wilcoxon_are_scikit_posthocs(n, decimals):
+    """Nemenyi with and without ties; Wilcoxon's p with Holm's correction where it is exact there too, without ties."""
+    x = np.random.default_rng(n).normal([0.0, 0.4, 1.0, 2.0], 0.8, size=(n, 4)).round(decimals)
+    data, entrant = np.indices(x.shape)
+    runs = pd.DataFrame({"dataset": data.ravel(), "optimizer": entrant.ravel(), "level": x.ravel()})
+    pairs = st.rank_pairs(runs.assign(seed=0, resolution=0.0))
+    nemenyi = scikit_posthocs.posthoc_nemenyi_friedman(x).to_numpy()
+    apart = [bool(nemenyi[a, b] <= 0.05) for a, b in zip(pairs["a"], pairs["b"], strict=True)]
+    assert (pairs["nemenyi"] != "indistinguishable").tolist() == apart
+    assert 0 < sum(apart) < len(apart)
+    if decimals == 9:
+        holm = scikit_posthocs.posthoc_wilcoxon(list(x.T), p_adjust="holm").to_numpy()
+        theirs = [holm[a, b] for a, b in zip(pairs["a"], pairs["b"], strict=True)]
+        np.testing.assert_allclose(pairs["p_holm"], theirs)
 
 
 def on_data_sets(a: list[float], b: list[float], names: list[str] | None = None) -> pd.DataFrame:
@@ -545,9 +564,20 @@ def test_best_of_k_is_the_mean_over_all_draws(replacement):
 
 def test_best_of_k_with_a_diverged_trial():
     trials = pd.DataFrame({"optimizer": "a", "estimate": [1.0, np.inf, 2.0]})
-    table = st.best_of_k(trials, "optimizer")
+    table = st.best_of_k(trials, "optimizer", report="estimate")
     assert table["expected"].tolist() == [INF, pytest.approx(4 / 3), 1.0]
     assert table["median"].tolist() == [2.0, 1.0, 1.0]
+
+
+def test_the_best_of_equal_trials_is_no_better_than_they_are():
+    """Scored by what it was chosen by, the best of 10 would be at 0.2."""
+    rng = np.random.default_rng(0)
+    equal = pd.DataFrame({"optimizer": "a", "estimate": rng.lognormal(size=10), "held_out": 1.0})
+    assert st.best_of_k(equal, "optimizer")["expected"].tolist() == pytest.approx([1.0] * 10)
+    with pytest.raises(NotGiven, match=r"all trials lack a score on seeds that they were not chosen on"):
+        st.best_of_k(equal.drop(columns="held_out"), "optimizer")
+    with pytest.raises(NotGiven, match=r"1 of 10 trials lack a score"):
+        st.best_of_k(equal.assign(held_out=[np.nan] + [1.0] * 9), "optimizer")
 
 
 def test_sensitivity_is_the_unbroken_range_around_the_best():

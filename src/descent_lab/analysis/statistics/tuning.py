@@ -93,21 +93,25 @@ def best_of_k(
     trials: pd.DataFrame,
     by: Sequence[str] = CELLS,
     value: str = "estimate",
-    report: str | None = None,
+    report: str = "held_out",
     better: str = "lower",
     replacement: bool = False,
 ) -> pd.DataFrame:
     """The result of k random trials of a grid: `*by, k, n_trials, expected, median`, for k = 1, ..., n_trials.
 
     trials: one row per trial (a cell). Of k trials the one with the best `value` is chosen, and its `report` counts:
-    the column of `value` by default, or, more honestly, of its score on held-out seeds.
+    its score on seeds on which it was not chosen. The score by which it was chosen would look better the more are
+    tried, even if all trials were equal. A diverged trial has an infinite score; one that was not run on other seeds
+    has none (NaN), and then there is no result: NotGiven.
     replacement: False draws k different trials, as in a grid search that stops early; True draws with replacement
     (Dodge et al. 2019). The result is exact, over all possible draws.
     A diverged trial makes `expected` infinite as long as it can be the best of k; draw the `median` then.
     """
     keys = columns_of(by)
-    report = report or value
-    require(trials, *keys, value, report)
+    require(trials, *keys, value)
+    if report not in trials or (missing := int(trials[report].isna().sum())):
+        lacking = f"{missing} of {len(trials)} trials" if report in trials else "all trials"
+        raise NotGiven(f"{lacking} lack a score on seeds that they were not chosen on (column {report!r})")
     worst = WORST[one_of("better", better, WORST)]
     ordered = trials.sort_values(value, ascending=better == "lower", na_position="last", kind="stable")
     parts = []

@@ -89,7 +89,7 @@ def best_of_k(report: Report) -> pd.DataFrame:
             rest = [seed for seed in seeds if seed not in fold]
             if rest and fold and len(rows):
                 trials = _trials(rows, fold, rest)
-                parts.append(st.best_of_k(trials, PAIR, "estimate", report="score").assign(fold=place))
+                parts.append(st.best_of_k(trials, PAIR).assign(fold=place))
     if not parts:
         raise NotGiven("no entrant was run at more than one setting, on two seeds or more")
     every = pd.concat(parts, ignore_index=True)
@@ -106,8 +106,8 @@ def best_of_k(report: Report) -> pd.DataFrame:
 def _trials(rows: pd.DataFrame, fold: Collection[int], rest: Collection[int]) -> pd.DataFrame:
     """Each setting with the median by which it is chosen, and the median that is its score."""
     chosen = st.centres(rows, TUNED_BY, fold, PAIR, setting="place")
-    scores = st.centres(rows, TUNED_BY, rest, PAIR, setting="place").rename(columns={"estimate": "score"})
-    return chosen.merge(scores[[*PAIR, "place", "score"]], on=[*PAIR, "place"])
+    scores = st.centres(rows, TUNED_BY, rest, PAIR, setting="place").rename(columns={"estimate": "held_out"})
+    return chosen.merge(scores[[*PAIR, "place", "held_out"]], on=[*PAIR, "place"])
 
 
 def settings(report: Report) -> pd.DataFrame:
