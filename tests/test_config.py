@@ -30,6 +30,8 @@ REFUSED = {  # override: the beginning of the one line that refuses it
     "record.every=0": "record.every=0: must be greater than or equal to 1",
     "stop.target=nan": "stop.target=nan: must be a finite number",
     "stop.min_delta=-1": "stop.min_delta=-1: must be greater than or equal to 0",
+    "stop.explode=1": "stop.explode=1: must be greater than 1",
+    "stop.patience=0": "stop.patience=0: must be greater than or equal to 1",
     "stop.max_seconds=0": "stop.max_seconds=0: must be greater than 0",
     "model.hidden=[0]": "model.hidden.0=0: must be greater than or equal to 1",
     "model.hidden=5": "model.hidden=5: must be a valid tuple",

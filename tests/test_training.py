@@ -1,5 +1,6 @@
 """Curves, stopping, divergence, stacks and the ledger of the training loop."""
 
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -161,7 +162,73 @@ def test_a_target_that_the_start_has_reached_takes_no_step():
     assert outcome.ended == "target" and outcome.curves["step"].tolist() == [0]
 
 
+OVERFITTING = ["dataset=polynomials", "dataset.n_samples=5", "optimizer=adam", "lr=0.1", "epochs=80", "record.every=1"]
+
+
+def waits(losses, patience, least=0.0):
+    """The record at which patience ends, by hand: the first with `patience` records since the last improvement."""
+    lowest, since = np.inf, 0
+    for k, loss in enumerate(losses):
+        since = 0 if loss < lowest - least else since + 1
+        lowest = loss if since == 0 else lowest
+        if since == patience:
+            return k
+    return None
+
+
+@pytest.mark.parametrize("backend", backends_for("adam"), ids=" ".join)
+@pytest.mark.parametrize(
+    ("watched", "given"),
+    [("train/loss", ["stop.min_delta=0.05"]), ("validation/loss", ["dataset.validation_fraction=0.4"])],
+)
+def test_patience(watched, given, backend):
+    """Alone and in a stack a run ends after so many records without a new lowest loss, of validation where there is."""
+    given = [*OVERFITTING, *given, *backend]
+    whole = make_run(*given, "stop.min_delta=null", "seed=1")
+    run, (full,) = make_run(*given, "stop.patience=4"), train([make_run(*given, "stop.min_delta=null")])
+    (alone,), (stacked, mate) = train([run]), train([run, whole])
+    k = waits(full.curves[watched], 4, run.stop.min_delta or 0.0)
+    assert alone.ended == stacked.ended == "patience" and alone.status == "finished" and mate.ended == "epochs"
+    assert 4 < k < 80 and alone.curves["step"][-1] == stacked.curves["step"][-1] == k
+    np.testing.assert_allclose(alone.curves[watched], full.curves[watched][: k + 1], rtol=1e-9)
+
+
 # Divergence
+
+GROWING = ["dataset=line", "model=linear", "lr=0.1", "epochs=300"]  # each step multiplies the loss
+
+
+@pytest.mark.parametrize("backend", backends_for(), ids=" ".join)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_an_exploding_loss_ends_a_run_at_the_very_step(dtype, backend):
+    """A step's own batch tells, whenever metrics are recorded, in a stack as well."""
+    given = [*GROWING, *backend, f"dtype={dtype}", "record.every=1"]
+    finite, early = (trained(*given, f"stop.explode={limit}") for limit in ("null", "1e4"))
+    losses = finite.curves["train/loss"]
+    k = int(np.argmax(losses > 1e4 * losses[0]))
+    assert finite.status == early.status == "diverged" and 1 < k == early.diverged_at < finite.diverged_at
+    np.testing.assert_allclose(early.curves["train/loss"], losses[:k], rtol=1e-4)
+    rarely = [make_run(*given, "record.every=100", f"stop.explode={limit}") for limit in ("1e4", "1e8", "null")]
+    seldom = train(rarely)
+    assert [outcome.status for outcome in seldom] == ["diverged"] * 3
+    assert seldom[0].diverged_at == k < seldom[1].diverged_at < seldom[2].diverged_at == finite.diverged_at
+    assert seldom[0].curves["step"].tolist() == [0] and np.isfinite(seldom[0].theta["final"]).all()
+
+
+class Solved:
+    """Starts at the solution of the data set line."""
+
+    def theta(self, network, stream):
+        return np.array([3.0, 5.0])
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax"])
+def test_no_loss_is_too_large_for_a_start_without_loss(backend):
+    given = ["dataset=line", "model=linear", f"backend={backend}", "optimizer.weight_decay=0.1", "epochs=5"]
+    run = make_run(*given)
+    (outcome,) = train([replace(run, problem=replace(run.problem, init=Solved()))])
+    losses = outcome.curves["train/loss"]
+    assert losses[0] == 0 < losses[-1] and outcome.status == "finished"
 
 
 @pytest.mark.parametrize("backend", backends_for(), ids=" ".join)

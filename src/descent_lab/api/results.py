@@ -25,7 +25,7 @@ class Result:
     curves: step, epoch, time/step_seconds and every metric by name, such as train/loss: each (n_records,).
     theta: init, best and final: each (n_params,); with batch normalisation also the running statistics: statistics_init
     and so on. best is that of the lowest validation/loss; without a validation set, of the lowest train/loss.
-    status: finished or diverged. ended: why it ended: epochs, target, min_delta, max_seconds or diverged.
+    status: finished or diverged. ended: why it ended: epochs, target, min_delta, patience, max_seconds or diverged.
     seconds: what the time was spent on: setup, compile, step, eval, log.
     """
 
@@ -37,7 +37,7 @@ class Result:
     ended: str
     seconds: Mapping[str, float]
     problem_of: Callable[[], Problem] = field(repr=False)
-    diverged_at: int | None = None  # the first step with a loss that is not finite
+    diverged_at: int | None = None  # the first step with a loss that is not finite, or beyond `Stop.explode`
 
     @classmethod
     def of(cls, problem: Problem, outcome: Outcome, name: str) -> "Result":

@@ -110,7 +110,8 @@ class Carry(NamedTuple):
     theta: Array  # (..., n_params)
     opt_state: Any  # the state of the update: that of the optimizer, or the lowest loss so far
     batch_stats: Array | None  # running means and variances (..., n_batch_stats), if the network normalises
-    diverged_at: Array  # (...), the first step with a non-finite loss; -1 where there is none
+    diverged_at: Array  # (...), the first step whose batch loss is beyond the limit; -1 where there is none
+    limit: Array  # (...), finite: a larger loss, or one that is no number, ends the run
     watched: Watched | None = None  # if the schedule looks at losses
 
 
@@ -192,8 +193,9 @@ def first_carry(workload: Workload, update: Update) -> Carry:
     with np.errstate(all="ignore"):
         opt_state = update.start(workload.theta, workload.x_train[runs, rows], workload.y_train[runs, rows])
     never = np.full(workload.n_runs, -1, dtype=np.int32)
+    limit = np.full(workload.n_runs, np.finfo(workload.theta.dtype).max)  # until the loss of the start is known
     batch_stats = _first_stats(workload.program.objective, workload.theta)
-    return Carry(workload.theta, opt_state, batch_stats, never, _first_watched(workload))
+    return Carry(workload.theta, opt_state, batch_stats, never, limit, _first_watched(workload))
 
 
 def _first_watched(workload: Workload) -> Watched | None:

@@ -162,7 +162,7 @@ class CompiledLoop:
             after, loss = update.step(carry, x, y, lr.astype(lr_0.dtype), direction)
             if carry.watched is not None:
                 after = after._replace(watched=self._watched(t, schedule, carry.watched, loss))
-            bad = ~jnp.isfinite(loss) & (carry.diverged_at < 0)
+            bad = ~(loss <= carry.limit) & (carry.diverged_at < 0)
             after = after._replace(diverged_at=jnp.where(bad, t, carry.diverged_at))
             typed: Carry = jax.tree.map(lambda new, old: new.astype(old.dtype), after, carry)
             return typed

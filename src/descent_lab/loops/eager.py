@@ -27,7 +27,7 @@ class EagerLoop(HostLoop):
                 carry, loss = self.update.step(carry, x, y, self.rates.at(t, carry.watched), direction)
                 if carry.watched is not None:
                     carry = carry._replace(watched=self.rates.after(t, carry.watched, loss))
-                if not np.isfinite(loss).all():
+                if not (loss <= carry.limit).all():
                     carry = noted(carry, loss, t)
         return carry
 

@@ -49,6 +49,6 @@ def pick(samples: np.ndarray, place: slice, rows: np.ndarray | None, into: np.nd
 
 
 def noted(carry: Carry, loss: np.ndarray, t: int) -> Carry:
-    """The carry after step t, which marks the runs whose loss (n_runs,) is not finite for the first time."""
-    new = ~np.isfinite(loss) & (carry.diverged_at < 0)
+    """The carry after step t, which marks the runs whose loss (n_runs,) is beyond its limit for the first time."""
+    new = ~(loss <= carry.limit) & (carry.diverged_at < 0)
     return carry._replace(diverged_at=np.where(new, t, carry.diverged_at))

@@ -5,7 +5,7 @@ The numbers are those of the eager loop, up to the rounding of sums over arrays 
 
 from collections.abc import Callable
 from functools import partial
-from math import isfinite
+from operator import le
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class RecordedLoop(HostLoop):
         """Make steps start, ..., stop - 1."""
         batches = self.program.batches
         _mapped(_load, self.state, _moving(carry))
-        watched = carry.watched
+        watched, limits = carry.watched, carry.limit.tolist()
         with np.errstate(all="ignore"):  # a diverging run overflows; it is noticed by its loss
             for t in range(start, stop):
                 epoch, first, last = batches.place(t)
@@ -46,10 +46,10 @@ class RecordedLoop(HostLoop):
                 step.recording.repeat()
                 if watched is not None:
                     watched = self.rates.after(t, watched, step.loss)
-                if not all(map(isfinite, step.loss.tolist())):
+                if not all(map(le, step.loss.tolist(), limits)):
                     carry = noted(carry, step.loss, t)
         theta, opt_state, batch_stats = _mapped(_taken, self.state)
-        return Carry(theta, opt_state, batch_stats, carry.diverged_at, watched)
+        return carry._replace(theta=theta, opt_state=opt_state, batch_stats=batch_stats, watched=watched)
 
 
 class Step:
@@ -65,7 +65,7 @@ class Step:
         self.lr = _held(loop.rates.lr)
         state, *batch = _mapped(self._operand, (loop.state, self.x, self.y, self.lr, self.direction))
         theta, opt_state, batch_stats = state
-        after, loss = loop.update.step(Carry(theta, opt_state, batch_stats, None), *batch)
+        after, loss = loop.update.step(Carry(theta, opt_state, batch_stats, None, None), *batch)
         self.loss = np.empty_like(loss.array)
         self.recording.keep(partial(np.copyto, self.loss, loss.array))
         _mapped(_put, state, _mapped(_apart, state, _moving(after)))

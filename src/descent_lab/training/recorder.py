@@ -23,6 +23,9 @@ class Recorder:
         self.n_records = np.zeros(n_runs, dtype=int)
         self.diverged_at: list[int | None] = [None] * n_runs
         self.lowest = np.full(n_runs, np.inf)
+        self.improved = np.full(n_runs, np.inf)  # the last loss that patience takes for an improvement
+        self.waited = np.zeros(n_runs, dtype=int)  # records since
+        self.limit = np.empty(0)  # (n_runs,): a run with a larger loss, or one that is no number, has diverged
         self.init = self.best = self.last = np.empty(0)
         limits = [run.stop.max_seconds for run in runs if run.stop.max_seconds is not None]
         self.clock_seconds = min(limits) * n_runs / 50 if limits else np.inf  # between looks at the clock
@@ -30,6 +33,8 @@ class Recorder:
     def record(self, t: int, carry: Carry, metrics: dict[str, np.ndarray]) -> None:
         """Record the metrics and the state after t steps."""
         loss = metrics["train/loss"]
+        if t == 0:
+            self.limit = self._limit(loss)
         self._end_diverged(t, np.asarray(carry.diverged_at), loss)
         state = np.asarray(carry.theta)
         if carry.batch_stats is not None:
@@ -40,6 +45,7 @@ class Recorder:
         watched = metrics.get("validation/loss", loss)
         lower = active & (watched < self.lowest)
         self.best[lower], self.lowest[lower] = state[lower], watched[lower]
+        self._wait(watched)
         self.last[active] = state[active]
         self.n_records[active] += 1
         self.steps.append(t)
@@ -81,18 +87,38 @@ class Recorder:
     def _active(self) -> np.ndarray:
         return np.array([ended is None for ended in self.ended])
 
+    def _limit(self, start: np.ndarray) -> np.ndarray:
+        """The limit of each run's loss: `stop.explode` times the start's, (n_runs,), if that is positive and finite.
+
+        Else it is the largest finite number.
+        """
+        dtype = self.workload.theta.dtype
+        most = float(np.finfo(dtype).max)
+        beyond = start * np.array([run.stop.explode or np.inf for run in self.runs])
+        return np.where((start > 0) & (beyond < most), beyond, most).astype(dtype)
+
     def _end_diverged(self, t: int, diverged_at: np.ndarray, loss: np.ndarray) -> None:
-        """End the runs whose loss (n_runs,) at step t, or before, is not finite."""
-        for r in np.flatnonzero(self._active() & ((diverged_at >= 0) | ~np.isfinite(loss))):
+        """End the runs whose loss (n_runs,) at step t, or before, is beyond the limit."""
+        for r in np.flatnonzero(self._active() & ((diverged_at >= 0) | ~(loss <= self.limit))):
             self.ended[r] = "diverged"
             self.diverged_at[r] = int(diverged_at[r]) if diverged_at[r] >= 0 else t
+
+    def _wait(self, watched: np.ndarray) -> None:
+        """Count the records since the loss that patience watches, (n_runs,), was lower than before."""
+        least = np.array([run.stop.min_delta or 0.0 for run in self.runs])
+        better = watched < self.improved - least
+        self.improved = np.where(better, watched, self.improved)
+        self.waited = np.where(better, 0, self.waited + 1)
 
     def _reason(self, t: int, r: int) -> str | None:
         """Why run r ends at step t; None: it goes on."""
         stop, loss = self.runs[r].stop, self.metrics[-1]["train/loss"][r]
         if stop.target is not None and loss <= stop.target:
             return "target"
-        if stop.min_delta is not None and t and abs(loss - self.metrics[-2]["train/loss"][r]) < stop.min_delta:
+        if stop.patience is not None:
+            if self.waited[r] >= stop.patience:
+                return "patience"
+        elif stop.min_delta is not None and t and abs(loss - self.metrics[-2]["train/loss"][r]) < stop.min_delta:
             return "min_delta"
         if _late(self.runs[r], self.step_seconds[-1]):
             return "max_seconds"

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge, Gt
 
+from descent_lab.components import neutral
 from descent_lab.derivatives.base import Backend
 from descent_lab.loops.base import Program
 from descent_lab.loops.stacking import shape
@@ -39,12 +40,19 @@ class Stop:
     """Reasons to end a run before its epochs are over. A reason that is None does not apply.
 
     target: end when train/loss is at or below it. min_delta: end when train/loss changes by less between two records.
+    patience: end after so many records without a new lowest validation/loss (train/loss, where there is no validation
+    set); min_delta is then the least by which a new lowest loss must be lower, and no reason of its own.
     max_seconds: end when so many seconds have been spent on steps.
+    explode: end the run as diverged at the first step with a loss of more than so many times train/loss at the start,
+    or with a loss that is not finite; None: only the latter. At a step the loss of its batch counts. The default is
+    large, because losses come back: a network of ReLUs fell below its start again after 8e25 times its loss (measured).
     """
 
     target: float | None = None
     min_delta: Annotated[float, Ge(0)] | None = None
+    patience: Annotated[int, Ge(1)] | None = neutral(None)
     max_seconds: Annotated[float, Gt(0)] | None = None
+    explode: Annotated[float, Gt(1)] | None = neutral(1e30)
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,7 @@ class Outcome:
     theta: dict[str, np.ndarray]  # init, best, final (n_params,); with batch normalisation also statistics_init, ...
     predictions: dict[str, np.ndarray]  # of the final theta on the test set, and the truth: (n_test, n_outputs)
     ledger: dict[str, float]  # seconds by purpose
-    ended: str  # epochs, target, min_delta, max_seconds, diverged
+    ended: str  # epochs, target, min_delta, patience, max_seconds, diverged
     timing: str  # isolated, or shared with the runs that it was stacked with
     device: str
     diverged_at: int | None = None

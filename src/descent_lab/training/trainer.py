@@ -32,6 +32,7 @@ def train(runs: Sequence[Run], on_record: Callable[[Recorder], None] = lambda re
     with ledger("eval"):
         carry = loop.start()
         recorder.record(0, carry, metrics(0, carry))
+        carry = carry._replace(limit=recorder.limit)
     n_steps = workload.program.n_steps
     t, due = 0, iter(runs[0].record.steps(n_steps)[1:])
     goal = next(due, 0)  # the next step to record at
