@@ -3,7 +3,7 @@
 A line `<!-- table: choices of optimizer -->` of a page stands for the table that `TABLES` gives for these words, and
 `<!-- file: tests/COVERAGE.md -->` for the text of that file, without its title and with headings one level lower.
 `<!-- code: examples/plugin/pyproject.toml -->` stands for that file as a block of code, and
-`<!-- svg: docs/architecture.svg -->` for a drawing.
+`<!-- svg: docs/architecture.svg -->` for a drawing. `<!-- figure: schedules -->` stands for a drawing of all schedules.
 """
 
 import ast
@@ -14,6 +14,7 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from descent_lab.cli.main import COMMANDS
@@ -25,7 +26,7 @@ from descent_lab.optim.base import Optimizer
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
-MARK = re.compile(r"<!-- (table|file|code|svg): (.+?) -->")
+MARK = re.compile(r"<!-- (table|file|code|svg|figure): (.+?) -->")
 LANGUAGES = {"py": "python"}
 HEADING = re.compile(r"(?m)^(?=##+ )")
 SOURCE = re.compile(r"(?m)^\s*# ([A-Z][\w&'. -]*? (?:et al\. |& [A-Z]\w+ )?\d{4})")  # "Kingma & Ba 2015"
@@ -35,7 +36,13 @@ SHARED = [field.name for field in fields(Optimizer)]
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """mkdocs calls this with the text of each page. KeyError for a table that does not exist."""
-    makers = {"table": table, "file": text, "code": code, "svg": drawing}
+    makers: dict[str, Callable[[str], str]] = {
+        "table": table,
+        "file": text,
+        "code": code,
+        "svg": drawing,
+        "figure": lambda name: FIGURES[name](),
+    }
     return MARK.sub(lambda mark: makers[mark.group(1)](mark.group(2)), markdown)
 
 
@@ -122,6 +129,36 @@ def layers() -> tuple[Sequence[str], list[Sequence[str]]]:
     return ["parts of a layer"], rows
 
 
+EPOCHS, WIDTH, HEIGHT, ACROSS = 40, 200, 90, 4  # of the run that is drawn; of a panel, in pixels; panels in a row
+
+
+def schedules() -> str:
+    """The factor of every schedule that follows from the place in the run, a panel each, as an SVG drawing."""
+    panels = []
+    for path in sorted((CONF / "schedule").glob("*.yaml")):
+        values = dict(_values(path, "schedule"))
+        schedule: Any = resolve("schedule", values.pop("_target_"))(**values)
+        if not schedule.init(np.zeros(1)):
+            panels.append(_panel(path.stem, schedule, WIDTH * (len(panels) % ACROSS), HEIGHT * (len(panels) // ACROSS)))
+    size = f"0 0 {WIDTH * ACROSS} {HEIGHT * -(-len(panels) // ACROSS)}"
+    return f'<svg viewBox="{size}" role="img" aria-label="the factors of all schedules">{"".join(panels)}</svg>'
+
+
+def _panel(name: str, schedule: Any, left: int, top: int) -> str:
+    """The factor from 0 (below) to 1 along a run, in the colours of the page."""
+    epochs = np.linspace(0, EPOCHS, 8 * EPOCHS + 1)[:-1]
+    factors = [float(schedule.factor(k if schedule.by == "step" else int(k), EPOCHS)) for k in epochs]
+    x, y = left + 10 + (WIDTH - 20) * epochs / EPOCHS, top + HEIGHT - 10 - (HEIGHT - 35) * np.array(factors)
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+    axis = f"M{left + 10} {top + 25}v{HEIGHT - 35}h{WIDTH - 20}"
+    return (
+        f'<text x="{left + 10}" y="{top + 17}" font-size="13" fill="currentColor">{name}</text>'
+        f'<path d="{axis}" fill="none" stroke="currentColor" stroke-opacity="0.4"/>'
+        f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="2"/>'
+    )
+
+
+FIGURES: dict[str, Callable[[], str]] = {"schedules": schedules}
 TABLES: dict[str, Callable[..., tuple[Sequence[str], list[Sequence[str]]]]] = {
     "choices": choices,
     "optimizers": optimizers,
