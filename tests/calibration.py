@@ -7,6 +7,7 @@ those on verdicts; the tests check the same numbers.
 import sys
 from collections.abc import Callable
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from scipy import integrate, special, stats
 from descent_lab.analysis import statistics as st
 from descent_lab.analysis.statistics.anytime import AnytimeMean, AnytimeMedian
 from descent_lab.analysis.statistics.evidence import Evidence
+from descent_lab.analysis.statistics.family import hierarchical
 from descent_lab.analysis.statistics.hodges_lehmann import Middle
 from descent_lab.analysis.statistics.means import Mean
 
@@ -187,12 +189,12 @@ def false_verdicts(
 
 def block_differences(law: str, shape: tuple[int, ...], rng: np.random.Generator, skewed: bool = False) -> np.ndarray:
     """D of blocks without a difference; skewed: where one entrant alone has luck to speak of."""
+    return block_of(law, shape, rng) - (0.1 if skewed else 1.0) * block_of(law, shape, rng)
 
-    def entrant(scale: float) -> np.ndarray:
-        mean_of_seeds = luck(law, (*shape, HELD_OUT), rng).mean(axis=-1)
-        return scale * (TUNING * luck(law, shape, rng) + SEEDS * mean_of_seeds)
 
-    return entrant(1.0) - entrant(0.1 if skewed else 1.0)
+def block_of(law: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """The mean log loss of an entrant in each block."""
+    return TUNING * luck(law, shape, rng) + SEEDS * luck(law, (*shape, HELD_OUT), rng).mean(axis=-1)
 
 
 def mean_coverage(law: str, n_problems: int, n_blocks: int, n_studies: int, skewed: bool = False) -> float:
@@ -220,6 +222,26 @@ def found(n_blocks: int, n_problems: int, n_studies: int, ratio: float = 1.5) ->
     degrees = n_problems * (n_blocks - 1)
     t, centre = stats.t.isf(0.025, degrees), np.log(ratio) / np.sqrt(variance)
     return share, float(np.nansum([stats.nct.sf(t, degrees, centre), stats.nct.cdf(-t, degrees, centre)]))
+
+
+def verdicts_by_weight(n_blocks: int, ratio: float, n_studies: int) -> dict[float, tuple[float, float]]:
+    """By the weight of single problems: the share of pairs over all problems, and of pairs on single ones, told apart.
+
+    4 entrants on 12 problems; the loss of each is sqrt(ratio) times lower than that of the next, on every problem.
+    """
+    rng = np.random.default_rng(0)
+    told = {weight: np.zeros(2) for weight in (1e-9, 0.25, 0.5, 0.75, 1.0)}
+    for _ in range(n_studies):
+        d = np.stack([block_of("normal", (12, n_blocks), rng) + np.log(ratio) / 2 * i for i in range(4)])
+        rows = []
+        for pair, (a, b) in enumerate(combinations(d, 2)):
+            rows.append((pair, True, True, Mean(list(a - b)).p))
+            rows += [(pair, False, False, Mean([x]).p) for x in a - b]
+        questions = pd.DataFrame(rows, columns=["pair", "first", "opens", "p"])
+        for weight, shares in told.items():
+            rejected = hierarchical(questions, problems=weight)["rejected"]
+            shares += [rejected[questions["first"]].mean(), rejected[~questions["first"]].mean()]
+    return {weight: tuple(shares / n_studies) for weight, shares in told.items()}
 
 
 def promised(kind: Callable[[list[np.ndarray]], Evidence], law: str, pilot: int, n_studies: int) -> tuple[float, ...]:
@@ -264,6 +286,16 @@ def report_verdicts(n_studies: int = 1_000) -> None:
     row("a 1.5 times lower loss is found", "blocks", "1 problem", "theory", "12 problems", "theory")
     for n_blocks in (5, 10):
         row("", n_blocks, *found(n_blocks, 1, 4 * n_studies), *found(n_blocks, 12, n_studies))
+    row(
+        "told apart over all problems, on single ones",
+        "blocks",
+        "ratio",
+        *(f"weight {weight:g}" for weight in (0, 0.25, 0.5, 0.75, 1)),
+    )
+    for n_blocks in (5, 10):
+        for ratio in (1.2, 1.5, 2.0):
+            shares = verdicts_by_weight(n_blocks, ratio, n_studies // 5).values()
+            row("", n_blocks, ratio, *(f"{pairs:.2f}, {single:.2f}" for pairs, single in shares))
     row("units promised", "law", "median", "power at 0.75 n", "at n", "at 1.25 n")
     for name, kind, pilot in (("blocks", Mean, 10), ("seeds", Middle, 20)):
         for law in LUCK:

@@ -22,7 +22,7 @@ from tests.calibration import LUCK, luck
 
 TUNING, HELD_OUT = 3, 4  # seeds of a block
 ONE_BLOCK = (5, 20)  # tuning and held-out seeds of a study of one block
-RATES = (0.03, 0.1, 0.3, 1.0)
+RATES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # so close that the best one varies with the tuning seeds
 DATA = ("iris", "wine", "diabetes")
 ASKED = st.Asked()
 WORDING = Wording(Measure(), ASKED, tuned=True)
@@ -30,17 +30,17 @@ Pools = Mapping[str, np.ndarray]  # the losses of each problem, shape (2, n_sett
 
 
 def simulated_pools(law: str, n_problems: int, rng: np.random.Generator, n_seeds: int = 200) -> Pools:
-    """Log losses are lowest near the middle of 4 settings, by which they differ less than by seed."""
-    bowl = 0.1 * (np.arange(4) - 1.4)[:, None] ** 2
+    """Log losses are lowest near the middle of the settings, by which they differ less than by seed."""
+    bowl = 0.1 * (np.arange(len(RATES)) - 2.4)[:, None] ** 2
     pools = {}
     for problem in range(n_problems):
-        level = rng.normal() + bowl + 0.2 * rng.normal(size=n_seeds) + 0.3 * luck(law, (4, n_seeds), rng)
+        level = rng.normal() + bowl + 0.2 * rng.normal(size=n_seeds) + 0.3 * luck(law, (len(RATES), n_seeds), rng)
         pools[f"p{problem}"] = np.exp([np.full(level.shape, 5.0), level])
     return pools
 
 
 def real_pools(n_seeds: int, epochs: int) -> Pools:
-    """Runs of sgd on three data sets at 4 learning rates."""
+    """Runs of sgd on three data sets."""
     pools = {}
     for data in DATA:
         words = [f"dataset={data}", "optimizer=sgd", f"lr={','.join(map(str, RATES))}", f"seed=range({n_seeds})"]
@@ -99,7 +99,7 @@ def false_words(pools: Pools, n_entrants: int, n_blocks: int, n_studies: int, se
     return wrong / n_studies, float(np.mean(covers))
 
 
-def report(kinds: Sequence[str], n_studies: int = 400) -> None:
+def report(kinds: Sequence[str], n_studies: int = 200) -> None:
     """Print the table row by row."""
 
     def row(name: str, n_problems: int, n_blocks: int, n: int, result: Sequence[float]) -> None:
@@ -112,10 +112,10 @@ def report(kinds: Sequence[str], n_studies: int = 400) -> None:
         for n_blocks in (5, 10, 1):
             for data in DATA:
                 row(data, 1, n_blocks, n_studies, false_words({data: pools[data]}, 2, n_blocks, n_studies))
-            row("all three", 3, n_blocks, n_studies // 2, false_words(pools, 2, n_blocks, n_studies // 2))
+            row("all three", 3, n_blocks, n_studies, false_words(pools, 2, n_blocks, n_studies))
     if "simulated" in kinds:
         for law in LUCK:
-            for n_problems, n in ((1, n_studies), (12, n_studies // 4)):
+            for n_problems, n in ((1, n_studies), (12, n_studies // 2)):
                 for n_blocks in (5, 10, 1):
                     row(f"simulated, {law}", n_problems, n_blocks, n, in_many_pools(law, n_problems, n_blocks, n))
 

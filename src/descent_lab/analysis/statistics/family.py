@@ -37,8 +37,8 @@ from descent_lab.analysis.statistics.frames import require
 PROBLEMS = 0.25
 
 
-def hierarchical(questions: pd.DataFrame, error: float = 0.05) -> pd.DataFrame:
-    """`questions` with the columns `level`, `p_adjusted` and `rejected`.
+def hierarchical(questions: pd.DataFrame, error: float = 0.05, problems: float = PROBLEMS) -> pd.DataFrame:
+    """`questions` with the columns `level`, `p_adjusted` and `rejected`. problems: as PROBLEMS, above 0 and at most 1.
 
     questions: one row per hypothesis: `pair` (any label), `first` (whether it is asked at once), `opens` (whether its
     rejection opens the questions of its pair that are not first; for at most one row of a pair) and `p`.
@@ -54,7 +54,7 @@ def hierarchical(questions: pd.DataFrame, error: float = 0.05) -> pd.DataFrame:
     rejected = np.zeros(len(p), dtype=bool)
     level, adjusted, highest = np.zeros(len(p)), np.full(len(p), np.nan), 0.0
     while not rejected.all():
-        weight = _weights(pair, first, opens, rejected)
+        weight = _weights(pair, first, opens, rejected, problems)
         if highest <= error * NEARLY:
             level[~rejected] = error * weight[~rejected]
         ratio = np.where(rejected | (weight == 0), np.inf, p / np.where(weight > 0, weight, 1.0))
@@ -69,14 +69,16 @@ def hierarchical(questions: pd.DataFrame, error: float = 0.05) -> pd.DataFrame:
     )
 
 
-def _weights(pair: np.ndarray, first: np.ndarray, opens: np.ndarray, rejected: np.ndarray) -> np.ndarray:
+def _weights(
+    pair: np.ndarray, first: np.ndarray, opens: np.ndarray, rejected: np.ndarray, problems: float
+) -> np.ndarray:
     """The share of each hypothesis that is not rejected; shapes (n,)."""
     is_open = np.zeros(pair.max() + 1, dtype=bool)
     is_open[pair[opens & rejected]] = True
     later = ~first & ~rejected & is_open[pair]
     sisters = np.bincount(pair[later], minlength=len(is_open))
     weight = np.where(first & ~rejected, 1.0, 0.0)
-    weight[later] = PROBLEMS / sisters[pair[later]]
+    weight[later] = problems / sisters[pair[later]]
     return np.asarray(weight / weight.sum()) if weight.any() else weight
 
 
