@@ -10,10 +10,9 @@ keep_programs(CACHE / "jax")  # so that also tests without the command line use 
 
 
 @pytest.fixture(autouse=True)
-def store(tmp_path, monkeypatch):
+def store(tmp_path, tmp_path_factory, monkeypatch):
     """The path of the test's own SQLite store, which is not created yet. The outbox is the test's own, too."""
-    database = tmp_path / "store" / "mlflow.db"
-    database.parent.mkdir()
+    database = tmp_path_factory.mktemp("store") / "mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
     monkeypatch.setenv("DESCENT_OUTBOX", str(tmp_path / "outbox"))
     return database

@@ -9,6 +9,7 @@ import pytest
 from harness import Answer, choices, run_cli
 
 from descent_lab.paths import ROOT
+from descent_lab.tracking import outbox
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 
@@ -56,7 +57,7 @@ def test_bad_input_is_refused_in_one_line_and_leaves_nothing(arguments, capfd, m
     assert re.search(REFUSED[arguments], answer.err, re.DOTALL), answer
     assert len(answer.err.strip().splitlines()) == 1, answer.err
     assert "Traceback" not in answer.out + answer.err and "File " not in answer.err
-    assert not list(store.parent.iterdir()) and not list(store.parent.parent.rglob("parcel.json"))
+    assert not list(store.parent.iterdir()) and not outbox.root().exists()
 
 
 def test_help_lists_every_choice_without_heavy_imports():

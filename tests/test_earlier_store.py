@@ -72,6 +72,7 @@ def test_a_report_is_made_of_it(uri, tmp_path):
 
 
 def test_a_report_neither_deletes_nor_writes_where_a_store_says_that_an_earlier_one_lies(tmp_path):
+    (tmp_path / "store").mkdir()
     uri = earlier_store(tmp_path / "store")
     precious = tmp_path / "precious" / "index.html"
     precious.parent.mkdir()

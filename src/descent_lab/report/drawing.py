@@ -153,23 +153,20 @@ def lines(ax: Axes, rows: pd.DataFrame, x: str, y: str, looks: Looks, every: boo
 
     Where lines coincide, the wider one lies below, and the dashes above leave gaps, so that each can be seen.
     """
-    drawn = rows[np.isfinite(rows[y].to_numpy(dtype=float))]
-    drawn = drawn.assign(**{y: drawn[y].clip(*_around(*ax.get_ylim()))})
-    widths = layers(map(str, drawn["entrant"].unique()), looks)
-    if not widths:
-        return
-    names = list(widths)
-    sns.lineplot(
-        drawn, x=x, y=y, hue="entrant", hue_order=names, palette={name: looks[name].colour for name in names},
-        markeredgewidth=0, markersize=4.5, estimator=None, errorbar=None, legend=False, ax=ax, **more,
-    )  # fmt: skip
-    for i, line in enumerate(ax.lines[-len(names) :]):
-        look = looks[names[i]]  # dashes and markers set here: seaborn's `style` looks at every pair of hue and style
-        line.set(marker=look.marker, linestyle=_dashes(look), linewidth=1.2 + 0.8 * widths[names[i]])
-        if any(looks[name].colour == look.colour for name in names[:i]):  # seen on top of a line of the same colour
+    position, value = rows[x].to_numpy(dtype=float), rows[y].to_numpy(dtype=float)
+    entrant, known = rows["entrant"].to_numpy(dtype=str), np.isfinite(value)
+    value = value.clip(*_around(*ax.get_ylim()))
+    widths = layers(entrant[known], looks)
+    for i, name in enumerate(widths):
+        look, mine = looks[name], np.flatnonzero(known & (entrant == name))
+        mine = mine[np.argsort(position[mine], kind="stable")]
+        (line,) = ax.plot(
+            position[mine], value[mine], color=look.colour, linestyle=_dashes(look), linewidth=1.2 + 0.8 * widths[name],
+            marker=look.marker, markersize=4.5, markeredgewidth=0,
+            markevery=None if every else (0.02 + 0.22 * i / len(widths), 0.22), **more,
+        )  # fmt: skip
+        if any(looks[other].colour == look.colour for other in list(widths)[:i]):  # seen on a line of the same colour
             line.set_path_effects([withStroke(linewidth=line.get_linewidth() + 1.2, foreground="white")])
-        if not every:
-            line.set_markevery((0.02 + 0.22 * i / len(names), 0.22))
 
 
 def _around(low: float, high: float) -> tuple[float, float]:
@@ -184,8 +181,9 @@ def _dashes(style: Style) -> Any:
 
 def bands(ax: Axes, rows: pd.DataFrame, x: str, looks: Looks, step: Literal["post"] | None = None) -> None:
     """The given interval `low` to `high` of each entrant as a shade, as far as the y axis goes."""
+    limits = ax.get_ylim()
     for name, band in rows.groupby("entrant", sort=True):
-        low, high = (band[column].clip(*ax.get_ylim()).to_numpy(dtype=float) for column in ("low", "high"))
+        low, high = (band[column].to_numpy(dtype=float).clip(*limits) for column in ("low", "high"))
         if (known := high > low).any():
             shade: dict[str, Any] = {"color": looks[str(name)].colour, "alpha": 0.14, "linewidth": 0}
             ax.fill_between(band[x].to_numpy(dtype=float), low, high, where=known, step=step, **shade)
@@ -193,7 +191,7 @@ def bands(ax: Axes, rows: pd.DataFrame, x: str, looks: Looks, step: Literal["pos
 
 def bars(ax: Axes, x: np.ndarray, rows: pd.DataFrame, colour: Any) -> None:
     """The given intervals `low` to `high` at x, (n_rows,), as upright lines, as far as the y axis goes."""
-    low, high = (rows[column].clip(*ax.get_ylim()).to_numpy(dtype=float) for column in ("low", "high"))
+    low, high = (rows[column].to_numpy(dtype=float).clip(*ax.get_ylim()) for column in ("low", "high"))
     known = ~np.isnan(low) & ~np.isnan(high)
     ax.vlines(x[known], low[known], high[known], color=colour, linewidth=1, alpha=0.8)
 

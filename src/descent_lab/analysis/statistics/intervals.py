@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special  # not scipy.stats, which takes half a second to import
 
 RESAMPLES = 2_000  # number of samples of a bootstrap
 POOL_FROM = 10  # with this many samples per stratum, the bootstrap of a pooled median covers what it promises
@@ -61,7 +61,7 @@ def _order(n: int, confidence: float) -> tuple[int, float]:
     """The order d of the outer interval, and the weight of the next inner interval."""
     # gamma_d = 1 - 2 P(Bin(n, 1/2) < d);  I = (gamma_d - confidence) / (gamma_d - gamma_{d+1})
     # lambda = (n - d) I / (d + (n - 2 d) I)
-    gamma = 1 - 2 * stats.binom.cdf(np.arange(n // 2 + 1), n, 0.5)
+    gamma = 1 - 2 * special.bdtr(np.arange(n // 2 + 1), n, 0.5)
     d = int(np.count_nonzero(gamma >= confidence))
     if d == 0 or d >= n // 2:
         return max(d, 1), 0.0
@@ -100,7 +100,7 @@ def iqm(x: np.ndarray) -> np.ndarray:
 
 def t_interval(x: np.ndarray, confidence: float = 0.95) -> Interval:
     """The mean of x, shape (..., n), with Student's t interval, which is exact for normal samples."""
-    half = stats.t.ppf((1 + confidence) / 2, x.shape[-1] - 1) * mean_error(x)
+    half = special.stdtrit(x.shape[-1] - 1, (1 + confidence) / 2) * mean_error(x)
     return Interval(mean(x), mean(x) - half, mean(x) + half)
 
 

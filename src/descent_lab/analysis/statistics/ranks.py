@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from descent_lab.analysis.statistics.blocks import PAIR, differences
 from descent_lab.analysis.statistics.family import hierarchical
@@ -79,7 +79,7 @@ def friedman(runs: pd.DataFrame, entrant: str = "optimizer", better: str = "lowe
         "n_entrants": k,
         "chi2": chi2,
         "p": p,
-        "p_chi2": float(stats.chi2.sf(chi2, k - 1)),
+        "p_chi2": float(special.chdtrc(k - 1, chi2)),
     }
     return pd.DataFrame([row])
 
@@ -95,6 +95,8 @@ def critical_difference(n_entrants: int, n_datasets: int, confidence: float = 0.
 
 @lru_cache
 def _q(k: int, confidence: float) -> float:
+    from scipy import stats  # takes half a second to import
+
     return float(stats.studentized_range.ppf(confidence, k, np.inf) / np.sqrt(2))
 
 
@@ -183,7 +185,7 @@ def _ranks(means: pd.DataFrame, resolution: pd.Series) -> pd.DataFrame:
     apart = np.diff(np.take_along_axis(x, order, axis=1), axis=1) > resolution.loc[means.index].to_numpy()[:, None]
     places = np.zeros_like(order)
     np.put_along_axis(places, order[:, 1:], np.cumsum(apart, axis=1), axis=1)
-    return pd.DataFrame(stats.rankdata(places, axis=1), means.index, means.columns)
+    return pd.DataFrame(places, means.index, means.columns).rank(axis=1)
 
 
 def _chi2(ranks: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from descent_lab.analysis.statistics.frames import columns_of, confident, require
 from descent_lab.analysis.statistics.intervals import shortfall
@@ -42,7 +42,7 @@ def _kaplan_meier(time: np.ndarray, reached: np.ndarray, confidence: float) -> d
     low, high = s.copy(), s.copy()
     with np.errstate(divide="ignore"):
         v = np.cumsum(d / (n * (n - d)))[inside]
-    width = stats.norm.ppf((1 + confidence) / 2) * np.sqrt(v) / np.log(s[inside])
+    width = special.ndtri((1 + confidence) / 2) * np.sqrt(v) / np.log(s[inside])
     low[inside], high[inside] = s[inside] ** np.exp(-width), s[inside] ** np.exp(width)
     return {"time": t, "at_risk": n, "reached": d, "share": s, "low": low, "high": high}
 
@@ -104,7 +104,7 @@ def _expected(spent: np.ndarray, reached: np.ndarray, confidence: float) -> dict
     if n == 1 or ert == 0:
         return {"n": n, "reached": hits, "estimate": ert, "low": np.nan, "high": np.nan}
     error = np.std(spent - ert * reached, ddof=1) / (np.sqrt(n) * spent.mean())
-    factor = np.exp(stats.t.ppf((1 + confidence) / 2, n - 1) * error)
+    factor = np.exp(special.stdtrit(n - 1, (1 + confidence) / 2) * error)
     return {"n": n, "reached": hits, "estimate": ert, "low": ert / factor, "high": ert * factor}
 
 

@@ -144,7 +144,7 @@ def steps(ax: "Axes", rows: pd.DataFrame, x: str, looks: Looks) -> None:
 
     ends = rows.groupby("entrant", sort=True).tail(1).assign(**{x: rows[x].max()})
     longer = pd.concat([rows, ends]).sort_values(["entrant", x], kind="stable")
-    drawing.lines(ax, longer, x, "share", looks, every=False, drawstyle="steps-post", sort=False)
+    drawing.lines(ax, longer, x, "share", looks, every=False, drawstyle="steps-post")
     drawing.log_x(ax, rows[x].to_numpy(dtype=float))
     ax.set_ylim(-0.02, 1.02)
 
