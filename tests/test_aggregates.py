@@ -159,6 +159,15 @@ def test_intervals_of_the_components_are_those_of_the_f_distribution_and_cover()
     assert np.mean(hits) >= 0.88
 
 
+def test_a_run_that_is_there_twice_counts_once():
+    """seeds.init=0 with seed=0 is the run with seed=0 and no seed of its own."""
+    runs = streams(20, DEVIATIONS, np.random.default_rng(4))
+    twice = pd.concat([runs, runs[(runs["seed"] == 0) & (runs["seeds.init"] == 0)], runs[runs["seed"] == 0].head(5)])
+    table, again = st.variance_components(runs), st.variance_components(twice.sample(frac=1, random_state=0))
+    pd.testing.assert_frame_equal(table, again)
+    assert table.set_index("source")["n"].to_dict() == dict.fromkeys([*DEVIATIONS, "all together"], 20) | {"rest": 0}
+
+
 def test_without_runs_that_vary_together_shares_add_up_to_one():
     runs = streams(30, DEVIATIONS, np.random.default_rng(3))
     alone = runs[(runs["seed"] == 0) & runs[list(DEVIATIONS)].notna().any(axis=1)]

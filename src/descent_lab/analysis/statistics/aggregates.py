@@ -184,7 +184,8 @@ class _Drawing:
             resolution = max(frame["resolution"].max() if "resolution" in frame else 0.0 for frame in (x, y))
             gap = x["level"].to_numpy()[:, None] - y["level"].to_numpy()[None, :]
             wins = np.where(np.abs(gap) <= resolution, 0.5, gap < 0)
-            columns.append(((self.within(a, problem) @ wins) * self.within(b, problem)).sum(axis=1))
+            share = ((self.within(a, problem) @ wins) * self.within(b, problem)).sum(axis=1)
+            columns.append(np.clip(share, 0.0, 1.0))
         for over, shares in self.shares_of_problems.items():
             yield over, (np.column_stack(columns) * shares).sum(axis=1)
 

@@ -33,6 +33,7 @@ def variance_components(
     runs: of `comparable`, with the column `seed` and those of `sources`, which hold a seed, or None where the stream is
     that of `seed`. Of each source those runs are used that differ from another run in that source alone. For example,
     seed=0 with seeds.init=0, ..., 19, the same for seeds.split, and seed=0, ..., 19 with all streams from the seed.
+    Runs with the same seeds of all streams are one run. Groups of `by` without such runs have no rows.
 
     - deviation: the standard deviation of the level (for losses, of the logarithm) while this source alone varies,
       pooled over the groups of runs that differ in nothing else. n runs in these groups have df degrees of freedom.
@@ -49,13 +50,14 @@ def variance_components(
     streams = [name for name in dict.fromkeys([*STREAMS, *sources]) if name in runs]
     own = runs[[*keys, "level"]].assign(**{name: _seeds(runs, name) for name in streams})
     own["plain"] = np.all([runs[name].isna() | (runs[name].astype(str) == "None") for name in streams], axis=0)
-    parts = []
+    own = own.sort_values("plain", ascending=False, kind="stable").drop_duplicates([*keys, *streams])  # the same run
+    rows = []
     for key, index in sorted_groups(own, keys):
-        rows = _components(own.iloc[index], [name for name in sources if name in own], streams, confidence, seed)
-        parts.append(pd.DataFrame(rows).assign(**dict(zip(keys, key, strict=True))))
-    table = pd.concat(parts, ignore_index=True)
-    if table.empty or (table["source"] == TOGETHER).all():
+        found = _components(own.iloc[index], [name for name in sources if name in own], streams, confidence, seed)
+        rows += [dict(zip(keys, key, strict=True)) | row for row in found]
+    if not rows:
         raise NotGiven(f"no two runs differ in one of {', '.join(sources)} alone")
+    table = pd.DataFrame(rows)
     return table[[*keys, "source", "n", "df", "deviation", "share", "low", "high"]]
 
 
@@ -69,12 +71,12 @@ def _components(
 ) -> list[dict[str, object]]:
     found = {name: _pooled(runs, [other for other in streams if other != name]) for name in sources}
     found = {name: one for name, one in found.items() if one["df"] > 0}
+    if not found:
+        return []
     plain = runs[runs["plain"]]
     together = {"n": len(plain), "df": len(plain) - 1, "variance": plain["level"].var()}
     if together["df"] > 0:
         found[TOGETHER] = together
-    if not found:
-        return []
     rng = np.random.default_rng(seed)
     drawn = {name: one["variance"] * one["df"] / rng.chisquare(one["df"], DRAWS) for name, one in found.items()}
     parts = [name for name in found if name != TOGETHER]

@@ -49,8 +49,8 @@ def profiles(rows: pd.DataFrame, looks: Looks, note: str = "") -> "Figure":
     named, legend = rows.assign(title=TITLE), drawing.handles(looks, rows["entrant"])
 
     def draw(ax: "Axes", group: pd.DataFrame) -> None:
-        drawing.bands(ax, group, "tau", looks, step="post")
         steps(ax, group, "tau", looks)
+        drawing.bands(ax, group, "tau", looks, step="post")
 
     return drawing.panels(named, "title", draw, TAU, SHARE, legend, note)
 
