@@ -596,9 +596,14 @@ def test_warnings_name_what_is_wrong():
     warnings = st.tuning_warnings(cells)
     assert warnings[["optimizer", "warning"]].to_numpy().tolist() == [["broken", "diverged"], ["edge", "edge"]]
     assert warnings["detail"].tolist() == [
-        "10 of 15 runs diverged over the grid",
-        "best lr 0.1 is on the edge of the grid 0.001 to 0.1",
+        "10 of 15 runs diverged over all settings",
+        "best lr 0.1 is on the edge of what was tried, 0.001 to 0.1",
     ]
+    two = cells[cells["optimizer"] == "good"].assign(mu=[0.9, 0.5, 0.0], decay=[0.1, 0.0, 0.2], n=5)
+    assert st.tuning_warnings(two, axes=("lr", "mu", "decay")).empty  # 0 is no edge
+    two = two.assign(decay=[0.1, 0.3, 0.2])
+    detail = "best decay 0.3 is on the edge of what was tried, 0.1 to 0.3"
+    assert st.tuning_warnings(two, axes=("lr", "mu", "decay"))["detail"].tolist() == [detail]
     few = st.tuning_warnings(st.tuning_cells(runs, "loss", range(3)))
     assert (few["warning"] == "few seeds").sum() == 3
 

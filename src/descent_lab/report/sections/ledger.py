@@ -40,7 +40,7 @@ def fairness(report: Report) -> pd.DataFrame:
 def warnings(report: Report) -> pd.DataFrame:
     """The circumstances that weaken a comparison: `dataset, entrant, warning, detail`."""
     parts = [
-        _tuning_warnings(report.table("cells")),
+        _tuning_warnings(report),
         _same_seeds(report),
         _unequal(report.table("fairness")),
         _confounds(report),
@@ -51,12 +51,10 @@ def warnings(report: Report) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).sort_values(["dataset", "entrant", "warning"], ignore_index=True)
 
 
-def _tuning_warnings(cells: pd.DataFrame) -> pd.DataFrame:
-    """The warnings about tuning. An entrant that was run at one lr gets none that this lr is the edge of a grid."""
-    warned = st.tuning_warnings(cells, PAIR)
-    single = cells.loc[cells.groupby(PAIR)["setting"].transform("size") == 1, PAIR].drop_duplicates().assign(edge=True)
-    warned = warned.merge(single, on=PAIR, how="left")
-    return warned[~((warned["warning"] == "edge") & warned.pop("edge").notna())]
+def _tuning_warnings(report: Report) -> pd.DataFrame:
+    cells = report.table("cells")
+    axes = sorted({name for names in cells["tuned"].unique() for name in names.split(",") if name in cells})
+    return st.tuning_warnings(cells, PAIR, report.chosen_by.better, "place", axes)
 
 
 def _same_seeds(report: Report) -> pd.DataFrame:
