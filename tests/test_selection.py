@@ -11,6 +11,7 @@ from descent_lab.analysis.plans import latest_plan, plan_of
 from descent_lab.analysis.selection import DIVERGED, NOT_RUN, select
 from descent_lab.analysis.studies import studies
 from descent_lab.analysis.study import study
+from descent_lab.analysis.subset import tuning_runs
 from descent_lab.errors import ConfigError
 from descent_lab.tracking.reader import Results
 from descent_lab.tracking.reader.arrays import Artifacts
@@ -78,6 +79,19 @@ def test_what_a_seed_is_for_follows_from_the_plan_and_not_from_what_was_run():
     """A run at a held-out seed, that another study made at a setting that was not chosen, is not reported."""
     rows = [*two_entrants(), ("sgd", 1.0, 0.0, 10, 0.001), ("adam", 0.1, 0.1, 99, 0.001)]
     assert selected(runs_of(rows)).runs["final_train_loss"].tolist() == [1.5] * 8
+
+
+def test_targets_may_come_from_the_tuning_runs_at_the_chosen_settings_which_are_not_compared():
+    labelled = study(results_of(runs_of(two_entrants())))
+    chosen = selected(runs_of(two_entrants()))
+    tuned = tuning_runs(labelled, chosen, "sgd")
+    assert sorted(zip(tuned["seed"], tuned["setting"], strict=True)) == [
+        (0, "lr=0.1, weight_decay=0"), (1, "lr=0.1, weight_decay=0"),
+        (2, "lr=1, weight_decay=0.1"), (3, "lr=1, weight_decay=0.1"),
+    ]  # fmt: skip
+    assert set(tuned["final_train_loss"]) == {1.0}
+    plain = runs_of([("sgd", lr, 0.0, seed, lr + seed) for lr in (0.1, 1.0) for seed in range(4)], plan=None)
+    assert tuning_runs(study(results_of(plain)), selected(plain), "sgd").empty  # every seed is compared
 
 
 def test_an_entrant_that_diverged_everywhere_changes_nothing_for_the_others():

@@ -51,12 +51,14 @@ def tuning_runs(study: Study, selection: Selection, entrant: str) -> pd.DataFram
     Empty where nothing was tuned on seeds of their own.
     """
     mine = study.runs[study.runs["entrant"] == entrant]
+    chosen = selection.by_block[selection.by_block["entrant"] == entrant]
     parts = [mine.head(0)]
-    for row in selection.by_block[selection.by_block["entrant"] == entrant].itertuples():
-        here = mine[(mine["dataset"] == row.dataset) & (mine["setting"] == row.setting)]
-        plan = latest_plan(study.runs[study.runs["dataset"] == row.dataset])
-        seeds = plan.tuning_seeds[row.block] if plan and plan.tuning_seeds else selection.tuning[row.dataset]
-        parts.append(here[here["seed"].isin(seeds)])
+    for problem, rows in chosen.groupby("dataset", sort=True):
+        here = mine[mine["dataset"] == problem]
+        plan = latest_plan(here)
+        for row in rows.itertuples():
+            seeds = plan.tuning_seeds[row.block] if plan and plan.tuning_seeds else selection.tuning[str(problem)]
+            parts.append(here[(here["setting"] == row.setting) & here["seed"].isin(seeds)])
     tuned = pd.concat(parts).drop_duplicates("run_id")
     reported = selection.runs.groupby("dataset")["seed"].agg(set).to_dict()
     apart = [seed not in reported.get(name, ()) for name, seed in zip(tuned["dataset"], tuned["seed"], strict=True)]
