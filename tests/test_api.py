@@ -331,7 +331,7 @@ def test_a_sweep_inside_another_hydra_application_leaves_it_alone():
 def test_the_progress_bar_is_shown_where_asked_for(gaussian, capsys, monkeypatch, shown):
     monkeypatch.setattr("descent_lab.api.training.DELAY", 0.0)
     dl.train(gaussian, epochs=5, progress=shown)
-    assert ("1/1 runs" in capsys.readouterr().err) == (shown is True)
+    assert ("1 of 1 run" in capsys.readouterr().err) == (shown is True)
 
 
 def test_verdicts_of_a_sweep_are_those_of_a_report():

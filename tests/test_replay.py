@@ -34,9 +34,12 @@ def test_the_verdict_on_two_curves(replayed, word, step):
     assert (verdict.word, verdict.step) == (word, step)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "jax"])
-def test_a_stored_run_is_recomputed_to_the_last_bit(store, backend, capsys):
-    run_all([make_config(f"backend={backend}", "epochs=5")], progress=False)
+VALIDATED = ["dataset=iris", "dataset.validation_fraction=0.3", "seeds.split=3", "lr=0.3", "stop.patience=2"]
+
+
+@pytest.mark.parametrize("given", [["backend=numpy"], ["backend=jax"], VALIDATED])
+def test_a_stored_run_is_recomputed_to_the_last_bit(store, given, capsys):
+    run_all([make_config(*given, "epochs=5")], progress=False)
     (run,) = stored(store)
     assert replay(run.run_id)[0].word == "bit-identical"
     assert main([f"run={run.run_id}"]) == 0

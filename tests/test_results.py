@@ -12,6 +12,7 @@ from descent_lab.analysis.subset import filled, reference_of
 from descent_lab.errors import StoreError
 from descent_lab.tracking.reader import load
 from descent_lab.tracking.reader.arrays import Artifacts, read_curves
+from descent_lab.tracking.reader.frames import rows_frame, run_row
 from tests.harness import make_config, make_run
 from tests.stores import store_of
 
@@ -51,6 +52,20 @@ def test_the_base_lr_keeps_its_name_beside_the_rate_that_was_recorded(full_store
     assert set(results.runs["lr"]) == {0.1} and set(results.runs["final_lr"]) == {0.0}
     rates = results.curves[results.curves["metric"] == "lr"]
     np.testing.assert_allclose(rates["value"], 0.1 * (1 - rates["epoch"] / 12), atol=1e-17)
+
+
+def test_runs_from_before_an_option_do_not_differ_in_it_from_runs_at_its_default():
+    config, later = (
+        make_config("dataset=iris"),
+        ("dataset.validation_fraction", "stop.patience", "seeds.split", "schedule.by"),
+    )
+    before = {name: value for name, value in config.params.items() if name not in later}
+    held = {**config.params, "dataset.validation_fraction": "0.2"}
+    about = ("1", "", "", "", 0)
+    rows = [run_row(about, {}, params, {}) for params in (before, config.params, held)]
+    runs = rows_frame(rows)
+    assert all(runs[name][0] == runs[name][1] == config.params[name] for name in later)
+    assert varying(runs[:2], list(held)) == [] and varying(runs, list(held)) == ["dataset.validation_fraction"]
 
 
 def test_artifacts_by_run(full_store):

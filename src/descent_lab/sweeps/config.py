@@ -161,14 +161,15 @@ DEFAULTS: dict[str, Any] = {
     "debug": Config.debug,
     "seeds": {},
     "tuning": {},
-}  # of what runs stored by earlier versions do not have
+    "stop": {"explode": None},
+}  # of what runs stored by earlier versions do not have, as these were trained
 NOT_OF_A_RUN = ("hydra", "suggested", "space", "plugins")  # values that are composed for others
 
 
 def parse(values: Mapping[str, Any], choices: Mapping[str, str]) -> Config:
     """Validate a resolved configuration. Raises ConfigError with one line for each bad field."""
     _refuse_allowing(values.get("plugins", {}))
-    values = DEFAULTS | {name: value for name, value in values.items() if name not in NOT_OF_A_RUN}
+    values = _with_defaults({name: value for name, value in values.items() if name not in NOT_OF_A_RUN})
     known = {f.name: f.type for f in fields(Config) if f.name not in ("values", "choices")}
     refuse_unknown("", values, known)
     _refuse_gaps(values, known)
@@ -184,6 +185,13 @@ def parse(values: Mapping[str, Any], choices: Mapping[str, str]) -> Config:
     config = Config(**parts, values=_validated(parts), choices=choices)
     _refuse_order(config)
     return config
+
+
+def _with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, with DEFAULTS for what they and their groups lack."""
+    pairs = {name: (default, values[name]) for name, default in DEFAULTS.items() if name in values}
+    groups = {name: one | other for name, (one, other) in pairs.items() if isinstance(other, dict)}
+    return {**DEFAULTS, **values, **groups}
 
 
 def _validated(parts: Mapping[str, Any]) -> dict[str, Any]:

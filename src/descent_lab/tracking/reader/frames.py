@@ -1,10 +1,17 @@
 """Turns MLflow's run objects and arrays into tidy frames."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from descent_lab.components import NEUTRAL
+from descent_lab.data.base import Dataset
+from descent_lab.optim.schedules import Schedule
+from descent_lab.seeding import Seeds
+from descent_lab.training.run import Stop
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -30,6 +37,12 @@ SHORT = {
     "ledger/step_seconds": "step_seconds",
     "lr": "final_lr",  # the parameter lr keeps its name
 }
+LATER = {  # the params that runs stored by earlier versions lack, and the values that train as before
+    f"{group}.{option.name}": str(option.default)
+    for group, kind in {"dataset": Dataset, "schedule": Schedule, "seeds": Seeds, "stop": Stop}.items()
+    for option in fields(kind)
+    if NEUTRAL in option.metadata
+}
 
 
 def runs_frame(runs: Sequence["Run"], experiments: Mapping[str, str]) -> pd.DataFrame:
@@ -46,6 +59,7 @@ def runs_frame(runs: Sequence["Run"], experiments: Mapping[str, str]) -> pd.Data
 def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The frame of these rows, each as `run_row` gives it."""
     frame = pd.DataFrame(rows, columns=None if rows else [*INFO, *TAGS, *NUMBERS])
+    frame = frame.fillna({name: value for name, value in LATER.items() if name in frame})
     return frame.astype({name: kind for name, kind in NUMBERS.items() if name in frame})
 
 
