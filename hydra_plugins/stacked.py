@@ -19,14 +19,17 @@ class StackedLauncher(Launcher):
     """Receives all jobs at once and trains those that share a program as one stack."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from descent_lab.cli.session import composer
+
         self.context, self.task, self.config = hydra_context, task_function, config
+        self.compose = composer(hydra_context, config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from descent_lab.cli.run import shown
         from descent_lab.cli.session import run_jobs
 
         with shown():
-            return run_jobs(job_overrides, initial_job_idx, self.context, self.config, self.task)
+            return run_jobs(job_overrides, initial_job_idx, self.context, self.config, self.task, self.compose)
 
 
 class StackedSweeper(BasicSweeper):
@@ -82,12 +85,15 @@ class StackedSweeper(BasicSweeper):
         return [] if named or self.config.tracking.sweep else [f"tracking.sweep='{sweep_name()}'"]
 
     def _tuned(self, overrides: list[Override]) -> Any:
-        from descent_lab.cli.session import tuned_sweep
+        from descent_lab.cli.session import composer, tuned_sweep
         from descent_lab.cli.tuned import SweeperOptions
 
         assert self.launcher is not None and self.hydra_context is not None and self.config is not None
-        options = SweeperOptions(**self.options)
-        return tuned_sweep(overrides, options, self.launcher, self.hydra_context, self.config)
+        if isinstance(self.launcher, StackedLauncher):
+            compose = self.launcher.compose
+        else:
+            compose = composer(self.hydra_context, self.config)
+        return tuned_sweep(overrides, SweeperOptions(**self.options), self.launcher, compose)
 
 
 def _values(override: Override) -> list[str]:

@@ -47,14 +47,24 @@ def run_one(composed: DictConfig, hydra: DictConfig) -> float | tuple[float, ...
     return _objective(config, summary)
 
 
+def composer(context: HydraContext, master: DictConfig) -> Composer:
+    """Composes the jobs of a sweep; it remembers the combinations of choices that it has composed."""
+    return Composer(_loading(context.config_loader, master), _groups(context.config_loader))
+
+
 def run_jobs(
-    jobs: Sequence[Sequence[str]], first: int, context: HydraContext, master: DictConfig, task: TaskFunction
+    jobs: Sequence[Sequence[str]],
+    first: int,
+    context: HydraContext,
+    master: DictConfig,
+    task: TaskFunction,
+    compose: Composer,
 ) -> list[JobReturn]:
     """Train and track all jobs of a sweep, stacked, and print what became of them; one return a job.
 
     Hydra's callbacks hear of every job: first that each begins, then, when all are done, that each has ended.
     """
-    configs = _configs(jobs, Composer(_loading(context.config_loader, master), _groups(context.config_loader)))
+    configs = _configs(jobs, compose)
     watched = [_Watched(context, master, job, first + i, task) for i, job in enumerate(jobs)] if _heard(context) else []
     for job in watched:
         job.start()
@@ -71,11 +81,7 @@ def run_jobs(
 
 
 def tuned_sweep(
-    overrides: Sequence[Override],
-    options: SweeperOptions,
-    launcher: Launcher,
-    context: HydraContext,
-    master: DictConfig,
+    overrides: Sequence[Override], options: SweeperOptions, launcher: Launcher, compose: Composer
 ) -> list[Sequence[JobReturn]]:
     """Tune on some seeds and evaluate on others: prints the winners, returns the jobs."""
     rounds: list[Sequence[JobReturn]] = []
@@ -84,8 +90,7 @@ def tuned_sweep(
         rounds.append(launcher.launch(jobs, initial_job_idx=sum(map(len, rounds))))
         return [_score(job) for job in rounds[-1]]
 
-    composer = Composer(_loading(context.config_loader, master), _groups(context.config_loader))
-    sweep = planned(overrides, options, composer)
+    sweep = planned(overrides, options, compose)
     dry_run = any(word.key_or_group == "dry_run" and word.value() is True for word in overrides)
     print(sweep.plan(), *(sweep.spaces() if dry_run else ()), sep="\n")
     if dry_run:
