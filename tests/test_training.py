@@ -222,10 +222,11 @@ class Solved:
         return np.array([3.0, 5.0])
 
 
+@pytest.mark.parametrize("limit", ["null", "2"])
 @pytest.mark.parametrize("backend", ["numpy", "jax"])
-def test_no_loss_is_too_large_for_a_start_without_loss(backend):
+def test_no_loss_is_too_large_for_a_start_without_loss(backend, limit):
     given = ["dataset=line", "model=linear", f"backend={backend}", "optimizer.weight_decay=0.1", "epochs=5"]
-    run = make_run(*given)
+    run = make_run(*given, f"stop.explode={limit}")
     (outcome,) = train([replace(run, problem=replace(run.problem, init=Solved()))])
     losses = outcome.curves["train/loss"]
     assert losses[0] == 0 < losses[-1] and outcome.status == "finished"

@@ -23,6 +23,7 @@ class Recorder:
         self.n_records = np.zeros(n_runs, dtype=int)
         self.diverged_at: list[int | None] = [None] * n_runs
         self.lowest = np.full(n_runs, np.inf)
+        self.least = np.array([run.stop.min_delta or 0.0 for run in runs])  # the least improvement, with patience
         self.improved = np.full(n_runs, np.inf)  # the last loss that patience takes for an improvement
         self.waited = np.zeros(n_runs, dtype=int)  # records since
         self.limit = np.empty(0)  # (n_runs,): a run with a larger loss, or one that is no number, has diverged
@@ -94,7 +95,8 @@ class Recorder:
         """
         dtype = self.workload.theta.dtype
         most = float(np.finfo(dtype).max)
-        beyond = start * np.array([run.stop.explode or np.inf for run in self.runs])
+        with np.errstate(all="ignore"):  # 0 times infinity, and what overflows
+            beyond = start * np.array([run.stop.explode or np.inf for run in self.runs])
         return np.where((start > 0) & (beyond < most), beyond, most).astype(dtype)
 
     def _end_diverged(self, t: int, diverged_at: np.ndarray, loss: np.ndarray) -> None:
@@ -105,8 +107,7 @@ class Recorder:
 
     def _wait(self, watched: np.ndarray) -> None:
         """Count the records since the loss that patience watches, (n_runs,), was lower than before."""
-        least = np.array([run.stop.min_delta or 0.0 for run in self.runs])
-        better = watched < self.improved - least
+        better = watched < self.improved - self.least
         self.improved = np.where(better, watched, self.improved)
         self.waited = np.where(better, 0, self.waited + 1)
 
