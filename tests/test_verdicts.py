@@ -98,6 +98,19 @@ def test_starts_are_the_values_at_step_0():
     assert st.starts(curves).to_dict() == {"r": 2.0, "s": 3.0}
 
 
+def test_a_block_in_which_an_entrant_diverged_at_every_setting_counts_as_its_start():
+    runs = runs_of({"a": noise(1, 3, 2), "b": noise(1, 3, 2, seed=1)}).assign(run_id="r", status="finished")
+    reported = runs[(runs["entrant"] != "b") | (runs["block"] != 1)]
+    absent = pd.DataFrame({"dataset": ["p0", "p0"], "entrant": ["b", "c"], "block": [1, 1]})  # c has no run at all
+    filled = st.comparable(st.with_diverged_blocks(reported, absent), "loss")
+    added = filled[filled["run_id"].isna()]
+    assert added[["entrant", "block", "seed", "counted_as"]].to_numpy().tolist() == [
+        ["b", 1, seed, "diverged"] for seed in (2, 3)
+    ]
+    np.testing.assert_allclose(np.exp(added["level"]), 1e9)
+    assert st.verdicts(filled)["n"][0] == 3
+
+
 # --- blocks ---
 
 

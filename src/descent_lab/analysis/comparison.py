@@ -9,8 +9,8 @@ import pandas as pd
 
 from descent_lab.analysis.measure import Measure, chosen_by, measure_of, tuned_by
 from descent_lab.analysis.plans import latest_plan
-from descent_lab.analysis.selection import Selection, select
-from descent_lab.analysis.statistics import Asked, comparable, starts, verdicts
+from descent_lab.analysis.selection import DIVERGED, Selection, select
+from descent_lab.analysis.statistics import Asked, comparable, starts, verdicts, with_diverged_blocks
 from descent_lab.analysis.study import LR, Study, study
 from descent_lab.errors import ConfigError, NotGiven
 from descent_lab.tracking.reader import Results
@@ -74,8 +74,12 @@ class Comparison:
 
     @cached_property
     def comparable(self) -> pd.DataFrame:
-        """The reported runs with the values by which they are compared (`statistics.comparable`)."""
-        return self.as_compared(self.selection.runs)
+        """The reported runs with the values by which they are compared (`statistics.comparable`).
+
+        Blocks in which an entrant diverged at every setting count as its start.
+        """
+        chosen = self.selection.by_block
+        return self.as_compared(with_diverged_blocks(self.selection.runs, chosen[chosen["how"] == DIVERGED]))
 
     def as_compared(self, runs: pd.DataFrame, measure: Measure | None = None, value: str | None = None) -> pd.DataFrame:
         """Any runs of the store with the values by which they are compared.

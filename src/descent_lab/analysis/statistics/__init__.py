@@ -28,7 +28,7 @@ from descent_lab.analysis.statistics.aggregates import aggregates, left_behind, 
 from descent_lab.analysis.statistics.agreement import agreement
 from descent_lab.analysis.statistics.blocks import blocks, differences, tuning_share
 from descent_lab.analysis.statistics.cautions import tuning_warnings
-from descent_lab.analysis.statistics.comparable import comparable, counted_otherwise, starts
+from descent_lab.analysis.statistics.comparable import comparable, counted_otherwise, starts, with_diverged_blocks
 from descent_lab.analysis.statistics.confounds import confounds
 from descent_lab.analysis.statistics.cost import Cost, gradient_equivalents
 from descent_lab.analysis.statistics.curves import summarise_curves
@@ -109,5 +109,6 @@ __all__ = [
     "typical",
     "variance_components",
     "verdicts",
+    "with_diverged_blocks",
     "without_targets",
 ]

@@ -63,6 +63,27 @@ def comparable(
     return runs.assign(level=np.log(np.maximum(x, floor)), counted_as=counted_as, resolution=np.sqrt(eps))
 
 
+def with_diverged_blocks(runs: pd.DataFrame, absent: pd.DataFrame, entrant: str = "entrant") -> pd.DataFrame:
+    """`runs`, and diverged ones for the blocks in which an entrant diverged at every setting, and so has none.
+
+    Without them the entrant would be judged on its better blocks only.
+
+    runs: `dataset, block, seed, status`, `entrant`. absent: the `dataset`, `entrant` and `block` of such blocks. Each
+    gets a diverged run without `run_id` and values on every seed of the block. Entrants without any run on a problem
+    get none.
+    """
+    parts = [runs]
+    for row in absent.itertuples():
+        on_problem = runs[runs["dataset"] == row.dataset]
+        own = on_problem[on_problem[entrant] == getattr(row, entrant)]
+        seeds = on_problem.loc[on_problem["block"] == row.block, "seed"].unique()
+        if len(own) and len(seeds):
+            kept = ["dataset", "data", entrant, "dtype"]
+            like = own.iloc[[0] * len(seeds)][[name for name in kept if name in own]]
+            parts.append(like.assign(block=row.block, seed=seeds, status=DIVERGED))
+    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else runs
+
+
 def counted_otherwise(runs: pd.DataFrame, by: str | list[str]) -> pd.DataFrame:
     """How many runs of `comparable` count as another value: `*by, n, diverged, worse, floored`, one row per group."""
     keys = columns_of(by)
