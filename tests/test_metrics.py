@@ -69,7 +69,7 @@ def test_a_metric_that_is_added_is_in_the_table_of_results(within):
     rng = np.random.default_rng(0)
     runs = pd.DataFrame({"dataset": "product", "entrant": ["a", "b"] * 6, "seed": np.repeat(range(6), 2)})
     runs = runs.assign(final_test_rmse=rng.random(12), final_test_within=rng.random(12))
-    table = results._scores(SimpleNamespace(runs=runs)).set_index("entrant")
+    table = results._scores(SimpleNamespace(selection=SimpleNamespace(runs=runs))).set_index("entrant")
     assert (table["test_metric"] == "rmse").all()
     for entrant in ("a", "b"):
         median = runs.loc[runs["entrant"] == entrant, "final_test_within"].median()
