@@ -14,7 +14,7 @@ import numpy as np
 import descent_lab.loops.xla  # noqa: F401 - sets JAX up before it is used
 from descent_lab.loops.base import Carry, MakeUpdate, Rows, Update, Watched, Workload, first_carry, measured
 from descent_lab.loops.memory import CPU_RUNS
-from descent_lab.loops.rates import factor_at, steps_between_looks
+from descent_lab.loops.rates import factor_at, steps_between_changes
 from descent_lab.metrics import metrics_of
 from descent_lab.optim.schedules import Schedule
 
@@ -156,7 +156,8 @@ class CompiledLoop:
             rows = None if order is None else (order, epoch - order_first)
             x, y = _batch(train, k * batches.size, size, rows)
             direction = None if directions is None else directions[t - first_direction]
-            lr = lr_0 * factor_at(schedule, self.program, t.astype(jnp.int64))  # whose quotients are float64
+            counter = t.astype(jnp.int64)  # whose quotients are float64
+            lr = lr_0 * factor_at(schedule, counter, batches.per_epoch, self.program.epochs)
             if carry.watched is not None:
                 lr = lr * schedule.feedback(carry.watched.state)
             after, loss = update.step(carry, x, y, lr.astype(lr_0.dtype), direction)
@@ -182,7 +183,7 @@ class CompiledLoop:
 
     def _watched(self, t: Any, schedule: Schedule, watched: Watched, loss: Any) -> Watched:
         """What the schedule watches after step t, whose batch loss was `loss`."""
-        between = steps_between_looks(schedule, self.program)
+        between = steps_between_changes(schedule, self.program)
         total = watched.total + loss
         looked = Watched(jnp.zeros_like(total), schedule.observe(total / between, watched.state))
         looks = (t + 1) % between == 0

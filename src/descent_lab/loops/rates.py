@@ -9,17 +9,16 @@ from descent_lab.nn.activations import Array
 from descent_lab.optim.schedules import Schedule
 
 
-def factor_at(schedule: Schedule, program: Program, t: Any) -> Any:
-    """The schedule's factor in step t, which is an integer or traced."""
-    per_epoch = program.batches.per_epoch
-    epoch, done = t // per_epoch, t % per_epoch
-    # t / per_epoch, but exactly a whole number between two epochs
-    k = epoch + done / per_epoch if schedule.by == "step" else epoch
-    return schedule.factor(k, max(1, program.epochs))
+def factor_at(schedule: Schedule, t: Any, per_epoch: int, epochs: int) -> Any:
+    """The schedule's factor in step t, an integer or traced, of a run with so many steps an epoch."""
+    k = t // per_epoch
+    if schedule.by == "step":
+        k = k + t % per_epoch / per_epoch  # t / per_epoch, but exactly a whole number between two epochs
+    return schedule.factor(k, epochs or 1)
 
 
-def steps_between_looks(schedule: Schedule, program: Program) -> int:
-    """The number of steps whose mean batch loss a schedule looks at."""
+def steps_between_changes(schedule: Schedule, program: Program) -> int:
+    """The number of steps with one learning rate, after which a schedule looks at their mean batch loss."""
     return 1 if schedule.by == "step" else program.batches.per_epoch
 
 
@@ -27,15 +26,20 @@ class Rates:
     """The learning rates of a stack of runs, for NumPy."""
 
     def __init__(self, workload: Workload) -> None:
-        self.workload, self.program = workload, workload.program
+        program = workload.program
+        self.workload, self.per_epoch, self.epochs = workload, program.batches.per_epoch, program.epochs
         self.lr = workload.column(workload.lr)
         self.schedule = workload.schedule.build(self._shared)
         self.schedules = workload.schedules
-        self.between = steps_between_looks(self.schedule, self.program)
+        self.between = steps_between_changes(self.schedule, program)
+        self.known: tuple[int, Any] = -1, None  # the number of changes before the latest step, and its rate
 
     def at(self, t: int, watched: Watched | None) -> Any:
         """The learning rate of step t: a number of one run, or a column (n_runs, 1)."""
-        rate = self.lr * factor_at(self.schedule, self.program, t)
+        changes, rate = t // self.between, self.known[1]
+        if changes != self.known[0]:
+            rate = self.lr * factor_at(self.schedule, t, self.per_epoch, self.epochs)
+            self.known = changes, rate
         if watched is None:
             return rate
         return rate * self.workload.column(np.asarray(self.schedules.feedback(watched.state)))
