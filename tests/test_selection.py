@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from descent_lab.analysis.comparison import Comparison
 from descent_lab.analysis.measure import Measure, chosen_by, measure_of, tuned_by
 from descent_lab.analysis.plans import latest_plan, plan_of
 from descent_lab.analysis.selection import DIVERGED, NOT_RUN, select
@@ -140,6 +141,17 @@ def test_settings_are_chosen_by_what_the_plan_says():
 def test_nothing_is_chosen_on_the_test_set():
     assert chosen_by(None, Measure("test/accuracy")) == Measure("train/loss")
     assert chosen_by(None, Measure("validation/loss")) == Measure("validation/loss")
+
+
+def test_problems_without_what_is_asked_about_are_left_out():
+    rows = [(optimizer, 0.1, 0.0, seed, 1.0) for optimizer in ("sgd", "adam") for seed in range(3)]
+    classified = runs_of(rows, None, final_test_accuracy=0.9)
+    regressed = runs_of(rows, None, dataset="diabetes", run_id=[f"d{i}" for i in range(6)])
+    comparison = Comparison.of(
+        results_of(pd.concat([classified, regressed], ignore_index=True)), metric="test/accuracy"
+    )
+    assert set(comparison.selection.runs["dataset"]) == {"iris"}
+    assert comparison.left_out == ["diabetes"]
 
 
 def test_what_is_asked_about():

@@ -25,6 +25,7 @@ class Comparison:
 
     results: the runs as stored. study: those that can be compared, labelled. selection: those that are reported.
     measure: what is asked about. asked: what is asked of pairs.
+    left_out: the problems on which no run has what is asked about.
     """
 
     results: Results
@@ -32,6 +33,7 @@ class Comparison:
     selection: Selection
     measure: Measure
     asked: Asked
+    left_out: Sequence[str]
 
     @classmethod
     def of(
@@ -55,12 +57,14 @@ class Comparison:
         """
         labelled = study(results, compared, tuned)
         measure = measure_of(labelled.runs, metric, at)
+        labelled, left_out = _having(labelled, measure)
         labelled = replace(labelled, runs=_with_tuned_by(labelled, measure))
         try:
             selection = select(labelled.runs, TUNED_BY, tuning_seeds)
         except NotGiven as error:
             raise ConfigError(f"tuning-seeds: {error}") from error
-        return cls(results, labelled, selection, measure, _asked(measure, asked or {}, selection.runs), **more)
+        pairs = _asked(measure, asked or {}, selection.runs)
+        return cls(results, labelled, selection, measure, pairs, left_out, **more)
 
     @property
     def value(self) -> str:
@@ -93,6 +97,16 @@ class Comparison:
     def verdicts(self) -> pd.DataFrame:
         """The verdicts on each problem and, with several, over all (`statistics.verdicts`)."""
         return verdicts(self.comparable, "entrant", self.asked)
+
+
+def _having(runs: Study, measure: Measure) -> tuple[Study, list[str]]:
+    """The problems on which some run has the measure, and the names of the others, such as regressions for accuracy."""
+    known = set(runs.runs.loc[runs.runs[measure.column].notna(), "dataset"])
+    left_out = sorted(set(runs.runs["dataset"]) - known)
+    kept = {
+        name: frame[frame["dataset"].isin(known)] for name, frame in (("runs", runs.runs), ("sources", runs.sources))
+    }
+    return (replace(runs, **kept) if left_out else runs), left_out
 
 
 def _with_tuned_by(runs: Study, measure: Measure) -> pd.DataFrame:

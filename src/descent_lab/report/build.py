@@ -173,6 +173,8 @@ def _notes(results: "Results", report: "Report") -> list[str]:
     if report.study.repeats:
         again = counted(report.study.repeats, "run")
         notes.append(f"{again} left out that repeat another's settings and seed; the isolated, then the latest, stay.")
+    if report.left_out:
+        notes.append(f"Left out, as no run on it has {report.measure.metric}: {', '.join(report.left_out)}.")
     if (commits := results.runs["git.commit"].nunique()) > 1:
         notes.append(f"The runs were made by {commits} commits of the code.")
     return notes
