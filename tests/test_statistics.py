@@ -271,6 +271,14 @@ def test_variants_of_a_data_set_are_one_unit():
     assert note == "6 data sets in 3 comparisons: no verdict is possible; 7 could give one"
 
 
+def test_ranks_follow_the_mean_of_the_logarithms_and_not_medians_of_values():
+    """a is lower by the median and mean of values on even seeds; b by the mean of logarithms, as in verdicts."""
+    a, b = [0.9, 1.1, 1.0, 1.0], [1e-3, 1.5, 1.6, 1.7]
+    runs = pd.concat([on_data_sets(a, b).assign(seed=[0, 1, 2, 3] * 2, dataset="d", data="d")])
+    assert np.median(a) < np.median(b) and np.mean(a) < np.mean(b)
+    assert st.average_ranks(runs)["optimizer"].tolist() == ["b", "a"]
+
+
 def test_rounding_errors_make_no_verdict():
     x = np.random.default_rng(1).lognormal(size=12)
     pair = st.rank_pairs(on_data_sets(list(x), list(x * (1 + 1e-12)))).iloc[0]
