@@ -21,7 +21,8 @@ are paired: runs of the same seed have the same start and the same batches.
 | what did the runs cost, and were all entrants given the same? | `cost`, `fairness` |
 
 A diverged run is never dropped: in comparisons it counts as its own start (`comparable`), and elsewhere as worse than
-every other value (`frames`). tests/COVERAGE.md holds what was measured of the methods: how often the intervals contain the true value, and how often the tests are wrong.
+every other value (`frames`). tests/COVERAGE.md holds what was measured of the methods: how often the intervals contain
+the true value, and how often the tests are wrong.
 """
 
 from descent_lab.analysis.statistics.aggregates import aggregates, left_behind, probability_better, scores
