@@ -155,4 +155,6 @@ def _needed(row: Any) -> str:
     """Further units that would tell the margin apart; 0 where there are enough, so that the difference is smaller."""
     if not row.corrected or np.isnan(row.needed):
         return ""
+    if row.needed == 0:
+        return "; there are enough, so the difference is probably smaller"
     return f"; about {row.needed:.0f}" if row.needed < MANY else f"; {MANY} or more"
