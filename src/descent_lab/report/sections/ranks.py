@@ -165,8 +165,9 @@ def content(report: Report) -> Iterator[Block]:
         if report.given("friedman"):
             row = report.table("friedman").iloc[0]
             yield Words(
-                f"Friedman test over {row['n_datasets']:.0f} data sets: p {p_value(row['p'], LEAST)} that all entrants "
-                "are alike. Each data set counts once, by the mean over seeds and over its problems."
+                "Friedman's test of the hypothesis that all entrants are alike, over "
+                f"{row['n_datasets']:.0f} data sets: p {p_value(row['p'], LEAST)}. Each data set counts once, by the "
+                "mean over seeds and over its problems."
             )
         if report.given("places"):
             yield plain(report.table("places"), FIRM, folded="The order with one data set left out")
