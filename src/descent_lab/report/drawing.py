@@ -259,7 +259,7 @@ def log_x(ax: Axes, x: np.ndarray) -> None:
     low, high = positive.min(), positive.max()
     if (x == 0).any():
         ax.set_xscale("symlog", linthresh=low, linscale=0.4)
-        ax.set_xlim(0, high if high > low else 2 * low)
+        ax.set_xlim(0, 1.06 * high if high > low else 2 * low)
     else:
         ax.set_xscale("log")
         ax.set_xlim(*Span(low, high).limits)
