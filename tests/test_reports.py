@@ -1,5 +1,6 @@
 """The report: from a real store, the same bytes every time, and a plain word where there is nothing to report."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from mlflow import MlflowClient
 from descent_lab.errors import NotGiven
 from descent_lab.report.blocks import Files, Picture, Plots, Words
 from descent_lab.report.build import main
+from descent_lab.report.drawing import theme
 from descent_lab.report.plots import Plot
 from descent_lab.report.pool import Figures
+from descent_lab.report.report import Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.tracking.reader import load
 from tests.harness import make_config
@@ -91,6 +94,26 @@ def test_curves_and_clocks_are_over_the_seeds_of_the_results(report):
         assert (n.join(results).nunique(axis=1) == 1).all(), name
     by_lr = pd.read_csv(report / "curves_by_lr.csv").query("lr < 1")  # of a larger one there is one run
     assert (by_lr.groupby(["dataset", "entrant"])["n"].nunique() == 1).all()
+
+
+@pytest.mark.parametrize("losses", [(0.0, 1e-300, 0.3, 1e76, 1e300, np.inf), (np.inf,), (0.0,)], ids=str)
+@pytest.mark.filterwarnings("ignore:divide by zero")  # of a run that starts at 0 exactly
+def test_no_losses_end_a_report(uri, losses):
+    """Curves and final losses drawn from these few: every table, figure and block is made, or says why it is not."""
+    rng, stored_runs = np.random.default_rng(0), load(uri)
+    runs, curves = stored_runs.runs.copy(), stored_runs.curves.assign(value=rng.choice(losses, len(stored_runs.curves)))
+    final = rng.choice(losses, len(runs))
+    for name in [name for name in runs if name.startswith(("final_", "best_"))]:
+        runs[name] = np.where(runs[name].isna(), np.nan, final)
+    runs["status"] = np.where(np.isfinite(final), "finished", "diverged")
+    report = Report.of(replace(stored_runs, runs=runs, curves=curves))
+    for name, section in report.sections.items():
+        for drawing in section.figures(report):
+            figure = drawing.draw(*drawing.arguments)
+            with theme():
+                figure.draw_without_rendering()
+        assert list(section.content(report)) or name not in ("summary", "results", "runs")
+    assert dict(report.tables())
 
 
 def test_the_report_is_shown_in_mlflow_and_is_no_run_of_the_store(uri, report, tmp_path):

@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from descent_lab.report.looks import BEYOND, DASHES, DIVERGED, Looks, Span, Style, layers, natural
+from descent_lab.report.looks import BEYOND, DASHES, DIVERGED, MOST, Looks, Span, Style, layers, natural
 
 RC = {
     "svg.hashsalt": "descent-lab",
@@ -171,8 +171,8 @@ def lines(ax: Axes, rows: pd.DataFrame, x: str, y: str, looks: Looks, every: boo
 
 def _around(low: float, high: float) -> tuple[float, float]:
     """Far beyond the ends of an axis, and near enough for the places of points to be numbers."""
-    reach = 1e30 * max(high - low, abs(high), abs(low))
-    return max(low - reach, -1e300), min(high + reach, 1e300)
+    reach = 1e30 * min(max(abs(low), abs(high)), 1e270)
+    return max(low - reach, -MOST), min(high + reach, MOST)
 
 
 def _dashes(style: Style) -> Any:

@@ -49,6 +49,8 @@ def predictions(report: Report) -> pd.DataFrame:
 
 def confusion(report: Report) -> pd.DataFrame:
     """Counts of true and predicted classes of each problem's best entrant, over its reported seeds."""
+    if not report.given("results"):
+        raise NotGiven(report.missing["results"])
     best = report.table("results").drop_duplicates("dataset")[PAIR]  # sorted by loss
     parts = []
     runs = _finished(report, CLASSIFICATION).merge(best)

@@ -33,6 +33,9 @@ def overall(report: Report) -> Card | None:
 
 def verdicts(report: Report) -> Iterator[Card]:
     """One card for each problem, with the verdicts on it."""
+    if not report.given("results"):
+        yield Card("No verdicts", f"{report.missing['results']}.")
+        return
     pairs = report.table("pairs")
     for problem, rows in report.table("results").groupby("dataset", sort=True):
         here = pairs[pairs["dataset"] == problem] if len(pairs) else pairs
@@ -60,7 +63,9 @@ def _typical(report: Report, rows: pd.DataFrame) -> Iterator[str]:
 
 
 def substitutes(report: Report) -> list[str]:
-    """What stands in for values that cannot be compared, and for how many runs."""
+    """What stands in for values that cannot be compared, and for how many runs; nothing where none are compared."""
+    if not report.given("results"):
+        return []
     counted_as = report.comparable.groupby(["dataset", "counted_as"]).size()
     lines = []
     for reason in sorted(set(counted_as.index.get_level_values(1)) - {""}):
