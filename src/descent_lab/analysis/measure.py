@@ -15,7 +15,6 @@ from descent_lab.tracking.reader.frames import column
 from descent_lab.tracking.study_record import StudyRecord
 
 At = Literal["final", "best", "chosen", "time_to"]
-WORDS = {"final": "final", "best": "best", "chosen": "chosen"}
 SETS = {"train": "training", "validation": "validation", "test": "test"}
 
 
@@ -55,7 +54,9 @@ class Measure:
         """Its name in plots and tables, such as `final training loss`."""
         part, _, name = self.metric.partition("/")
         plain = f"{SETS.get(part, part)} {METRICS[name].label if name in METRICS else name}"
-        return f"steps to {plain} {self.target:g}" if self.at == "time_to" else f"{WORDS[self.at]} {plain}"
+        if self.at == "time_to":
+            return f"steps to {plain} {self.target:g}"
+        return f"{plain} where validation is best" if self.at == "chosen" else f"{self.at} {plain}"
 
     def of(self, runs: pd.DataFrame, curves: pd.DataFrame) -> pd.Series:
         """The value of each run; missing where a run has none, infinite where it never reaches the target."""

@@ -91,9 +91,13 @@ def _others(rows: pd.DataFrame, name: str) -> list[str]:
 def details(rows: pd.DataFrame, wording: Wording) -> list[str]:
     """A line for each decided pair with its evidence, one for those practically equal and one for those undecided."""
     lines = [_decided(row, wording) for row in rows[rows["winner"] != ""].itertuples()]
-    equal = [f"{row.a} and {row.b} ({_ratio(row, wording)})" for row in rows[rows["verdict"] == EQUAL].itertuples()]
+    what = "ratio" if wording.measure.scale == "log" else "difference"
+    equal = [
+        f"{row.a} and {row.b} ({what} {number(row.effect)})" for row in rows[rows["verdict"] == EQUAL].itertuples()
+    ]
     if equal:
-        lines.append(f"Practically equal, within {wording.margin_as_share}: {'; '.join(equal)}.")
+        within = f"the 90 % interval lies within {wording.margin_as_share}"
+        lines.append(f"Practically equal, as {within}: {'; '.join(equal)}.")
     return lines + list(_undecided(rows[rows["verdict"] == UNDECIDED], wording))
 
 

@@ -59,7 +59,7 @@ def _typical(report: Report, rows: pd.DataFrame) -> Iterator[str]:
     if values:
         seeds = sorted(set(rows["seeds"]))
         n = counted(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
-        yield f"{report.measure.label.capitalize()} over {n}: {'; '.join(values)}."
+        yield f"{report.measure.label.capitalize()}, over {n}: {'; '.join(values)}."
 
 
 def substitutes(report: Report) -> list[str]:
