@@ -66,7 +66,7 @@ def test_an_override_reaches_a_value_that_yaml_leaves_out():
 
 def test_a_study_changes_what_its_choices_leave_to_their_classes():
     study = make_config("+experiment=demo")
-    assert (study.record.points, study.record.every) == (40, None)
+    assert (study.record.points, study.record.every) == (16, None)
 
 
 def test_a_folder_of_ones_own_is_filled_as_well(tmp_path):

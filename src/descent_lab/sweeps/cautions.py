@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from descent_lab.sweeps.space import Axis, Interval, Setting, Space, Values
 
 MOST = 2.0  # widths in decades that differ by a larger factor are cautioned
-FEW = 3  # a list of fewer values has nothing but edges
+FEW = 4  # a list of fewer values is mostly edges
 
 
 @dataclass(frozen=True)
