@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
@@ -77,12 +78,7 @@ class TunedSweep:
             refused.clear()
             return scores
 
-        try:
-            chosen = tune(self.entrants, self.design, together)
-        except ModuleNotFoundError as error:
-            if error.name != "optuna":
-                raise
-            raise ConfigError(f"hydra.sweeper.search=optuna: optuna is not installed; {installing('tune')}") from None
+        chosen = tune(self.entrants, self.design, together)
         return {self.name(words): choices for words, choices in chosen.items()}
 
     def name(self, words: tuple[str, ...]) -> tuple[str, ...]:
@@ -174,6 +170,8 @@ def planned(
         raise reasons[0]
     searched.refuse_unused()
     design = design_of(entrants, blocks, options.search, options.trials, batch=options.batch)
+    if design.search == "optuna" and find_spec("optuna") is None:
+        raise ConfigError(f"hydra.sweeper.search=optuna: optuna is not installed; {installing('tune')}")
     shared = tuple(f"{key}={values[0]}" for key, values in searched.compared.items() if len(values) == 1)
     return TunedSweep(entrants, design, configs, shared, refused)
 
@@ -272,9 +270,10 @@ class Searched:
         """Raise ConfigError for a name that is to be tuned, or has a space, and that no entrant has."""
         for name in [*self.options.names, *self.swept]:
             if name not in self.used:
+                near = sorted(other for other in self.known - {name} if ("." in other) == ("." in name))
                 raise ConfigError(
                     f"hydra.sweeper.tuned={_plain(self.options.tuned)}: there are no values of {name}"
-                    f"{suggestion(name, sorted(self.known))}; give them, such as {name}=0.1,0.01"
+                    f"{suggestion(name, near)}; give them, such as {name}=0.1,0.01"
                 )
         for name in self.named:
             if name != ALL and name not in self.own_spaces:
