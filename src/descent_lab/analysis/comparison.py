@@ -1,7 +1,7 @@
 """From the runs of a store to what is compared: entrants, the settings at which they are judged, and values."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -26,6 +26,7 @@ class Comparison:
     results: the runs as stored. study: those that can be compared, labelled. selection: those that are reported.
     measure: what is asked about. asked: what is asked of pairs.
     left_out: the problems on which no run has what is asked about.
+    incomparable: why other problems are left out of comparisons, as far as these were made.
     """
 
     results: Results
@@ -34,6 +35,7 @@ class Comparison:
     measure: Measure
     asked: Asked
     left_out: Sequence[str]
+    incomparable: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -88,11 +90,20 @@ class Comparison:
     def as_compared(self, runs: pd.DataFrame, measure: Measure | None = None, value: str | None = None) -> pd.DataFrame:
         """Any runs of the store with the values by which they are compared.
 
-        measure, value: another measure, and the column that holds it.
+        measure, value: another measure, and the column that holds it. A problem without comparable values is left out,
+        and `incomparable` says why. Raises NotGiven where no problem has some.
         """
         measure, value = measure or self.measure, value or self.value
-        start = runs["run_id"].map(starts(self.results.curves, measure.metric)).astype(float)
-        return comparable(runs.assign(start=start), value, measure.better, measure.scale)
+        runs = runs.assign(start=runs["run_id"].map(starts(self.results.curves, measure.metric)).astype(float))
+        parts, reason = [], "no runs"
+        for problem, rows in runs.groupby("dataset", sort=False):
+            try:
+                parts.append(comparable(rows, value, measure.better, measure.scale))
+            except NotGiven as error:
+                reason = self.incomparable[str(problem)] = str(error)
+        if not parts:
+            raise NotGiven(reason)
+        return pd.concat(parts, ignore_index=True)
 
     def verdicts(self) -> pd.DataFrame:
         """The verdicts on each problem and, with several, over all (`statistics.verdicts`)."""

@@ -314,7 +314,8 @@ def _read(options: argparse.Namespace) -> "Results":
     from descent_lab.tracking.reader import find, read_curves
 
     results = find(options.uri, options.experiment, options.filter, options.sweep)
-    needed = {"train/loss", *(f"test/{name}" for name in METRICS), *(options.metric or ())}
+    of_sets = (f"{part}/{name}" for part in ("validation", "test") for name in METRICS)
+    needed = {"train/loss", *of_sets, *(options.metric or ())}
     if "tracking.tuning" in results.runs:
         needed |= {plan.by for text in results.runs["tracking.tuning"].unique() if (plan := plan_of(text))}
     return results.with_curves(read_curves(results.artifacts, results.runs, sorted(needed)))

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from descent_lab.analysis import statistics as st
 from descent_lab.analysis.study import CELL, Study
 from descent_lab.errors import NotGiven
-from descent_lab.metrics import METRICS
+from descent_lab.metrics import METRICS, better
 from descent_lab.report.blocks import Block, Files, Heading, Html, Plots, Words, grouped
 from descent_lab.report.looks import Looks, Span, along_scale, leaves, limits_of, span_with_intervals
 from descent_lab.report.plots import BAND, Plot
@@ -29,6 +29,7 @@ SECONDS = "step_seconds"
 LABELS = {**AXES, SECONDS: "step seconds"}
 NOTE = "line: median over seeds; shade: 95 % interval"
 MOST_LINES = 24
+SETS = {"train": "Training loss", "validation": "Validation set", "test": "Test set"}
 CUT = "; what meets the edge of a panel goes on beyond it"
 MENU = Markup(
     '<p class="how">Median over seeds of each entrant, at the setting that it is reported at, with a 95 % interval. '
@@ -46,22 +47,26 @@ def label_of(metric: str) -> str:
     return f"{part} {METRICS[name].label if name in METRICS else name}"
 
 
-def test_metrics() -> dict[str, str]:
-    """The column of the final value of each test metric, by the name of its curve."""
-    return {f"test/{name}": f"final_test_{name}" for name in METRICS if name != "loss"}
+def drawn_metrics(report: Report) -> list[str]:
+    """What is drawn beside the training loss: metrics of the validation and test sets, and what is asked about."""
+    of_sets = [f"{part}/{name}" for part in ("validation", "test") for name in METRICS]
+    wanted = [name for name in of_sets if name != "test/loss" or name == report.measure.metric]
+    return wanted if report.measure.metric in (TRAIN, *wanted) else [*wanted, report.measure.metric]
 
 
 def curves(report: Report) -> pd.DataFrame:
-    """Bands of train/loss and of the test metrics over the runs that are reported, on three axes at once.
+    """Bands of train/loss, and of metrics of the validation and test sets, over the runs that are reported.
 
-    They are those of the results: of the seeds held out, where there are some, each at the setting chosen for it.
+    They stand on three axes at once, and are those of the results: of the seeds held out, where there are some, each at
+    the setting chosen for it.
     """
     runs = report.selection.runs
     parts = [_bands(report.study, runs, PAIR, TRAIN)]
-    for metric, column in test_metrics().items():
-        if column in runs and (measured := runs[column].notna()).any():
-            better = METRICS[metric.partition("/")[2]].better
-            parts.append(_bands(report.study, runs[measured], PAIR, metric, better))
+    recorded = report.study.curves[["run_id", "metric"]].drop_duplicates().groupby("metric")["run_id"].agg(set)
+    for metric in drawn_metrics(report):
+        measured = runs["run_id"].isin(recorded.get(metric, set()))
+        if measured.any():
+            parts.append(_bands(report.study, runs[measured], PAIR, metric, better(metric.partition("/")[2])))
     return pd.concat(parts, ignore_index=True).merge(report.selection.chosen[CELL], on=PAIR)
 
 
@@ -130,14 +135,14 @@ def _banded(
 
 
 def figures(report: Report) -> Iterator[Drawing]:
-    """The training loss on each axis, each test metric, and the training loss at every lr of each problem."""
+    """The training loss on each axis, metrics of the other sets, and the training loss at every lr of each problem."""
     rows, looks = report.table("curves"), report.looks
     if rows.empty:
         return
     loss = rows[rows["metric"] == TRAIN]
     for axis in ("step", "epoch", *(["gradients"] if _costs_differ(loss) else [])):
         yield Drawing(f"curves_{axis}", by_entrant, (loss, axis, label_of(TRAIN), looks, NOTE + unfair(report)))
-    for metric in test_metrics():
+    for metric in drawn_metrics(report):
         if len(part := rows[rows["metric"] == metric]):
             arguments = (part, "epoch", label_of(metric), looks, NOTE, not _linear(metric))
             yield Drawing(f"curves_{metric.replace('/', '_')}", by_entrant, arguments)
@@ -171,19 +176,18 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_")
 
 
-def _plots(report: Report) -> tuple[list[Plot], list[Plot]]:
-    """The plots of the training loss, and those of test metrics. Their data hold every x that the menu offers."""
+def _plots(report: Report) -> dict[str, list[Plot]]:
+    """The plots by the set that they are of: train, validation, test. Their data hold every x that the menu offers."""
     rows = report.table("curves")
-    training: list[Plot] = []
-    tests: list[Plot] = []
+    plots: dict[str, list[Plot]] = {}
     for (metric, problem), group in grouped(rows, ["metric", "dataset"]):
         span = None if _linear(metric) else limits_of(span_of(group, "step"))
         plot = Plot(problem, "step", "estimate", AXES["step"], label_of(metric), BAND, (True, span is not None), span)
         plot.axes = True
         plot.add_bands(group, [*AXES], report.looks)
         if plot.parts:
-            (training if metric == TRAIN else tests).append(plot)
-    return training, tests
+            plots.setdefault(metric.partition("/")[0], []).append(plot)
+    return plots
 
 
 def _linear(metric: str) -> bool:
@@ -194,13 +198,14 @@ def _linear(metric: str) -> bool:
 
 def content(report: Report) -> Iterator[Block]:
     """The interactive figures, with a menu for what stands along x."""
-    training, tests = _plots(report)
+    plots = _plots(report)
     yield Html(MENU.format(Markup("").join(OPTION.format(*option) for option in AXES.items())))
-    yield Heading("Training loss")
-    yield Plots(training) if training else Words("Not shown: no run has a finite training loss after the start.")
-    if tests:
-        yield Heading("Test set")
-        yield Plots(tests)
+    for part, title in SETS.items():
+        if part in plots:
+            yield Heading(title)
+            yield Plots(plots[part])
+    if "train" not in plots:
+        yield Words("Not shown: no run has a finite training loss after the start.")
     yield Files(["curves", "curves_by_lr"])
 
 

@@ -1,16 +1,21 @@
 """The fairness ledger: what each entrant was given, and what a reader has to be warned of."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
 from descent_lab.analysis import statistics as st
 from descent_lab.analysis.plans import latest_plan, plan_of
-from descent_lab.analysis.selection import SAME
+from descent_lab.analysis.selection import DIVERGED, SAME
+from descent_lab.components import resolve
+from descent_lab.errors import ConfigError
 from descent_lab.report.blocks import Block, Files, Words, plain
 from descent_lab.report.report import PAIR, Report
 from descent_lab.report.section import SECTIONS, Section, Table
 from descent_lab.report.words import listed
+from descent_lab.sweeps.cautions import Tuned, cautions
+from descent_lab.sweeps.space import axis_of
 from descent_lab.wording import counted
 
 UNEQUAL = "unequal budgets"
@@ -41,6 +46,7 @@ def warnings(report: Report) -> pd.DataFrame:
     """The circumstances that weaken a comparison: `dataset, entrant, warning, detail`."""
     parts = [
         _tuning_warnings(report),
+        _space_warnings(report),
         _same_seeds(report),
         _unequal(report.table("fairness")),
         _confounds(report),
@@ -54,7 +60,45 @@ def warnings(report: Report) -> pd.DataFrame:
 def _tuning_warnings(report: Report) -> pd.DataFrame:
     cells = report.table("cells")
     axes = sorted({name for names in cells["tuned"].unique() for name in names.split(",") if name in cells})
-    return st.tuning_warnings(cells, PAIR, report.chosen_by.better, "place", axes)
+    warned = st.tuning_warnings(cells, PAIR, report.chosen_by.better, "place", axes)
+    planned = {name for name, runs in report.study.runs.groupby("dataset") if latest_plan(runs) is not None}
+    return warned[~((warned["warning"] == "edge") & warned["dataset"].isin(planned))]  # `_space_warnings` has those
+
+
+def _space_warnings(report: Report) -> pd.DataFrame:
+    """What weakens a comparison by the spaces that were searched, where runs say what these were."""
+    chosen = report.selection.by_block
+    tuned = []
+    for (problem, entrant), runs in report.study.runs.groupby(PAIR, sort=True):
+        plan = latest_plan(runs)
+        if plan is not None:
+            places = chosen[(chosen["dataset"] == problem) & (chosen["entrant"] == entrant)]
+            settings = runs.drop_duplicates("place").set_index("place")
+            picked = [
+                {} if row.how == DIVERGED else {name: _number(settings.loc[row.place, name]) for name in plan.space}
+                for row in places.itertuples()
+            ]
+            axes = {name: axis_of("tracking.tuning", axis) for name, axis in plan.space.items()}
+            tuned.append(Tuned(str(problem), str(entrant), axes, picked, plan.trials, **_optimizer(runs.iloc[0])))
+    return pd.DataFrame(cautions(tuned), columns=[*PAIR, "warning", "detail"])
+
+
+def _number(value: Any) -> Any:
+    """A value of a run as a number, where it is one."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def _optimizer(run: pd.Series) -> dict[str, Any]:
+    """The kind, the options and the special cases of the optimizer of a run; nothing where its class is not here."""
+    try:
+        kind = resolve("optimizer", run["optimizer._target_"])
+    except (ConfigError, KeyError):
+        return {}
+    own = {str(name).partition(".")[2]: _number(value) for name, value in run.items() if str(name)[:10] == "optimizer."}
+    return {"kind": kind.kind, "options": own, "includes": getattr(kind, "includes", {})}
 
 
 def _same_seeds(report: Report) -> pd.DataFrame:

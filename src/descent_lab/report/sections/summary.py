@@ -73,7 +73,7 @@ def substitutes(report: Report) -> list[str]:
         n = listed([f"{counted(int(count), 'run')} on {problem}" for problem, count in where.items()])
         stands = "the resolution of its dtype" if "floor" in reason else "its start"
         lines.append(f"In comparisons a run that is {reason} counts as {stands}: {n}.")
-    return lines
+    return lines + [f"{problem} is left out of comparisons: {why}." for problem, why in report.incomparable.items()]
 
 
 def content(report: Report) -> Iterator[Block]:
