@@ -1,11 +1,15 @@
 """Fixtures of every test, so that no test changes the user's store, the user's outbox or the state of Hydra."""
 
+import signal
+
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from descent_lab.loops.program_cache import keep_programs
 from descent_lab.paths import CACHE
 
+# A job in the background of a shell ignores ctrl-C, and so would the commands that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 keep_programs(CACHE / "jax")  # so that also tests without the command line use compiled programs again
 
 

@@ -26,7 +26,6 @@ from descent_lab.tracking import outbox
 
 MANY = ("-m", "epochs=300", "optimizer=sgd,adam,momentum", "lr=0.1,0.01", "seed=range(8)", "timing=isolated")
 N_MANY = 48
-LONG, N_LONG = (*MANY[:4], "seed=range(40)", MANY[5]), 240  # still runs when a slow machine has seen the first few
 SOME, N_SOME = (*MANY[:2], "optimizer=sgd", *MANY[3:]), 16
 STACKED = ("-m", "epochs=50", "lr=0.1,0.01", "seed=range(20)")  # trained at once, then delivered for a while
 N_STACKED = 40
@@ -108,7 +107,7 @@ def test_killed_again_and_again(store):
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["serial", "processes"])
 def test_ctrl_c_keeps_and_delivers_what_is_finished(store, engine):
-    process = start_cli(*LONG, f"engine={engine}")
+    process = start_cli(*MANY, f"engine={engine}")
     wait_until(lambda: len(finished(store)) > 3)
     workers = children(process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
@@ -119,8 +118,8 @@ def test_ctrl_c_keeps_and_delivers_what_is_finished(store, engine):
     assert_gone(workers)
     assert_whole(store, len(finished(store)))
     done = len(finished(store))
-    assert f"{N_LONG - done} finished, 0 diverged, 0 failed, {done} skipped" in run_cli(*LONG).out
-    assert_whole(store, N_LONG)
+    assert f"{N_MANY - done} finished, 0 diverged, 0 failed, {done} skipped" in run_cli(*MANY).out
+    assert_whole(store, N_MANY)
 
 
 @pytest.mark.slow
