@@ -176,6 +176,8 @@ def _memory(epochs: int) -> float:
 def compiling(report: Report) -> None:
     """Compile seconds by the ledger, in a first process, and in a second one that finds the program on disk."""
     line = (
+        "from descent_lab.loops.program_cache import keep_programs; from descent_lab.paths import CACHE; "
+        "keep_programs(CACHE / 'jax'); "  # as the command line does; the environment names another folder
         "from benchmarks.problems import made; from descent_lab.training.trainer import train; "
         "import json, sys; ledger = train([made(*json.loads(sys.argv[1]))])[0].ledger; "
         "print(ledger['setup'], ledger['compile'])"
