@@ -55,7 +55,7 @@ from descent_lab.analysis.statistics.targets import (
     reference_targets,
     without_targets,
 )
-from descent_lab.analysis.statistics.tuning import best_of_k, best_setting, centres, held_out, sensitivity, tuning_cells
+from descent_lab.analysis.statistics.tuning import best_of_k, best_setting, centres, sensitivity, tuning_cells
 from descent_lab.analysis.statistics.typical import typical
 from descent_lab.analysis.statistics.variance import variance_components
 from descent_lab.analysis.statistics.verdicts import Asked, verdicts
@@ -83,7 +83,6 @@ __all__ = [
     "friedman",
     "given_targets",
     "gradient_equivalents",
-    "held_out",
     "indistinguishable",
     "interpolated_targets",
     "leave_one_out",

@@ -11,7 +11,7 @@ import pandas as pd
 
 from descent_lab.analysis.statistics.frames import WORST, columns_of, levels, one_of, require
 from descent_lab.analysis.statistics.seeds import sorted_groups, summarise
-from descent_lab.errors import ConfigError, NotGiven
+from descent_lab.errors import NotGiven
 
 CELLS = ("dataset", "optimizer")
 
@@ -63,30 +63,6 @@ def best_setting(
     criteria = [name for name in ("estimate", "mean") if name in cells]
     ascending = [True] * len(keys) + [better == "lower"] * len(criteria) + [True]
     return cells.sort_values([*keys, *criteria, setting], ascending=ascending).drop_duplicates(keys, ignore_index=True)
-
-
-def held_out(
-    runs: pd.DataFrame,
-    chosen: pd.DataFrame,
-    tuning_seeds: Collection[int],
-    held_out_seeds: Collection[int],
-    by: Sequence[str] = CELLS,
-    setting: str = "lr",
-) -> pd.DataFrame:
-    """The rows of runs to report: those with the chosen setting of their group, on held-out seeds only.
-
-    Raises ConfigError where the two sets of seeds overlap, and NotGiven where a chosen setting has no held-out run.
-    """
-    keys = [*columns_of(by), setting]
-    require(runs, *keys, "seed")
-    if both := sorted(set(tuning_seeds) & set(held_out_seeds)):
-        raise ConfigError(f"seeds {both} are both tuning and held-out seeds")
-    reported = runs[runs["seed"].isin(list(held_out_seeds))].merge(chosen[keys], on=keys)
-    absent = chosen[keys].merge(reported[keys].drop_duplicates(), on=keys, how="left", indicator=True)
-    if len(absent := absent[absent["_merge"] == "left_only"]):
-        first = ", ".join(f"{key}={absent.iloc[0][key]}" for key in keys)
-        raise NotGiven(f"{first} has no run on a held-out seed")
-    return reported
 
 
 def best_of_k(

@@ -11,7 +11,7 @@ from descent_lab.analysis.measure import Measure
 from descent_lab.metrics import METRICS
 from descent_lab.report.blocks import Block, Files, Picture, Rows, Words
 from descent_lab.report.looks import Looks, Span, leaves, natural, span_with_intervals
-from descent_lab.report.report import LOSS, PAIR, Report
+from descent_lab.report.report import PAIR, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.report.sections.ledger import unfair
 from descent_lab.report.words import interval, listed, number
@@ -88,12 +88,6 @@ def _at_chosen(runs: pd.DataFrame, metric: str) -> str:
     """The column of a test metric at the step that validation chose, where there is one; else at the last step."""
     chosen = Measure(f"test/{metric}", "chosen").column
     return chosen if chosen in runs and runs[chosen].notna().any() else Measure(f"test/{metric}").column
-
-
-def scale_of(runs: pd.DataFrame, value: str = LOSS) -> str:
-    """The scale on which values are compared: log, unless one is not positive."""
-    values = runs[value].to_numpy(dtype=float)
-    return "log" if (values[np.isfinite(values)] > 0).all() else "linear"
 
 
 def pairs(report: Report) -> pd.DataFrame:
