@@ -46,7 +46,11 @@ def typical(runs: pd.DataFrame, by: str | Sequence[str], scale: str = "log", con
         ends = np.array([evidence.estimate, *evidence.interval(level_of_test)])
         ends[~np.isfinite(ends)] = np.nan
         estimate, low, high = np.exp(ends) if scale == "log" else ends
-        note = "" if unit == "blocks" or not np.isnan(low) else shortfall(len(index), confidence) or "too few seeds"
+        note = (
+            ""
+            if unit == "blocks" or not np.isnan(low)
+            else shortfall(len(index), confidence) or f"{len(index)} seeds: too few for an interval"
+        )
         row = {"n": len(index), "diverged": int(diverged[index].sum()), "estimate": estimate, "low": low, "high": high}
         rows.append(dict(zip(keys, key, strict=True)) | row | {"method": WAYS[unit, scale], "note": note})
     return pd.DataFrame(rows)
