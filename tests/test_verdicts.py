@@ -460,3 +460,13 @@ def test_scores_have_differences_and_an_absolute_margin():
 def test_what_cannot_be_asked_is_named(asked, message):
     with pytest.raises(ValueError, match=message):
         st.verdicts(runs_of({"a": noise(1, 2, 2), "b": noise(1, 2, 2)}), asked=st.Asked(**asked))
+
+
+def test_a_typical_value_of_extreme_losses_has_limits_up_to_infinity():
+    """Warnings are errors here: an end of the interval that no float holds is infinite, without a word."""
+    levels = pd.DataFrame({"dataset": "d", "level": [690.0, 700.0, -700.0], "block": [0, 1, 2], "counted_as": ""})
+    (row,) = st.typical(levels, "dataset").to_dict("records")
+    assert row["estimate"] == pytest.approx(np.exp(690 / 3)) and (row["low"], row["high"]) == (0.0, np.inf)
+    losses = pd.DataFrame({"dataset": "d", "loss": [1e300, 1e304, 1e-304]})
+    (row,) = st.summarise(losses, "dataset", "loss", "geometric_mean").to_dict("records")
+    assert (row["low"], row["high"]) == (0.0, np.inf)

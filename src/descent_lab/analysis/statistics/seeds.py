@@ -63,7 +63,8 @@ def _cell(x: np.ndarray, stratum: np.ndarray | None, statistic: str, confidence:
     else:
         interval, method, note = _pooled(x, stratum, statistic, confidence, seed)
     if statistic == "geometric_mean":
-        interval = Interval(*(np.exp(limit) for limit in interval))
+        with np.errstate(over="ignore"):  # a limit beyond the largest number is infinite
+            interval = Interval(*(np.exp(limit) for limit in interval))
     return {"n": len(x), "diverged": int((~np.isfinite(x)).sum())} | _columns(interval, method, note)
 
 

@@ -45,7 +45,8 @@ def typical(runs: pd.DataFrame, by: str | Sequence[str], scale: str = "log", con
         evidence = Mean([means]) if unit == "blocks" else Middle([np.sort(level[index])])
         ends = np.array([evidence.estimate, *evidence.interval(level_of_test)])
         ends[~np.isfinite(ends)] = np.nan
-        estimate, low, high = np.exp(ends) if scale == "log" else ends
+        with np.errstate(over="ignore"):  # an end beyond the largest number is infinite
+            estimate, low, high = np.exp(ends) if scale == "log" else ends
         note = (
             ""
             if unit == "blocks" or not np.isnan(low)
