@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ class Selection:
     tuning: dict[str, list[int]]
     blocks: dict[str, int]
 
-    @property
+    @cached_property
     def chosen(self) -> pd.DataFrame:
         """`dataset, entrant, setting, lr, share, how`: the setting reported most, with its share of the seeds."""
         counts = self.by_block.groupby([*KEYS, "setting", "lr"], sort=True, dropna=False)

@@ -124,23 +124,27 @@ def _settings(runs: pd.DataFrame, tuned: Sequence[str]) -> tuple[pd.DataFrame, p
 def _setting(names: Sequence[str], values: Sequence[Any]) -> str:
     """The label of a setting, such as `lr=0.1, beta1=0.9`."""
     words = zip(names, values, strict=True)
-    return ", ".join(f"{name.rpartition('.')[2]}={_number(value)}" for name, value in words if not pd.isna(value))
+    return ", ".join(f"{name.rpartition('.')[2]}={_shown(value)}" for name, value in words if not pd.isna(value))
 
 
-def _number(value: Any) -> str:
-    """A number in six digits at most; anything else as it is."""
+def as_number(value: Any) -> Any:
+    """A value of a run, which a store holds as text, as a number where it is one; anything else as it is."""
     try:
-        return f"{float(value):g}"
-    except ValueError:
-        return str(value)
+        return float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def _shown(value: Any) -> str:
+    """A number in six digits at most; anything else as it is."""
+    number = as_number(value)
+    return f"{number:g}" if isinstance(number, float) else str(number)
 
 
 def _ordered(value: Any) -> tuple[float, str]:
     """A key that sorts numbers by size, and words, which come behind them, by the alphabet."""
-    try:
-        return float(value), ""
-    except (TypeError, ValueError):
-        return np.inf, str(value)
+    number = as_number(value)
+    return (number, "") if isinstance(number, float) else (np.inf, str(number))
 
 
 def _without_backend(names: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ from descent_lab.sweeps.config import Config, parse
 from descent_lab.sweeps.identity import flat
 from descent_lab.sweeps.space import Axis, Interval, Values, axis_of, by_name, space_of
 from descent_lab.sweeps.tuning import Chosen, Design, Entrant, Launch, Words, blocks_of, design_of, tune
+from descent_lab.wording import counted
 
 SPACE = "space"  # hydra.sweeper.tuned=space: all that the spaces of the entrants name
 FEW = 3  # names in a line
@@ -94,8 +95,8 @@ class TunedSweep:
         search = {"grid": "settings of a grid", "quasi_random": "quasi-random settings", "optuna": "settings by Optuna"}
         n_tuning, n_held_out = len(block.tuning_seeds), len(block.held_out_seeds)
         return (
-            f"{_counted(n, 'entrant')}, {design.trials} {search[design.search]} each, chosen by {by} ({at}); "
-            f"{_counted(n_blocks, 'block')} of {n_tuning} tuning and {n_held_out} held-out seeds: "
+            f"{counted(n, 'entrant')}, {design.trials} {search[design.search]} each, chosen by {by} ({at}); "
+            f"{counted(n_blocks, 'block')} of {n_tuning} tuning and {n_held_out} held-out seeds: "
             f"{n * design.trials * n_blocks * n_tuning} runs to tune and {n * n_blocks * n_held_out} to judge, at most"
         )
 
@@ -131,10 +132,6 @@ class TunedSweep:
             options=options,
             includes={} if optimizer is None else optimizer.includes,
         )
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _few(names: Sequence[str]) -> str:

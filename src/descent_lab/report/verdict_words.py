@@ -12,7 +12,7 @@ import pandas as pd
 
 from descent_lab.analysis.measure import Measure
 from descent_lab.analysis.statistics.verdicts import BETTER, EQUAL, SLIGHTLY, UNDECIDED, Asked
-from descent_lab.report.words import interval, listed, number
+from descent_lab.report.words import interval, listed, number, p_value
 from descent_lab.wording import counted
 
 ONE_BLOCK = "At the settings chosen; the variance of tuning is not included"
@@ -110,12 +110,7 @@ def evidence(row: Any) -> str:
     """How sure a verdict is, in words: the units and the corrected p."""
     p = row.p_adjusted if row.corrected else row.p
     said = "" if row.corrected else " (not corrected)"
-    return f"over {counted(int(row.n), row.unit.removesuffix('s'))}, p {p_words(p)}{said}"
-
-
-def p_words(p: float) -> str:
-    """A p value in words; small ones as a bound."""
-    return f"≤ {P_FLOOR:.4f}" if p <= P_FLOOR else f"= {p:.2g}"
+    return f"over {counted(int(row.n), row.unit.removesuffix('s'))}, p {p_value(p, P_FLOOR)}{said}"
 
 
 def _effect(row: Any, wording: Wording) -> str:

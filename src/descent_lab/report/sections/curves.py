@@ -1,6 +1,5 @@
 """Curves: the training loss and the test metrics along training, as medians over seeds with intervals."""
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from descent_lab.report.plots import BAND, Plot
 from descent_lab.report.report import PAIR, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.report.sections.ledger import unfair
+from descent_lab.report.words import slug
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -169,11 +169,6 @@ def _seeds(report: Report, problem: str) -> str:
     seeds = set(report.study.runs.loc[report.study.runs["dataset"] == problem, "seed"])
     held_out = seeds - set(report.selection.tuning[problem])
     return "every lr on the tuning seeds" if held_out < seeds else "every lr on all its seeds"
-
-
-def slug(text: str) -> str:
-    """A file name for a label."""
-    return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_")
 
 
 def _plots(report: Report) -> dict[str, list[Plot]]:

@@ -8,6 +8,7 @@ import pandas as pd
 from descent_lab.analysis import statistics as st
 from descent_lab.analysis.plans import latest_plan, plan_of
 from descent_lab.analysis.selection import DIVERGED, SAME
+from descent_lab.analysis.study import as_number
 from descent_lab.components import resolve
 from descent_lab.errors import ConfigError
 from descent_lab.report.blocks import Block, Files, Words, plain
@@ -75,20 +76,12 @@ def _space_warnings(report: Report) -> pd.DataFrame:
             places = chosen[(chosen["dataset"] == problem) & (chosen["entrant"] == entrant)]
             settings = runs.drop_duplicates("place").set_index("place")
             picked = [
-                {} if row.how == DIVERGED else {name: _number(settings.loc[row.place, name]) for name in plan.space}
+                {} if row.how == DIVERGED else {name: as_number(settings.loc[row.place, name]) for name in plan.space}
                 for row in places.itertuples()
             ]
             axes = {name: axis_of("tracking.tuning", axis) for name, axis in plan.space.items()}
             tuned.append(Tuned(str(problem), str(entrant), axes, picked, plan.trials, **_optimizer(runs.iloc[0])))
     return pd.DataFrame(cautions(tuned), columns=[*PAIR, "warning", "detail"])
-
-
-def _number(value: Any) -> Any:
-    """A value of a run as a number, where it is one."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return value
 
 
 def _optimizer(run: pd.Series) -> dict[str, Any]:
@@ -97,7 +90,9 @@ def _optimizer(run: pd.Series) -> dict[str, Any]:
         kind = resolve("optimizer", run["optimizer._target_"])
     except (ConfigError, KeyError):
         return {}
-    own = {str(name).partition(".")[2]: _number(value) for name, value in run.items() if str(name)[:10] == "optimizer."}
+    own = {
+        str(name).partition(".")[2]: as_number(value) for name, value in run.items() if str(name)[:10] == "optimizer."
+    }
     return {"kind": kind.kind, "options": own, "includes": getattr(kind, "includes", {})}
 
 

@@ -16,9 +16,8 @@ from descent_lab.report.looks import Looks, Span, leaves, limits_of, log_span, n
 from descent_lab.report.plots import BAND, WHO, Plot, by_entrant
 from descent_lab.report.report import LOSS, PAIR, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
-from descent_lab.report.sections.curves import slug
 from descent_lab.report.sections.ledger import unfair
-from descent_lab.report.words import number
+from descent_lab.report.words import number, slug
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
