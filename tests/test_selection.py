@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from descent_lab.analysis.comparison import Comparison
 from descent_lab.analysis.measure import Measure, chosen_by, measure_of, tuned_by
@@ -14,6 +16,9 @@ from descent_lab.analysis.studies import studies
 from descent_lab.analysis.study import study
 from descent_lab.analysis.subset import tuning_runs
 from descent_lab.errors import ConfigError
+from descent_lab.sweeps.objective import Objective
+from descent_lab.sweeps.space import Values
+from descent_lab.sweeps.tuning import Block, Design, Entrant, tune
 from descent_lab.tracking.reader import Results
 from descent_lab.tracking.reader.arrays import Artifacts
 
@@ -47,7 +52,7 @@ def results_of(runs):
 def selected(runs):
     """The selection of these runs by the training loss."""
     labelled = study(results_of(runs)).runs
-    return select(labelled.assign(tuned_by=tuned_by(labelled, pd.DataFrame(), Measure())), "tuned_by")
+    return select(labelled.join(tuned_by(labelled, pd.DataFrame(), Measure())))
 
 
 def two_entrants():
@@ -131,11 +136,48 @@ def test_settings_are_chosen_by_what_the_plan_says():
     runs = runs_of(two_entrants()).assign(final_validation_accuracy=np.arange(40.0))
     by_accuracy = plan_of(json.dumps(PLAN | {"by": "validation/accuracy"}))
     values = tuned_by(runs, pd.DataFrame(), chosen_by(by_accuracy, Measure()))
-    assert values.tolist() == [-float(i) for i in range(40)]
+    assert values["tuned_by"].tolist() == values["then_by"].tolist() == [-float(i) for i in range(40)]
     by_time = plan_of(json.dumps(PLAN | {"at": {"time_to": 0.5}}))
     curves = pd.DataFrame({"run_id": ["r0"] * 3, "metric": "train/loss", "step": [0, 5, 9], "value": [1.0, 0.5, 0.1]})
     values = tuned_by(runs, curves, chosen_by(by_time, Measure()))
-    assert values.iloc[0] == 5 and np.isinf(values.iloc[1:]).all()
+    steps = values["tuned_by"]
+    assert steps.iloc[0] == 5 and np.isinf(steps.iloc[1:]).all()
+    assert values["then_by"].tolist() == runs["final_train_loss"].tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(losses=st.lists(st.sampled_from([0.0, 0.5, 2.0, np.inf]), min_size=40, max_size=40), target=st.booleans())
+def test_reports_choose_the_settings_that_the_sweep_chose_whatever_is_equal(losses, target):
+    """Losses that are equal at most settings, and targets that few or no runs reach, at step 5 if they do."""
+    space = {name: Values(axis) for name, axis in (("lr", [0.1, 1.0]), ("optimizer.weight_decay", [0.0, 0.1]))}
+    at = {"time_to": 0.5} if target else "final"
+    blocks = tuple(map(Block, PLAN["tuning_seeds"], PLAN["held_out_seeds"]))
+    left, rows = iter(losses), []
+
+    def launch(jobs):
+        scores = []
+        for job in jobs:
+            value = dict(word.split("=", 1) for word in job)
+            loss = next(left, 0.5)
+            rows.append(("sgd", *(float(value[name]) for name in space), int(value["seed"]), loss))
+            finished = {"final/train_loss": loss, "target/step": 5.0 if loss <= 0.5 else np.inf}
+            scores.append(Objective(target=0.5 if target else None).score(finished if np.isfinite(loss) else None))
+        return scores
+
+    chosen = tune([Entrant(("optimizer=sgd",), space, at=at)], Design(blocks, "grid", 4), launch)[("optimizer=sgd",)]
+    runs = runs_of(rows, PLAN | {"at": at})
+    reached = runs[runs["final_train_loss"] <= 0.5]
+    curves = pd.DataFrame({"run_id": reached["run_id"], "metric": "train/loss", "step": 5, "value": 0.0})
+    labelled = study(results_of(runs)).runs
+    measure = chosen_by(latest_plan(labelled), Measure())
+    reported = select(labelled.join(tuned_by(labelled, curves, measure))).by_block
+    for block, choice in enumerate(chosen):
+        row = reported[reported["block"] == block].iloc[0]
+        assert (row["n"] == 2) == bool(choice.setting) and (row["how"] == DIVERGED) == (not choice.setting)
+        if choice.setting:
+            assert row["setting"] == ", ".join(
+                f"{name.rpartition('.')[2]}={value:g}" for name, value in choice.setting.items()
+            )
 
 
 def test_nothing_is_chosen_on_the_test_set():

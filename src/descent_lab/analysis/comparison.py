@@ -15,7 +15,6 @@ from descent_lab.analysis.study import LR, Study, study
 from descent_lab.errors import ConfigError, NotGiven
 from descent_lab.tracking.reader import Results
 
-TUNED_BY = "tuned_by"  # the column that settings are chosen by; lower is better
 NAMED = {"judged": "entrant", "baselines": "entrant", "beforehand": "dataset"}  # options that name what there is
 
 
@@ -62,7 +61,7 @@ class Comparison:
         labelled, left_out = _having(labelled, measure)
         labelled = replace(labelled, runs=_with_tuned_by(labelled, measure))
         try:
-            selection = select(labelled.runs, TUNED_BY, tuning_seeds)
+            selection = select(labelled.runs, tuning_seeds)
         except NotGiven as error:
             raise ConfigError(f"tuning-seeds: {error}") from error
         pairs = _asked(measure, asked or {}, selection.runs)
@@ -121,10 +120,10 @@ def _having(runs: Study, measure: Measure) -> tuple[Study, list[str]]:
 
 
 def _with_tuned_by(runs: Study, measure: Measure) -> pd.DataFrame:
-    """The runs with the column TUNED_BY, by the plan of each problem."""
+    """The runs with what settings are chosen by, by the plan of each problem."""
     by_problem = runs.runs.groupby("dataset", sort=False)
     values = [tuned_by(rows, runs.curves, chosen_by(latest_plan(rows), measure)) for _, rows in by_problem]
-    return runs.runs.assign(**{TUNED_BY: pd.concat(values)})
+    return runs.runs.join(pd.concat(values))
 
 
 def _asked(measure: Measure, options: Mapping[str, Any], runs: pd.DataFrame) -> Asked:

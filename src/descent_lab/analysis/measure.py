@@ -1,7 +1,7 @@
 """What a report asks about: a recorded metric, at the last step, at its best, or at the step that validation chose."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from descent_lab.tracking.reader.frames import column
 from descent_lab.tracking.study_record import StudyRecord
 
 At = Literal["final", "best", "chosen", "time_to"]
+TUNED_BY, THEN_BY = "tuned_by", "then_by"  # the columns that settings are chosen by; lower is better
 SETS = {"train": "training", "validation": "validation", "test": "test"}
 
 
@@ -23,12 +24,13 @@ class Measure:
     """A number of each run.
 
     at: final (the last step), best (of all records), chosen (at the step where validation was best), or time_to (the
-    first recorded step at which the metric is as good as `target`).
+    first recorded step at which the metric is as good as `target`). then: what decides where such steps are equal.
     """
 
     metric: str = "train/loss"
     at: At = "final"
     target: float | None = None
+    then: At = "final"
 
     @property
     def column(self) -> str:
@@ -108,12 +110,22 @@ def chosen_by(plan: StudyRecord | None, measure: Measure) -> Measure:
     if plan is None:
         return TRAINING if measure.metric.startswith("test/") or measure.at == "chosen" else measure
     if isinstance(plan.at, Mapping):
-        return Measure(plan.by, "time_to", float(plan.at["time_to"]))
+        then: At = "best" if plan.at.get("then") == "best" else "final"
+        return Measure(plan.by, "time_to", float(plan.at["time_to"]), then)
     return Measure(plan.by, "best" if plan.at == "best" else "final")
 
 
-def tuned_by(runs: pd.DataFrame, curves: pd.DataFrame, measure: Measure) -> pd.Series:
-    """The value of each run that settings are chosen by; lower is better, and a diverged run is infinite."""
+def tuned_by(runs: pd.DataFrame, curves: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    """What settings are chosen by, of each run: the columns TUNED_BY and THEN_BY; lower is better.
+
+    THEN_BY decides where TUNED_BY is equal: of equal numbers of steps to a target, the last or best value. A diverged
+    run is infinite in both.
+    """
+    then = replace(measure, at=measure.then) if measure.at == "time_to" else measure
+    return pd.DataFrame({TUNED_BY: _lowest(runs, curves, measure), THEN_BY: _lowest(runs, curves, then)})
+
+
+def _lowest(runs: pd.DataFrame, curves: pd.DataFrame, measure: Measure) -> pd.Series:
     values = measure.of(runs, curves)
     sign = 1.0 if measure.better == "lower" else -1.0
     bad = ~np.isfinite(values) | (runs["status"] == "diverged")

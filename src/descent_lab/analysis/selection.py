@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from descent_lab.analysis.measure import THEN_BY, TUNED_BY
 from descent_lab.analysis.plans import latest_plan
 from descent_lab.analysis.statistics import best_setting, centres
 from descent_lab.errors import NotGiven
@@ -15,6 +16,7 @@ from descent_lab.tracking.study_record import StudyRecord
 KEYS = ("dataset", "entrant")
 IN_BLOCK = [*KEYS, "block"]
 SETTING = ["setting", "lr", "place"]
+THEN = {"estimate": "then_estimate", "mean": "then_mean"}  # the median and the mean of THEN_BY
 FOLDS = 10  # parts of the seeds; each part is reported at the setting that is best on the others
 AS_GIVEN = "one setting each: nothing was chosen"
 SAME = "setting chosen on the very seeds it is reported on: optimistic"
@@ -50,8 +52,8 @@ class Selection:
         return order.drop_duplicates(list(KEYS))[[*KEYS, "setting", "lr", "share", "how"]].reset_index(drop=True)
 
 
-def select(runs: pd.DataFrame, value: str, tuning_seeds: Collection[int] | None = None) -> Selection:
-    """Choose the setting of each entrant by the median of `value`, where lower is better, on each problem by itself.
+def select(runs: pd.DataFrame, tuning_seeds: Collection[int] | None = None) -> Selection:
+    """Choose the setting of each entrant by the median of TUNED_BY (`measure.tuned_by`), on each problem by itself.
 
     - Where runs say what the study planned (`tracking.tuning`), the setting is chosen in each block on its tuning seeds
       and reported on its held-out seeds.
@@ -66,30 +68,30 @@ def select(runs: pd.DataFrame, value: str, tuning_seeds: Collection[int] | None 
     """
     parts, chosen, tuning, blocks = [], [], {}, {}
     for problem, group in runs.groupby("dataset", sort=True):
-        reported, how, tuning[str(problem)], blocks[str(problem)] = _on_problem(group, value, tuning_seeds)
+        reported, how, tuning[str(problem)], blocks[str(problem)] = _on_problem(group, tuning_seeds)
         parts.append(reported)
         chosen.append(how)
     return Selection(pd.concat(parts, ignore_index=True), pd.concat(chosen, ignore_index=True), tuning, blocks)
 
 
-def _on_problem(runs: pd.DataFrame, value: str, named: Collection[int] | None) -> Parts:
+def _on_problem(runs: pd.DataFrame, named: Collection[int] | None) -> Parts:
     plan = latest_plan(runs) if named is None else None
     if plan is not None and plan.held_out_seeds:
-        return _in_blocks(runs, value, plan)
+        return _in_blocks(runs, plan)
     tuning = sorted(set(named)) if named is not None else _tuning_seeds(runs)
     if not tuning:
-        reported = _without_choice(runs, value)
+        reported = _without_choice(runs)
     else:
-        reported = _held_out_or_folded(runs, value, tuning, named is not None)
+        reported = _held_out_or_folded(runs, tuning, named is not None)
         if not set(reported["seed"]) - set(tuning):  # no seed was held out: all took part in choosing
             tuning = sorted(set(runs["seed"]))
     reported = reported.assign(block=0)
     if reported.empty:
         raise NotGiven(f"no run on {runs['dataset'].iloc[0]} can be reported")
-    return _told(runs, reported, value, tuning)
+    return _told(runs, reported, tuning)
 
 
-def _in_blocks(runs: pd.DataFrame, value: str, plan: StudyRecord) -> Parts:
+def _in_blocks(runs: pd.DataFrame, plan: StudyRecord) -> Parts:
     blocks = list(zip(plan.tuning_seeds, plan.held_out_seeds, strict=True))
     tuning = {seed: block for block, (seeds, _) in enumerate(blocks) for seed in seeds}
     held_out = {seed: block for block, (_, seeds) in enumerate(blocks) for seed in seeds}
@@ -101,33 +103,33 @@ def _in_blocks(runs: pd.DataFrame, value: str, plan: StudyRecord) -> Parts:
     if tried.empty:
         raise NotGiven(f"no run on {runs['dataset'].iloc[0]} has a tuning seed of its study")
     tried = tried.assign(block=tried["seed"].map(tuning))
-    best = _best(tried, value, tuning, IN_BLOCK)
+    best = _best(tried, tuning, IN_BLOCK)
     judged = runs[runs["seed"].isin(held_out)]
     judged = judged.assign(block=judged["seed"].map(held_out).astype(int))
-    usable = best[np.isfinite(best["estimate"])]
+    usable = best[best["possible"]]
     reported = judged.merge(usable[[*IN_BLOCK, "place"]], on=[*IN_BLOCK, "place"])
     counts = reported.groupby(IN_BLOCK)["seed"].size().rename("n").reset_index()
     chosen = best.merge(counts, on=IN_BLOCK, how="left").fillna({"n": 0}).astype({"n": int})
     chosen = chosen.merge(tried.drop_duplicates(["entrant", "place"])[["entrant", *SETTING]], on=["entrant", "place"])
-    missing = np.where(np.isfinite(chosen["estimate"]), NOT_RUN, DIVERGED)
+    missing = np.where(chosen["possible"], NOT_RUN, DIVERGED)
     chosen["how"] = np.where(chosen["n"] > 0, how, missing)
     return reported, chosen[[*IN_BLOCK, *SETTING, "n", "how"]], sorted(tuning), len(blocks)
 
 
-def _told(runs: pd.DataFrame, reported: pd.DataFrame, value: str, tuning: list[int]) -> Parts:
+def _told(runs: pd.DataFrame, reported: pd.DataFrame, tuning: list[int]) -> Parts:
     counts = reported.groupby([*KEYS, *SETTING], sort=True).agg(n=("seed", "size"), how=("how", "first"))
-    absent = _absent(runs, reported, value, tuning or sorted(set(runs["seed"])))
+    absent = _absent(runs, reported, tuning or sorted(set(runs["seed"])))
     chosen = pd.concat([counts.reset_index(), *([absent] if len(absent) else [])]).assign(block=0)
     return reported.drop(columns="how"), chosen, tuning, 1
 
 
-def _absent(runs: pd.DataFrame, reported: pd.DataFrame, value: str, tuning: Collection[int]) -> pd.DataFrame:
+def _absent(runs: pd.DataFrame, reported: pd.DataFrame, tuning: Collection[int]) -> pd.DataFrame:
     """A row for each entrant that is not reported, with its best setting on the tuning seeds."""
     missing = runs[~runs["entrant"].isin(set(reported["entrant"])) & runs["seed"].isin(list(tuning))]
     if missing.empty:
         return missing
-    best = _best(missing, value, tuning)
-    how = np.where(np.isfinite(best["estimate"]), NOT_RUN, DIVERGED)
+    best = _best(missing, tuning)
+    how = np.where(best["possible"], NOT_RUN, DIVERGED)
     settings = missing.drop_duplicates([*KEYS, "place"])[[*KEYS, *SETTING]]
     return best[[*KEYS, "place"]].assign(n=0, how=how).merge(settings, on=[*KEYS, "place"])
 
@@ -140,50 +142,58 @@ def _tuning_seeds(runs: pd.DataFrame) -> list[int]:
     return sorted(set(several[several > 1].index.get_level_values("seed")))
 
 
-def _without_choice(runs: pd.DataFrame, value: str) -> pd.DataFrame:
+def _without_choice(runs: pd.DataFrame) -> pd.DataFrame:
     """One run per entrant and seed, all of the same setting: runs at one of their own on each seed make no choice."""
     if runs.groupby("entrant")["place"].nunique().max() > 1:
-        return _same(runs, value)
+        return _same(runs)
     return runs.assign(how=AS_GIVEN)
 
 
-def _held_out_or_folded(runs: pd.DataFrame, value: str, tuning: list[int], strict: bool) -> pd.DataFrame:
+def _held_out_or_folded(runs: pd.DataFrame, tuning: list[int], strict: bool) -> pd.DataFrame:
     """Entrants on held-out seeds; those without a run on one by folds. strict: raise NotGiven where none has one."""
     rest = sorted(set(runs["seed"]) - set(tuning))
     how = f"setting chosen on seeds {_listed(tuning)}, reported on seeds {_listed(rest)}"
-    reported = _split(runs, value, tuning, rest).assign(how=how)
+    reported = _split(runs, tuning, rest).assign(how=how)
     if reported.empty and strict:
         raise NotGiven(f"no chosen setting has a run on a seed other than {_listed(tuning)}")
     others = runs[~runs["entrant"].isin(set(reported["entrant"]))]
-    diverged = _diverged(others, value, tuning)
+    diverged = _diverged(others, tuning)
     if reported.empty:
         diverged = set()  # nothing was held out for anybody
     others = others[~others["entrant"].isin(diverged)]
-    return pd.concat([reported, *_cross_validated(others, value)]) if len(others) else reported
+    return pd.concat([reported, *_cross_validated(others)]) if len(others) else reported
 
 
-def _diverged(runs: pd.DataFrame, value: str, tuning: Collection[int]) -> set[str]:
+def _diverged(runs: pd.DataFrame, tuning: Collection[int]) -> set[str]:
     used = runs[runs["seed"].isin(list(tuning))]
     if used.empty:
         return set()
-    best = _best(used, value, tuning)
-    return set(best.loc[~np.isfinite(best["estimate"]), "entrant"])
+    best = _best(used, tuning)
+    return set(best.loc[~best["possible"], "entrant"])
 
 
-def _split(runs: pd.DataFrame, value: str, tuning: Collection[int], held_out: Collection[int]) -> pd.DataFrame:
+def _split(runs: pd.DataFrame, tuning: Collection[int], held_out: Collection[int]) -> pd.DataFrame:
     """The runs on held-out seeds, each at the setting that is best on the tuning seeds."""
     if not runs["seed"].isin(list(tuning)).any():
         raise NotGiven(f"no run on {runs['dataset'].iloc[0]} has a tuning seed ({_listed(tuning)})")
-    best = _best(runs, value, tuning)
-    best = best[np.isfinite(best["estimate"])]
+    best = _best(runs, tuning)
+    best = best[best["possible"]]
     return runs[runs["seed"].isin(list(held_out))].merge(best[[*KEYS, "place"]], on=[*KEYS, "place"])
 
 
-def _best(runs: pd.DataFrame, value: str, seeds: Collection[int], keys: Sequence[str] = KEYS) -> pd.DataFrame:
-    return best_setting(centres(runs, value, seeds, keys, setting="place"), keys, setting="place")
+def _best(runs: pd.DataFrame, seeds: Collection[int], keys: Sequence[str] = KEYS) -> pd.DataFrame:
+    """The best setting of each group, and whether it is `possible`: whether most of its runs did not diverge.
+
+    Settings are compared by the medians over these seeds and then the means, of TUNED_BY and then of THEN_BY, and then
+    by `place`: as sweeps/tuning.py compares them.
+    """
+    cells = centres(runs, TUNED_BY, seeds, keys, setting="place")
+    then = centres(runs, THEN_BY, seeds, keys, setting="place").rename(columns=THEN)
+    best = best_setting(cells.merge(then, on=[*keys, "place"]), keys, setting="place", then=tuple(THEN.values()))
+    return best.assign(possible=np.isfinite(best[THEN["estimate"]]))
 
 
-def _cross_validated(runs: pd.DataFrame, value: str) -> Iterator[pd.DataFrame]:
+def _cross_validated(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
     seeds = sorted(set(runs["seed"]))
     n = min(FOLDS, len(seeds))
     how = f"each seed at the setting that is best on the other {len(seeds) - 1}"
@@ -192,16 +202,16 @@ def _cross_validated(runs: pd.DataFrame, value: str) -> Iterator[pd.DataFrame]:
     left = set(runs["entrant"])
     for fold in (seeds[i::n] for i in range(n) if n > 1):
         others = [seed for seed in seeds if seed not in fold]
-        best = _best(runs, value, others)
+        best = _best(runs, others)
         part = runs[runs["seed"].isin(fold)].merge(best[[*KEYS, "place"]], on=[*KEYS, "place"])
         left -= set(part["entrant"])
         yield part.assign(how=how)
     if left:
-        yield _same(runs[runs["entrant"].isin(left)], value)
+        yield _same(runs[runs["entrant"].isin(left)])
 
 
-def _same(runs: pd.DataFrame, value: str) -> pd.DataFrame:
-    best = _best(runs, value, set(runs["seed"]))
+def _same(runs: pd.DataFrame) -> pd.DataFrame:
+    best = _best(runs, set(runs["seed"]))
     return runs.merge(best[[*KEYS, "place"]], on=[*KEYS, "place"]).assign(how=SAME)
 
 

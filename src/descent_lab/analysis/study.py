@@ -17,6 +17,7 @@ import pandas as pd
 from descent_lab.analysis.plans import plan_of
 from descent_lab.analysis.statistics.cost import BACKENDS, gradient_equivalents
 from descent_lab.tracking.reader import Results
+from descent_lab.tracking.study_record import place_of
 
 COMPARED = ("backend", "optimizer", "schedule")
 OTHERS = ("init", "batching", "model")
@@ -113,7 +114,7 @@ def _settings(runs: pd.DataFrame, tuned: Sequence[str]) -> tuple[pd.DataFrame, p
         values = runs.loc[index, present]
         labels.loc[index, "tuned"] = ",".join(present)
         labels.loc[index, "setting"] = [_setting(present, row) for row in values.itertuples(index=False)]
-        order = sorted(set(values.itertuples(index=False, name=None)), key=lambda row: [_ordered(v) for v in row])
+        order = sorted(set(values.itertuples(index=False, name=None)), key=lambda row: [place_of(v) for v in row])
         places = {row: place for place, row in enumerate(order)}
         labels.loc[index, "place"] = [places[row] for row in values.itertuples(index=False, name=None)]
         rest[present] = rest[present].astype(object)
@@ -139,12 +140,6 @@ def _shown(value: Any) -> str:
     """A number in six digits at most; anything else as it is."""
     number = as_number(value)
     return f"{number:g}" if isinstance(number, float) else str(number)
-
-
-def _ordered(value: Any) -> tuple[float, str]:
-    """A key that sorts numbers by size, and words, which come behind them, by the alphabet."""
-    number = as_number(value)
-    return (number, "") if isinstance(number, float) else (np.inf, str(number))
 
 
 def _without_backend(names: Sequence[str]) -> list[str]:

@@ -41,9 +41,11 @@ class Objective:
     target: float | None = None
 
     @property
-    def described(self) -> str | dict[str, float]:
+    def described(self) -> str | dict[str, float | str]:
         """`at` as the param `tracking.tuning` has it."""
-        return self.at if self.target is None else {"time_to": self.target}
+        if self.target is None:
+            return self.at
+        return {"time_to": self.target} | ({} if self.at == "final" else {"then": self.at})
 
     def metric(self, problem: Problem) -> str:
         """The name of the metric on a problem."""

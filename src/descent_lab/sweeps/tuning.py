@@ -21,7 +21,7 @@ import numpy as np
 from descent_lab.errors import ConfigError
 from descent_lab.sweeps.objective import WORST, Score
 from descent_lab.sweeps.space import Interval, Setting, Space, Values, grid_of, setting_at, size_of
-from descent_lab.tracking.study_record import StudyRecord
+from descent_lab.tracking.study_record import StudyRecord, place_of
 
 Search = Literal["grid", "quasi_random", "optuna"]
 SEARCHES = ("grid", "quasi_random", "optuna")
@@ -52,7 +52,7 @@ class Entrant:
     words: tuple[str, ...]
     space: Space
     by: str = "train/loss"
-    at: str | Mapping[str, float] = "final"
+    at: str | Mapping[str, float | str] = "final"
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,14 @@ class Design:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The setting of an entrant in one block; an empty one where every setting diverged or failed."""
+    """The setting of an entrant in one block; an empty one where every setting diverged or failed.
+
+    score: by which it was chosen, lower being better. place: decides among equal scores.
+    """
 
     setting: Setting
     score: Score
+    place: Sequence[tuple[float, str]] = ()
 
 
 class Proposer(Protocol):
@@ -221,7 +225,7 @@ def tune(entrants: Sequence[Entrant], design: Design, launch: Launch) -> dict[tu
             judged = [_judged(setting, [next(scores) for _ in range(n_seeds)]) for setting in settings]
             proposers[key].tell([chosen.score[0] for chosen in judged])
             possible = [chosen for chosen in (best[key], *judged) if chosen.setting]
-            best[key] = min(possible, key=lambda chosen: chosen.score, default=best[key])
+            best[key] = min(possible, key=lambda chosen: (chosen.score, chosen.place), default=best[key])
     jobs = [
         job
         for key, chosen in best.items()
@@ -283,16 +287,17 @@ def _study_words(entrant: Entrant, design: Design) -> str:
 def _judged(setting: Setting, scores: Sequence[Score]) -> Chosen:
     """A setting by the median over the seeds; among equal medians the mean decides, then the smaller setting.
 
-    analysis/statistics/tuning.py uses the same order. The mean is needed where most seeds end at a loss of 0. Where
+    analysis/selection.py uses the same order. The mean is needed where most seeds end at a loss of 0. Where
     runs have two scores, such as steps to a target and the loss, the second decides after the first in the same way.
     The setting is left out where most of its seeds diverged or failed: where the median of the last score is infinite.
     """
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in setting.values())
     n_scores = max(map(len, scores))
     columns = [[score[i] if i < len(score) else inf for score in scores] for i in range(n_scores)]
     medians = [median(column) for column in columns]
     by_seeds = [number for pair in zip(medians, map(fmean, columns), strict=True) for number in pair]
-    return Chosen({} if medians[-1] == inf else setting, (*by_seeds, *(setting.values() if numbers else ())))
+    return Chosen(
+        {} if medians[-1] == inf else setting, tuple(by_seeds), [place_of(value) for value in setting.values()]
+    )
 
 
 def _proposer(space: Space, design: Design, block: int) -> Proposer:

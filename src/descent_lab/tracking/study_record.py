@@ -6,9 +6,22 @@ Whoever reads the store learns from it which seeds settings were chosen on, whic
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any, Literal
 
 Phase = Literal["tuning", "evaluation"]
+
+
+def place_of(value: Any) -> tuple[float, str]:
+    """The key by which settings that are equally good are ordered: numbers by size, then words by the alphabet.
+
+    value: of a hyperparameter, as it is or as a store holds it, which is as text.
+    """
+    text = str(value)
+    try:
+        return float(text), ""
+    except ValueError:
+        return inf, text
 
 
 @dataclass(frozen=True)
@@ -17,7 +30,8 @@ class StudyRecord:
 
     space: the axes by the dotted names of hyperparameters, as sweeps/space.py describes them.
     search: grid, quasi_random or optuna. trials: settings that were tried, in each block.
-    by: the metric that chose. at: final, best, or {"time_to": target}.
+    by: the metric that chose. at: final, best, or {"time_to": target}; {"time_to": target, "then": "best"} where, of
+        equal numbers of steps, the best value decides instead of the last.
     blocks: the number of blocks. tuning_seeds, held_out_seeds: those planned, by block.
     """
 
@@ -25,7 +39,7 @@ class StudyRecord:
     search: str
     trials: int
     by: str
-    at: str | Mapping[str, float]
+    at: str | Mapping[str, float | str]
     blocks: int
     tuning_seeds: Sequence[Sequence[int]]
     held_out_seeds: Sequence[Sequence[int]]

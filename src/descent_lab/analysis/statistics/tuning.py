@@ -50,17 +50,21 @@ def centres(
 
 
 def best_setting(
-    cells: pd.DataFrame, by: Sequence[str] = CELLS, better: str = "lower", setting: str = "lr"
+    cells: pd.DataFrame,
+    by: Sequence[str] = CELLS,
+    better: str = "lower",
+    setting: str = "lr",
+    then: Sequence[str] = (),
 ) -> pd.DataFrame:
     """The best cell of each group, as a row of `tuning_cells` or `centres`.
 
     Of cells with equal medians (such as losses of 0 on most seeds) the one with the better `mean` is best, if there is
-    this column, and then the one with the smallest setting.
+    this column, then the one that is better in the columns `then`, and then the one with the smallest setting.
     """
     keys = columns_of(by)
-    require(cells, *keys, setting, "estimate")
+    require(cells, *keys, setting, "estimate", *then)
     one_of("better", better, WORST)
-    criteria = [name for name in ("estimate", "mean") if name in cells]
+    criteria = [*(name for name in ("estimate", "mean") if name in cells), *then]
     ascending = [True] * len(keys) + [better == "lower"] * len(criteria) + [True]
     return cells.sort_values([*keys, *criteria, setting], ascending=ascending).drop_duplicates(keys, ignore_index=True)
 

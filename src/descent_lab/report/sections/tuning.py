@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 
 from descent_lab.analysis import statistics as st
-from descent_lab.analysis.comparison import TUNED_BY
-from descent_lab.analysis.measure import chosen_by
+from descent_lab.analysis.measure import TUNED_BY, chosen_by
 from descent_lab.analysis.plans import latest_plan
 from descent_lab.errors import NotGiven
 from descent_lab.report.blocks import Block, Files, Heading, Picture, Plots, Words, grouped, plain
