@@ -24,7 +24,7 @@ from descent_lab.paths import ROOT
 from descent_lab.sweeps.engines.processes import Processes
 from descent_lab.sweeps.engines.serial import Serial
 from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
-from descent_lab.tracking.server import Stores
+from descent_lab.tracking.stores import Stores
 from descent_lab.tracking.uploader import Uploader
 from descent_lab.tracking.writer_process import WriterProcess
 from descent_lab.training.run import Outcome

@@ -144,10 +144,10 @@ def test_what_was_parsed_can_be_parsed_again():
 
 def test_no_complaint_shows_a_password():
     from descent_lab.errors import StoreError
-    from descent_lab.tracking.server import Store
+    from descent_lab.tracking.stores import Stores
 
     with pytest.raises(ConfigError, match=r"tracking.uri=http://me:\*\*\*@127.0.0.1:1: cannot be opened"):
-        Store("http://me:secret@127.0.0.1:1", "optimizers")
+        Stores().at("http://me:secret@127.0.0.1:1", "optimizers")
     assert "secret" not in str(StoreError("uri=postgresql://me:secret@host/db: cannot be read"))
 
 

@@ -26,7 +26,8 @@ from descent_lab.sweeps import live
 from descent_lab.sweeps.execute import run_all
 from descent_lab.sweeps.summary import Summary
 from descent_lab.tracking import outbox
-from descent_lab.tracking.server import Store, Stores
+from descent_lab.tracking.server import ServerStore
+from descent_lab.tracking.stores import Delivery, Stores
 from descent_lab.tracking.uploader import deliver_abandoned
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
@@ -64,7 +65,7 @@ def test_force_runs_again_each_time(store):
 
 def test_a_lost_store_keeps_runs_and_the_next_start_delivers_them(store, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "deliver", _no_answer)
+        patch.setattr(ServerStore, "deliver", _no_answer)
         summary = sweep()
     assert (summary.code, summary.undelivered, len(in_outbox())) == (3, 3, 3)
     assert "wait in the outbox: python -m src.deliver" in str(summary)
@@ -79,15 +80,15 @@ def _no_answer(*_, **__):
 
 
 def test_one_refused_run_does_not_hold_up_the_others(store, monkeypatch):
-    claim = Store._claim
+    claim = ServerStore._claim
 
-    def picky(self, finished, *rest):
-        if finished.params["seed"] == "1":
+    def picky(self, entry, *rest):
+        if entry.params["seed"] == "1":
             raise ValueError("refused")
-        return claim(self, finished, *rest)
+        return claim(self, entry, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_claim", picky)
+        patch.setattr(ServerStore, "_claim", picky)
         assert sweep(seeds=5).undelivered == 1
     assert len(stored(store)) == 4
     assert deliver.main() == 0
@@ -191,12 +192,12 @@ def test_two_sweeps_of_the_same_runs_that_take_turns_double_none(store):
     sweep("tracking.offline=true")
     folders = [run_file.parent for run_file in sorted(outbox.root().glob(f"*/*/{outbox.RUN_FILE}"))]
     configs = [make_config(*SMALL, f"seed={seed}") for seed in range(3)]
-    one, other = (Store(f"sqlite:///{store}", "optimizers") for _ in range(2))
+    one, other = (ServerStore(f"sqlite:///{store}", "optimizers") for _ in range(2))
     for writer in (one, other):
         assert writer.finished(configs) == {}
     for writer in (other, one):
         for folder in folders:
-            writer.deliver(folder, outbox.read(folder))
+            writer.deliver([Delivery(folder, outbox.read(folder))])
     assert len(stored(store)) == 3
 
 
@@ -205,21 +206,21 @@ def test_a_run_that_another_is_writing_is_waited_for_and_not_doubled(store, monk
     sweep("tracking.offline=true", seeds=1)
     (folder,) = (run_file.parent for run_file in outbox.root().glob(f"*/*/{outbox.RUN_FILE}"))
     config, finished = make_config(*SMALL, "seed=0"), outbox.read(folder)
-    one, other = (Store(f"sqlite:///{store}", "optimizers") for _ in range(2))
-    monkeypatch.setattr("descent_lab.tracking.server._is_gone", lambda writer: False)  # as if of two processes
+    one, other = (ServerStore(f"sqlite:///{store}", "optimizers") for _ in range(2))
+    monkeypatch.setattr("descent_lab.tracking.server.is_gone", lambda writer: False)  # as if of two processes
     one.finished([config])
-    fill = one._fill
+    fill = one._copy_files
 
     def other_looks_meanwhile(*arguments):
         assert other.finished([config]) == {} and other.write_token is None
-        threads.append(Thread(target=other.deliver, args=(folder, finished)))
+        threads.append(Thread(target=other.deliver, args=([Delivery(folder, finished)],)))
         threads[0].start()
         sleep(0.5)
         fill(*arguments)
 
     threads: list[Thread] = []
-    monkeypatch.setattr(one, "_fill", other_looks_meanwhile)
-    one.deliver(folder, finished)
+    monkeypatch.setattr(one, "_copy_files", other_looks_meanwhile)
+    one.deliver([Delivery(folder, finished)])
     threads[0].join()
     assert [run.whole for run in stored(store)] == [True]
 
@@ -228,19 +229,19 @@ def test_a_writer_that_does_not_go_on_is_overtaken_and_notices(store, monkeypatc
     sweep("tracking.offline=true", seeds=1)
     (folder,) = (run_file.parent for run_file in outbox.root().glob(f"*/*/{outbox.RUN_FILE}"))
     finished = outbox.read(folder)
-    one, other = (Store(f"sqlite:///{store}", "optimizers") for _ in range(2))
-    monkeypatch.setattr("descent_lab.tracking.server._is_gone", lambda writer: False)
+    one, other = (ServerStore(f"sqlite:///{store}", "optimizers") for _ in range(2))
+    monkeypatch.setattr("descent_lab.tracking.server.is_gone", lambda writer: False)
     monkeypatch.setattr("descent_lab.tracking.server.OTHER_WRITER_SECONDS", 0.3)
-    fill = one._fill
+    fill = one._copy_files
 
     def stopped(*arguments):
-        other.deliver(folder, finished)
+        other.deliver([Delivery(folder, finished)])
         fill(*arguments)
 
-    monkeypatch.setattr(one, "_fill", stopped)
+    monkeypatch.setattr(one, "_copy_files", stopped)
     with pytest.raises(Exception, match="active"):
-        one.deliver(folder, finished)
-    one.deliver(folder, finished, again=True)
+        one.deliver([Delivery(folder, finished)])
+    one.deliver([Delivery(folder, finished, again=True)])
     assert [run.whole for run in stored(store)] == [True]
 
 
@@ -249,20 +250,20 @@ def test_two_machines_that_claim_a_run_at_once_write_it_once(store, monkeypatch)
     sweep("tracking.offline=true", seeds=1)
     (folder,) = (run_file.parent for run_file in outbox.root().glob(f"*/*/{outbox.RUN_FILE}"))
     finished = outbox.read(folder)
-    monkeypatch.setattr("descent_lab.tracking.server._is_gone", lambda writer: False)
-    monkeypatch.setattr(Store, "alone", lambda store: nullcontext())
-    stores = [Store(f"sqlite:///{store}", "optimizers") for _ in range(3)]
+    monkeypatch.setattr("descent_lab.tracking.server.is_gone", lambda writer: False)
+    monkeypatch.setattr(ServerStore, "alone", lambda store: nullcontext())
+    stores = [ServerStore(f"sqlite:///{store}", "optimizers") for _ in range(3)]
     together = Barrier(len(stores))
 
-    def create(store, *arguments, make=Store._create):
+    def create(store, *arguments, make=ServerStore._create):
         with suppress(BrokenBarrierError):
             together.wait(timeout=1)
         return make(store, *arguments)
 
-    monkeypatch.setattr(Store, "_create", create)
+    monkeypatch.setattr(ServerStore, "_create", create)
     for each in stores:
         each.remote = True
-    threads = [Thread(target=each.deliver, args=(folder, finished)) for each in stores]
+    threads = [Thread(target=each.deliver, args=([Delivery(folder, finished)],)) for each in stores]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -305,10 +306,10 @@ def test_an_outbox_that_cannot_be_written_is_refused_before_training(store, tmp_
 
 
 def test_an_outbox_deleted_in_the_middle_is_reported(monkeypatch, capsys):
-    def vanishes(self, folder, *_):
+    def vanishes(self, batch):
         shutil.rmtree(outbox.root())
 
-    monkeypatch.setattr(Store, "deliver", vanishes)
+    monkeypatch.setattr(ServerStore, "deliver", vanishes)
     assert sweep("timing=isolated", seeds=1).code == 3
     assert "not readable" in capsys.readouterr().err
 
@@ -319,7 +320,7 @@ def test_a_full_disk_is_refused_before_training(monkeypatch):
         sweep()
 
 
-def test_a_disk_that_fills_up_keeps_what_was_finished(store, monkeypatch):
+def test_a_disk_that_copy_filess_up_keeps_what_was_finished(store, monkeypatch):
     put, n_put = outbox._save, []
 
     def fills_up(path: Path, arrays) -> None:
@@ -346,13 +347,13 @@ def watched(monkeypatch):
 @pytest.mark.usefixtures("watched")
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_a_long_run_is_seen_while_it_trains_and_is_one_run_when_done(store, monkeypatch, seeds):
-    seen, extend = [], Store.extend
+    seen, extend = [], ServerStore.extend
 
     def look(self, *arguments):
         extend(self, *arguments)
         seen.append([(run.status, run.metrics["train/loss"]) for run in stored(store)])
 
-    monkeypatch.setattr(Store, "extend", look)
+    monkeypatch.setattr(ServerStore, "extend", look)
     assert sweep("epochs=4", "record.every=1", seeds=seeds).finished == seeds
     assert [("RUNNING", 2)] in [look[:1] for look in seen]
     assert {status for look in seen for status, _ in look} == {"RUNNING"}
@@ -361,21 +362,21 @@ def test_a_long_run_is_seen_while_it_trains_and_is_one_run_when_done(store, monk
 
 @pytest.mark.usefixtures("watched")
 def test_an_interrupted_run_is_shown_no_longer(store, monkeypatch):
-    extend = Store.extend
+    extend = ServerStore.extend
 
     def interrupted(self, *arguments):
         extend(self, *arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "extend", interrupted)
+        patch.setattr(ServerStore, "extend", interrupted)
         assert sweep(seeds=1).code == 130
     assert stored(store) == []
 
 
 @pytest.mark.usefixtures("watched")
 def test_training_goes_on_when_it_cannot_be_shown(store, monkeypatch, capsys):
-    monkeypatch.setattr(Store, "begin", _no_answer)
+    monkeypatch.setattr(ServerStore, "begin", _no_answer)
     assert sweep(seeds=1).finished == 1
     assert "not shown live (no answer)" in capsys.readouterr().err
     assert_whole(store, 1)
@@ -384,7 +385,7 @@ def test_training_goes_on_when_it_cannot_be_shown(store, monkeypatch, capsys):
 def test_curves_survive_the_outbox_bit_by_bit(store):
     sweep("tracking.offline=true", seeds=1)
     ((folder, finished),) = outbox.abandoned_runs()
-    curves = outbox.curves(folder)
+    curves = outbox.curves(folder / "artifacts")
     assert deliver.main() == 0
     (run,) = stored(store)
     assert run.tags["status"] == "finished"

@@ -11,7 +11,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     """Deliver every run that no living process is looking after; the exit code says whether any is left."""
     Parser("deliver", description=__doc__ or "").parse_args(arguments)
     from descent_lab.tracking import outbox  # takes a second: not for --help
-    from descent_lab.tracking.server import Stores
+    from descent_lab.tracking.stores import Stores
     from descent_lab.tracking.uploader import Backoff, deliver_abandoned
 
     stores = Stores()

@@ -116,16 +116,17 @@ def _folder(about: str, taken: "dict[str, Built]") -> str:
 
 def _attach(uri: str, about: str, built: Built, options: argparse.Namespace) -> None:
     """Show the report in MLflow: in the experiment of the runs, or in one named `reports` if they are of several."""
-    from descent_lab.tracking.server import Store
+    from descent_lab.tracking.entry import report_entry
+    from descent_lab.tracking.stores import Stores
 
     selected = {"sweep": options.sweep, "filter": options.filter}
     words = [about, *(f"{name} {value}" for name, value in selected.items() if value)]
     folder = options.output / built.folder if about else options.output
     experiments = built.report.results.experiments
     try:
-        store = Store(uri, experiments[0] if len(experiments) == 1 else "reports")
+        store = Stores().at(uri, experiments[0] if len(experiments) == 1 else "reports")
         about = ", ".join(filter(None, words)) or "all runs"
-        store.attach(about, folder, built.shown, (folder / "results.md").read_text(encoding="utf-8"))
+        store.add(report_entry(about, folder, built.shown, (folder / "results.md").read_text(encoding="utf-8")))
     except Exception as error:  # a store that can only be read: the report is there all the same
         line = f"not attached to {uri}: {(str(error).splitlines() or [''])[0]}"
         print(without_password(line), file=sys.stderr)

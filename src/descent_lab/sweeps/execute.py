@@ -18,7 +18,7 @@ from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
 from descent_lab.tracking.outbox import summary_of, undelivered_runs
 from descent_lab.tracking.provenance import tags
 from descent_lab.tracking.record import KnownRun, RunKey
-from descent_lab.tracking.server import Store, Stores
+from descent_lab.tracking.stores import Store, Stores
 from descent_lab.tracking.uploader import Uploader, deliver_abandoned
 from descent_lab.tracking.writer_process import WriterProcess
 from descent_lab.training.bar import Bar

@@ -74,9 +74,12 @@ class Session:
             if disk_usage(self.folder).free < MIN_FREE_BYTES:
                 raise OSError(ENOSPC, f"{os.strerror(ENOSPC)}: less than {MIN_FREE_BYTES // 2**20} MiB are free")
 
-    def put(self, finished: FinishedRun, tracked: TrackedRun, outcome: Outcome) -> Path:
-        """Write a finished run and return its folder, which appears under its name only when it is complete."""
-        draft = self.folder / f"{uuid4().hex}{DRAFT}"
+    def put(self, finished: FinishedRun, tracked: TrackedRun, outcome: Outcome, name: str) -> Path:
+        """Write a finished run and return its folder, which appears under its name only when it is complete.
+
+        name: of the folder, 32 hexadecimal digits that no other run has (see new_name).
+        """
+        draft = self.folder / f"{name}{DRAFT}"
         with _os_errors_refused():
             _write(draft, finished, tracked, outcome)
             return draft.rename(draft.with_suffix(""))
@@ -90,6 +93,11 @@ class Session:
         with suppress(OSError):  # the outbox is not empty: runs wait in it, or another process uses it
             root().rmdir()
         return n_left
+
+
+def new_name() -> str:
+    """A name for the folder of a run that no other run has; a database shows the run under this id."""
+    return uuid4().hex
 
 
 def _write(draft: Path, finished: FinishedRun, tracked: TrackedRun, outcome: Outcome) -> None:
@@ -132,10 +140,11 @@ def abandoned_runs() -> Iterator[tuple[Path, FinishedRun]]:
 def undelivered_runs() -> dict[RunKey, KnownRun]:
     """Every finished run in the outbox, of sessions in use as well as of abandoned ones."""
     found = [pair for session in _sessions() for pair in _readable_runs(session)]
-    return {
-        finished.key: KnownRun(finished.tags["status"] == "diverged", finished.summary, partial(curves, folder))
-        for folder, finished in found
-    }
+    return {finished.key: _known(folder, finished) for folder, finished in found}
+
+
+def _known(folder: Path, finished: FinishedRun) -> KnownRun:
+    return KnownRun(finished.tags["status"] == "diverged", finished.summary, partial(curves, folder / "artifacts"))
 
 
 def read(folder: Path) -> FinishedRun:
@@ -151,9 +160,9 @@ def run_files(session: Path) -> list[Path]:
     return sorted(path for path in session.glob(f"*/{RUN_FILE}") if path.parent.suffix != DRAFT)
 
 
-def curves(folder: Path) -> dict[str, np.ndarray]:
-    """The curves of the run in a folder, each (n_records,)."""
-    with np.load(folder / "artifacts" / "curves.npz") as file:
+def curves(artifacts: Path) -> dict[str, np.ndarray]:
+    """The curves of the run whose files are in a folder, each (n_records,)."""
+    with np.load(artifacts / "curves.npz") as file:
         return dict(file)
 
 

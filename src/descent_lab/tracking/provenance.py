@@ -1,11 +1,15 @@
-"""Where a run comes from: the sweep, the commit and the versions of the libraries."""
+"""Where a run comes from: the sweep, the commit, the versions of the libraries and the process that writes it."""
 
+import os
 import platform
+import socket
 import subprocess
 from datetime import datetime
 from functools import cache
 from importlib.metadata import version
 from uuid import uuid4
+
+import psutil
 
 from descent_lab.paths import ROOT
 
@@ -39,6 +43,20 @@ def commit() -> dict[str, str]:
     except (OSError, subprocess.CalledProcessError):
         return {"git.commit": "unknown", "git.dirty": "unknown"}
     return {"git.commit": head, "git.dirty": str(bool(changes)).lower()}
+
+
+def writer() -> str:
+    """This process, as the tag `writer` names it: host:process number."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def is_gone(name: str) -> bool:
+    """Whether a writer was a process of this machine that has ended. One with this process's number was an earlier one.
+
+    name: as `writer` gives it.
+    """
+    host, _, pid = name.rpartition(":")
+    return host == socket.gethostname() and (int(pid) == os.getpid() or not psutil.pid_exists(int(pid)))
 
 
 def _git(*arguments: str) -> str:

@@ -1,44 +1,38 @@
-"""The one place that writes to MLflow."""
+"""Writes to MLflow, and asks it, through MLflow's own client."""
 
 import logging
-import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
 from pathlib import Path
 from random import uniform
-from time import monotonic, perf_counter, sleep, time
+from time import monotonic, perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import numpy as np
-import psutil
 from filelock import FileLock
 
 from descent_lab.errors import ConfigError
 from descent_lab.paths import CACHE
-from descent_lab.tracking import outbox
 from descent_lab.tracking.address import SQLITE, database
-from descent_lab.tracking.outbox import FinishedRun
+from descent_lab.tracking.entry import Entry, Input, Point, entry_of
+from descent_lab.tracking.provenance import is_gone
 from descent_lab.tracking.record import KnownRun, TrackedRun
+from descent_lab.tracking.stores import Delivery
 
 if TYPE_CHECKING:
     from mlflow.entities import Run, RunInfo
-    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
-Point = tuple[str, float, int, int]  # a value of a metric: name, value, time in milliseconds since 1970, step
-
-MAX_POINTS = 1000  # longer curves are thinned in MLflow; curves.npz holds all points
 BATCH_ENTRIES, BATCH_PARAMS = 1000, 100  # the most entries, and the most params among them, of one log_batch call
-MAX_TAG_LETTERS = 8000  # the longest value of a tag that MLflow accepts
 COMMON_PARAMS = ("backend", "dataset", "optimizer", "model", "init", "batching", "epochs")  # those that narrow a search
 OTHER_WRITER_SECONDS = 10.0  # how long to wait for another process that writes the same run
 CONNECT_SECONDS = 5  # how long to wait until a tracking server accepts a connection
 
 
-class Store:
+class ServerStore:
     """An open MLflow tracking store and one experiment in it. Raises ConfigError if it cannot be opened.
 
     write_token: written to a file beside the store when `finished` looks at the store. While the file holds this
@@ -46,7 +40,7 @@ class Store:
     """
 
     def __init__(self, uri: str, experiment: str) -> None:
-        self.uri, self.experiment = uri, experiment
+        self.uri, self.experiment, self.batch_size = uri, experiment, 1
         self.remote = not uri.startswith(SQLITE)  # other machines may write to it, whatever is locked here
         self.write_token: str | None = None
         if not self.remote and not database(uri).parent.is_dir():
@@ -93,29 +87,25 @@ class Store:
         artifacts = Artifacts(self.uri, {run.info.run_id: run.info.artifact_uri})
         return curves_of(artifacts, run.info.run_id, float(run.data.params["epochs"]))
 
-    def deliver(
-        self,
-        folder: Path,
-        finished: FinishedRun,
-        log_seconds: float = 0.0,
-        live_run: str | None = None,
-        again: bool = False,
-    ) -> None:
-        """Write a run from the outbox unless the store holds it already.
+    def deliver(self, batch: Sequence[Delivery]) -> None:
+        """Write runs from the outbox unless the store holds them already."""
+        for delivery in batch:
+            self._deliver(delivery)
 
-        folder: of the run in the outbox.
-        log_seconds: spent on logging the run so far; the ledger of the run counts them.
-        live_run: id of the MLflow run that showed it while it trained.
-        again: an earlier attempt may have written the run, in part or completely.
-        """
-        if again and self._holds(folder.name):
+    def _deliver(self, delivery: Delivery) -> None:
+        if delivery.again and self._holds(delivery.folder.name):
             return
         begin = perf_counter()
-        run = self._claim(finished, finished.tags | {"parcel": folder.name}, live_run)
+        entry = entry_of(delivery.finished, delivery.folder)
+        run = self._claim(entry, delivery.finished.force, delivery.live_run)
         if run is not None:
-            self._fill(run.info, folder, finished, log_seconds + perf_counter() - begin)
-        elif live_run is not None:
-            self.drop(live_run)
+            self._copy_files(run.info, entry)
+            entry = entry.with_log(delivery.log_seconds + perf_counter() - begin)
+            self._log(run.info.run_id, entry.params, entry.points, {})
+            self._log_inputs(run.info.run_id, entry.inputs)
+            self.client.set_terminated(run.info.run_id, end_time=entry.ended)
+        elif delivery.live_run is not None:
+            self.drop(delivery.live_run)
 
     def _holds(self, folder_name: str) -> bool:
         """Whether the store holds the run of that folder completely; what it holds of it in part is deleted."""
@@ -139,8 +129,8 @@ class Store:
     def _token_file(self) -> Path:
         return Path(f"{self._lock_path()}.writer")
 
-    def _claim(self, finished: FinishedRun, tags: Mapping[str, str], live_run: str | None) -> "Run | None":
-        """An MLflow run to be filled, or None where another process has written the same run.
+    def _claim(self, entry: Entry, force: bool, live_run: str | None) -> "Run | None":
+        """An MLflow run to be filled, with the tags of the entry, or None where another process has written it.
 
         A run that another process is writing is waited for. After OTHER_WRITER_SECONDS it is deleted: its writer gets
         an error, and finds this process's run when it tries again. Two machines may claim the same run at once. Each
@@ -149,7 +139,7 @@ class Store:
         deadlines: dict[str, float] = {}  # by run id: until when to wait for its writer
         while True:
             with self.alone():
-                same = [] if self._is_only_writer() or finished.force else self._with_identity(tags["identity"])
+                same = [] if self._is_only_writer() or force else self._with_identity(entry.tags["identity"])
                 if any(run.info.status == "FINISHED" for run in same):
                     return None
                 others = [run.info.run_id for run in same]
@@ -157,10 +147,10 @@ class Store:
                 if all(now > deadlines.setdefault(run_id, now + OTHER_WRITER_SECONDS) for run_id in others):
                     for run_id in others:
                         self.client.delete_run(run_id)
-                    run = self._tag(live_run, tags) if live_run else self._create(finished.name, finished.started, tags)
-                    if finished.force or not self.remote:
+                    run = self._tag(live_run, entry.tags) if live_run else self._create(entry)
+                    if force or not self.remote:
                         return run
-                    if not self._with_identity(tags["identity"], but=run.info.run_id):
+                    if not self._with_identity(entry.tags["identity"], but=run.info.run_id):
                         return run
                     self.client.delete_run(run.info.run_id)
                     live_run = None
@@ -183,42 +173,40 @@ class Store:
         process of that number.
         """
         for run in self._search("attributes.status = 'RUNNING'", "tags.writer LIKE '%'"):
-            if _is_gone(run.data.tags["writer"]):
+            if is_gone(run.data.tags["writer"]):
                 self.client.delete_run(run.info.run_id)
 
-    def begin(self, tracked: TrackedRun, started: float, tags: Mapping[str, str]) -> str:
-        """Create a run that can be watched while it trains, and return its id.
+    def begin(self, run_id: str, entry: Entry) -> str:
+        """Create a run that can be watched while it trains, and return its id, which MLflow chooses."""
+        begun = str(self._create(entry).info.run_id)
+        self._log(begun, entry.params, [], {})
+        self._log_inputs(begun, entry.inputs)
+        return begun
 
-        `deliver` completes the run, and `drop` deletes it. started: when the run began, in seconds since 1970.
-        """
-        run = self._create(tracked.name, started, {**tags, "identity": tracked.identity})
-        self._log(run.info.run_id, tracked.params, [], {})
-        return str(run.info.run_id)
-
-    def extend(self, run_id: str, curves: Mapping[str, np.ndarray], started: float) -> None:
-        """Add points to a run that was begun. curves: the new records, each (n_records,)."""
-        self._log(run_id, {}, _points(curves, started), {})
+    def extend(self, run_id: str, points: Sequence[Point]) -> None:
+        """Add points to a run that was begun."""
+        self._log(run_id, {}, points, {})
 
     def drop(self, run_id: str) -> None:
         """Delete a run that was begun."""
         self.client.delete_run(run_id)
 
-    def attach(self, report: str, folder: Path, names: Sequence[str], note: str) -> None:
-        """Show a report as an MLflow run of its own, which replaces the earlier run of the same report.
+    def add(self, entry: Entry) -> str:
+        """Write an entry that is no trained run, and return its id. It replaces those with the same tag `entry.kind`.
 
-        report: what the report is about. names: of its files, relative to `folder`. note: a text in Markdown.
-        The earlier run is deleted as MLflow deletes runs, which keeps their files: what a store says about the place
-        of files is not trusted with deleting or overwriting.
+        They are deleted as MLflow deletes runs, which keeps their files: what a store says about the place of files is
+        not trusted with deleting or overwriting.
         """
-        tags = {"report": report, "mlflow.source.name": "reports.build", "mlflow.note.content": _shortened(note)}
-        earlier = [run for run in self._search("tags.report LIKE '%'") if run.data.tags["report"] == report]
-        run = self._create(f"report: {report}", time(), tags)
-        artifacts = self._artifacts(run.info.artifact_uri)
-        for name in names:
-            artifacts.log_artifact(str(folder / name), str(Path(name).parent) if "/" in name else None)
-        self.client.set_terminated(run.info.run_id)
+        kind = str(entry.kind)
+        earlier = [run for run in self._search(f"tags.{kind} LIKE '%'") if run.data.tags[kind] == entry.tags[kind]]
+        run = self._create(entry)
+        self._copy_files(run.info, entry)
+        self._log(run.info.run_id, entry.params, entry.points, {})
+        self._log_inputs(run.info.run_id, entry.inputs)
+        self.client.set_terminated(run.info.run_id, end_time=entry.ended)
         for old in earlier:
             self.client.delete_run(old.info.run_id)
+        return str(run.info.run_id)
 
     def alone(self) -> AbstractContextManager[Any]:
         """A lock that one process of this machine holds at a time: to create the store, and to claim a run."""
@@ -229,31 +217,34 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         return f"{path}.lock"
 
-    def _fill(self, info: "RunInfo", folder: Path, finished: FinishedRun, log_seconds: float) -> None:
-        """Complete a run that was created."""
-        begin, started = perf_counter(), int(1000 * finished.started)
-        self._artifacts(info.artifact_uri).log_artifacts(str(folder / "artifacts"))
-        metrics = _points(outbox.curves(folder), finished.started)
-        metrics += [(name, value, started, 0) for name, value in finished.summary.items()]
-        log = log_seconds + perf_counter() - begin
-        ledger = finished.ledger | {purpose: finished.ledger[purpose] + log for purpose in ("log", "wall")}
-        metrics += [(f"ledger/{name}_seconds", value, started, 0) for name, value in ledger.items()]
-        self._log(info.run_id, finished.params, metrics, {})
-        self.client.set_terminated(info.run_id, end_time=int(1000 * (finished.started + ledger["wall"])))
+    def _create(self, entry: Entry) -> "Run":
+        return self.client.create_run(self.experiment_id, entry.started, dict(entry.tags), entry.name)
 
-    def _create(self, name: str, started: float, tags: Mapping[str, str]) -> "Run":
-        shown = {"mlflow.source.name": "src.run", "mlflow.source.type": "LOCAL", "writer": _writer()}
-        if "git.commit" in tags:
-            shown["mlflow.source.git.commit"] = tags["git.commit"]
-        return self.client.create_run(self.experiment_id, int(1000 * started), {**shown, **tags}, name)
-
-    def _artifacts(self, uri: str) -> "ArtifactRepository":
-        """The place for the files of a run. The client's log_artifacts would query the whole run to find it."""
+    def _copy_files(self, info: "RunInfo", entry: Entry) -> None:
+        """Copy the files of an entry. The client's log_artifacts would query the whole run to find the place."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        return get_artifact_repository(uri, tracking_uri=self.uri)
+        artifacts = get_artifact_repository(info.artifact_uri, tracking_uri=self.uri)
+        if entry.artifacts is not None and entry.files is None:
+            artifacts.log_artifacts(str(entry.artifacts))
+        elif entry.artifacts is not None:
+            for name in entry.files or ():
+                artifacts.log_artifact(str(entry.artifacts / name), str(Path(name).parent) if "/" in name else None)
 
-    def _log(self, run_id: str, params: Mapping[str, str], metrics: list[Point], tags: Mapping[str, str]) -> None:
+    def _log_inputs(self, run_id: str, inputs: Sequence[Input]) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        logged = [
+            DatasetInput(
+                Dataset(one.name, one.digest, one.source_type, one.source, one.schema, one.profile),
+                [InputTag(name, value) for name, value in (one.tags or {}).items()],
+            )
+            for one in inputs
+        ]
+        if logged:
+            self.client.log_inputs(run_id, logged)
+
+    def _log(self, run_id: str, params: Mapping[str, str], metrics: Sequence[Point], tags: Mapping[str, str]) -> None:
         """Log all in as few calls as MLflow's limits allow; the tags with the last call."""
         from mlflow.entities import Metric, Param, RunTag
 
@@ -288,30 +279,6 @@ class Store:
             token = page.token
             if not token:
                 return runs
-
-
-class Stores:
-    """Tracking stores by address and experiment, each opened once."""
-
-    def __init__(self) -> None:
-        self.opened: dict[tuple[str, str], Store] = {}
-
-    def at(self, uri: str, experiment: str) -> Store:
-        """The store at an address. Raises ConfigError where it cannot be opened."""
-        key = (uri, experiment)
-        if key not in self.opened:
-            self.opened[key] = Store(uri, experiment)
-        return self.opened[key]
-
-    def of(self, tracked: TrackedRun) -> Store:
-        """The store to which a run belongs. Raises ConfigError where it cannot be opened."""
-        uri, experiment, _ = tracked.key
-        return self.at(uri, experiment)
-
-
-def _shortened(note: str) -> str:
-    """A note in Markdown, cut at the end of a line to what a tag may hold."""
-    return note if len(note) <= MAX_TAG_LETTERS else note[:MAX_TAG_LETTERS].rpartition("\n")[0]
 
 
 def _slug(uri: str) -> str:
@@ -354,38 +321,6 @@ def _check_answer(uri: str) -> None:
         socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
 
 
-def _writer() -> str:
-    """This process, as the tag `writer` names it: host:process number."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _is_gone(writer: str) -> bool:
-    """Whether a process of this machine has ended. One with this process's number was an earlier process."""
-    host, _, pid = writer.rpartition(":")
-    return host == socket.gethostname() and (int(pid) == os.getpid() or not psutil.pid_exists(int(pid)))
-
-
 def _is_being_written(run: "Run") -> bool:
     """Whether a living process is writing the run from its outbox; a run that still trains does not count."""
-    return run.info.status == "RUNNING" and "parcel" in run.data.tags and not _is_gone(run.data.tags["writer"])
-
-
-def _points(curves: Mapping[str, np.ndarray], started: float) -> list[Point]:
-    """The finite values of every curve, at most MAX_POINTS of each; the first and the last are always among them."""
-    steps = curves["step"]
-    times = (1000 * (started + curves["time/step_seconds"])).astype(np.int64)
-    points = []
-    for name, values in curves.items():
-        if name not in ("step", "epoch"):
-            indices = _thinned(np.flatnonzero(np.isfinite(values)))
-            points += [(name, float(values[i]), int(times[i]), int(steps[i])) for i in indices]
-    return points
-
-
-def _thinned(indices: np.ndarray) -> np.ndarray:
-    """At most MAX_POINTS of these indices, log-spaced, with the first and the last."""
-    if len(indices) <= MAX_POINTS:
-        return indices
-    spaced = np.geomspace(1, len(indices), MAX_POINTS).round().astype(int) - 1
-    thinned: np.ndarray = indices[np.unique(spaced)]
-    return thinned
+    return run.info.status == "RUNNING" and "parcel" in run.data.tags and not is_gone(run.data.tags["writer"])

@@ -14,9 +14,10 @@ import numpy as np
 
 from descent_lab.errors import StoreError, without_password
 from descent_lab.tracking import outbox
+from descent_lab.tracking.entry import live_entry, points
 from descent_lab.tracking.outbox import FinishedRun, Session
 from descent_lab.tracking.record import RunKey, TrackedRun
-from descent_lab.tracking.server import Store, Stores
+from descent_lab.tracking.stores import Delivery, Store, Stores
 from descent_lab.tracking.writer_process import ProcessLost, WriterProcess
 from descent_lab.training.run import Outcome
 
@@ -80,7 +81,7 @@ class Uploader:
         self.backoff = Backoff()
         self.due: set[Path] = set()  # folders of the runs to be delivered
         self.live: dict[RunKey, LiveRun] = {}
-        self.shown: set[RunKey] = set()  # runs that are or will be live: only `thread` writes these, in order
+        self.names: dict[RunKey, str] = {}  # of runs that are or will be live: that of the folder in the outbox
         self.undelivered = 0  # runs that stay in the outbox; known after `close`
 
     def take(self, tracked: TrackedRun, outcome: Outcome, started: float, wall: float) -> None:
@@ -91,14 +92,15 @@ class Uploader:
         """
         begin = perf_counter()
         finished = outbox.describe(tracked, outcome, started, wall, self.tags)
-        folder = self.session.put(finished, tracked, outcome)
+        name = self.names.get(finished.key)
+        folder = self.session.put(finished, tracked, outcome, name or outbox.new_name())
         log_seconds = perf_counter() - begin
         if tracked.tracking.offline:
             return
         self.due.add(folder)
         if outcome.timing == "isolated":
             self.thread.submit(self._deliver, folder, log_seconds).result()
-        elif self.writer_process is None or finished.key in self.shown:
+        elif self.writer_process is None or name:  # only `thread` writes runs that are live, in order
             self.thread.submit(self._deliver, folder, log_seconds)
         else:
             self.queue.append((folder, log_seconds))
@@ -112,8 +114,8 @@ class Uploader:
         """
         if not tracked.tracking.offline:
             uri, *_ = tracked.key
-            write = partial(self._show, tracked, curves, started)
-            self.shown.add(tracked.key)
+            name = self.names.setdefault(tracked.key, outbox.new_name())
+            write = partial(self._show, tracked, name, curves, started)
             job = self.thread.submit(self.backoff.attempt, uri, f"{tracked.name} not shown live", write)
             if wait:
                 job.result()
@@ -165,20 +167,21 @@ class Uploader:
             if writer_process:
                 writer_process.deliver(store, folder, log_seconds)
             else:
-                _write(store, folder, finished, log_seconds, live.run_id if live else None, again)
+                _write(store, Delivery(folder, finished, log_seconds, live.run_id if live else None, again))
 
         if _delivered(self.backoff, self.stores, finished, write):
             self.due.discard(folder)
             if live:
                 del self.live[finished.key]
 
-    def _show(self, tracked: TrackedRun, curves: Mapping[str, np.ndarray], started: float) -> None:
+    def _show(self, tracked: TrackedRun, name: str, curves: Mapping[str, np.ndarray], started: float) -> None:
         key = tracked.key
         if key not in self.live:
             store = self.stores.of(tracked)
-            self.live[key] = LiveRun(store, store.begin(tracked, started, self.tags))
+            self.live[key] = LiveRun(store, store.begin(name, live_entry(tracked, started, self.tags)))
         live = self.live[key]
-        live.store.extend(live.run_id, {name: values[live.n_logged :] for name, values in curves.items()}, started)
+        new = {metric: values[live.n_logged :] for metric, values in curves.items()}
+        live.store.extend(live.run_id, points(new, started))
         live.n_logged = len(curves["step"])
 
 
@@ -190,7 +193,7 @@ def deliver_abandoned(stores: Stores, uris: set[str] | None = None) -> tuple[int
     backoff, counts = Backoff(), Counter[bool]()
     for folder, finished in outbox.abandoned_runs():
         if uris is None or finished.uri in uris:
-            write = partial(_write, folder=folder, finished=finished, again=True)
+            write = partial(_write, delivery=Delivery(folder, finished, again=True))
             counts[_delivered(backoff, stores, finished, write)] += 1
     return counts[True], counts[False]
 
@@ -200,13 +203,6 @@ def _delivered(backoff: Backoff, stores: Stores, finished: FinishedRun, write: C
     return backoff.attempt(finished.uri, complaint, lambda: write(stores.at(finished.uri, finished.experiment)))
 
 
-def _write(
-    store: Store,
-    folder: Path,
-    finished: FinishedRun,
-    log_seconds: float = 0.0,
-    live_run: str | None = None,
-    again: bool = False,
-) -> None:
-    store.deliver(folder, finished, log_seconds, live_run, again)
-    outbox.discard(folder)
+def _write(store: Store, delivery: Delivery) -> None:
+    store.deliver([delivery])
+    outbox.discard(delivery.folder)

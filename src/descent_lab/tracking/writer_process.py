@@ -13,7 +13,8 @@ from pathlib import Path
 from descent_lab.child_processes import ChildProcesses
 from descent_lab.tracking import outbox
 from descent_lab.tracking.outbox import Session
-from descent_lab.tracking.server import Store, Stores
+from descent_lab.tracking.server import ServerStore
+from descent_lab.tracking.stores import Delivery, Store, Stores
 
 GARBAGE_THRESHOLD = 50_000  # collect garbage rarely, because MLflow makes many objects that are no garbage
 
@@ -44,10 +45,9 @@ class WriterProcess:
             moved = folder.rename(session / folder.name)
         except OSError as error:  # the process ended a while ago, and another process has removed its session
             raise ProcessLost from error
+        token = store.write_token if isinstance(store, ServerStore) else None
         try:
-            self.pool.submit(
-                _deliver, store.uri, store.experiment, store.write_token, moved, folder, log_seconds
-            ).result()
+            self.pool.submit(_deliver, store.uri, store.experiment, token, moved, folder, log_seconds).result()
         except BrokenExecutor as error:
             outbox.reclaim(session, folder.parent)
             raise ProcessLost from error
@@ -80,8 +80,9 @@ def _open(uri: str, experiment: str) -> Path:
 def _deliver(uri: str, experiment: str, write_token: str | None, moved: Path, origin: Path, log_seconds: float) -> None:
     try:
         store = _stores().at(uri, experiment)
-        store.write_token = write_token
-        store.deliver(moved, outbox.read(moved), log_seconds)
+        if isinstance(store, ServerStore):
+            store.write_token = write_token
+        store.deliver([Delivery(moved, outbox.read(moved), log_seconds)])
     except Exception:
         moved.rename(origin)
         raise
