@@ -12,9 +12,10 @@ PLAIN = [
     *("lr=0.5", "lr=1e-3", "seed=3", "epochs=7", "dtype=float32", "model.hidden=[3,4]", "model.hidden=[]"),
     *("batching.size=5", "optimizer.weight_decay=0.1", "stop.target=null", "tracking.experiment='a b'"),
     *("record.every=2", "suggested.activation=relu", "model.activation=${suggested.activation}", "epochs=${seed}"),
-    *("+note=1", "++lr=2", "~stop.target", "dataset.n_samples=20"),
+    *("+note=1", "++lr=2", "~stop.target", "dataset.n_samples=20", "seeds.split=4", "seeds={split: 3}"),
+    *("stop=null", "record={points: 9}", "record.points=5", "dtype=${tracking.experiment}"),
 ]
-BAD = ["lrr=1", "optimizer.beta9=1", "dataset.path=x", "backend=numyp", "lr=${nowhere}", "model.hidden.0.x=1"]
+BAD = ["lrr=1", "lr.x=1", "optimizer.beta9=1", "dataset.path=x", "backend=numyp", "lr=${nowhere}", "model.hidden.0.x=1"]
 
 
 def quick():

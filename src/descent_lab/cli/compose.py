@@ -1,18 +1,23 @@
 """Composes the configurations of a sweep quickly: by Hydra once for each combination of choices, then value by value.
 
-Hydra takes 100 ms for a configuration; the runs of a sweep mostly differ in plain values, which take 2 to 3 ms.
+Hydra takes 100 ms for a configuration. The runs of a sweep mostly differ in single numbers or words that no other value
+refers to; to put one in place of another takes 10 microseconds, and OmegaConf, which knows of references, 1 ms.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import AnyNode, DictConfig, Node, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 Composed = tuple[Mapping[str, Any], Mapping[str, str]]  # values by name, choice by group
+REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")  # to a value by its dotted name
+MISSING = "???"  # stands for a value that must be given
+KEPT = 64  # configurations that a base remembers
 
 
 def plain(composed: DictConfig) -> Composed:
@@ -36,19 +41,52 @@ class Base:
     def __init__(self, composed: DictConfig):
         self.composed, self.choices = _without_hydra(composed), dict(composed.hydra.runtime.choices)
         self.written: dict[str, Any] = OmegaConf.to_container(self.composed, resolve=False)  # type: ignore[assignment]
-        marks = ("${", "???")  # of values that depend on others, or that must be given
+        marks = ("${", MISSING)  # of values that depend on others, or that must be given
         alone = [key for key in self.written if not any(mark in repr(self.written[key]) for mark in marks)]
         self.settled = _resolved(OmegaConf.masked_copy(self.composed, alone))
+        self.known: dict[str, Mapping[str, Any]] = {}  # values, by what was given for others than the leaves
 
     def given(self, values: Mapping[str, Any]) -> Composed:
         """Values and choices, with these values in place of the composed ones. Do not change them: parts are shared."""
-        tops = {re.split(r"[.[]", key)[0] for key in values}
+        single = self._single(values)
+        others = {key: value for key, value in values.items() if key not in single}
+        name = repr(others)
+        if name not in self.known:
+            if len(self.known) == KEPT:
+                del self.known[next(iter(self.known))]
+            self.known[name] = self._updated(others)
+        composed = self.known[name]
+        for key, value in single.items():
+            composed = _replaced(composed, key.split("."), value)
+        return composed, self.choices
+
+    def _single(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Those of the values that are single values in place of others, and independent of the rest of them."""
+        single = {key: value for key, value in values.items() if key in self.leaves and _is_single(value)}
+        others = {_top(key): value for key, value in values.items() if key not in single}
+        if "${" in repr(others):
+            return {}
+        return {key: value for key, value in single.items() if _top(key) not in others}
+
+    @cached_property
+    def leaves(self) -> frozenset[str]:
+        """The dotted names of single values of any type that no other value refers to, as far as that can be seen."""
+        leaves = dict(_leaves(self.composed))
+        referring = [text for node in leaves.values() if "${" in (text := str(node._value()))]
+        if any("${" in REFERENCE.sub("", text) for text in referring):  # references of other kinds
+            return frozenset()
+        meant = tuple(f"{name}." for text in referring for name in REFERENCE.findall(text))
+        single = (key for key, node in leaves.items() if isinstance(node, AnyNode) and _is_single(node._value()))
+        return frozenset(key for key in single if not f"{key}.".startswith(meant))
+
+    def _updated(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The composed values with these in place of some, by OmegaConf."""
+        tops = {_top(key) for key in values}
         try:
             for key, value in values.items():
                 OmegaConf.update(self.composed, key, value, force_add=False)
             anew = tops | (self.written.keys() - self.settled.keys())
-            resolved = {key: self._value(key) if key in anew else self.settled[key] for key in self.written}
-            return resolved, self.choices
+            return {key: self._value(key) if key in anew else self.settled[key] for key in self.written}
         finally:
             for top in tops & self.written.keys():
                 OmegaConf.update(self.composed, top, self.written[top])
@@ -56,6 +94,34 @@ class Base:
     def _value(self, key: str) -> Any:
         value = self.composed[key]
         return _resolved(value) if OmegaConf.is_config(value) else value
+
+
+def _top(key: str) -> str:
+    """The first part of a dotted name."""
+    return re.split(r"[.[]", key)[0]
+
+
+def _leaves(composed: DictConfig, prefix: str = "") -> Iterator[tuple[str, Node]]:
+    """Every node that holds no mapping, by its dotted name."""
+    for key in composed:
+        node: Any = composed._get_node(key)
+        if isinstance(node, DictConfig) and isinstance(node._value(), dict):
+            yield from _leaves(node, f"{prefix}{key!s}.")
+        else:
+            yield f"{prefix}{key!s}", node
+
+
+def _is_single(value: Any) -> bool:
+    """Whether a value is a number, a truth value, nothing, or a word that refers to no other value."""
+    if isinstance(value, str):
+        return "${" not in value and value != MISSING
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _replaced(values: Mapping[str, Any], path: Sequence[str], value: Any) -> Mapping[str, Any]:
+    """The values with this one at the end of the path of keys; what is not on the path is shared."""
+    key, *rest = path
+    return {**values, key: _replaced(values[key], rest, value) if rest else value}
 
 
 class Composer:
