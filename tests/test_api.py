@@ -12,6 +12,7 @@ from harness import composed, make_config, trained
 
 import descent_lab as dl
 from descent_lab.sweeps.execute import run_all
+from descent_lab.sweeps.naming import named
 
 TIMES = {"time/step_seconds", "step_seconds"}
 
@@ -144,13 +145,14 @@ SWEEP = ["dataset=gaussian,iris", "optimizer=sgd,adam", "lr=0.1,0.01", "seed=ran
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 def test_a_sweep_in_memory_is_the_tracked_one(store):
-    entries = [
+    grid = [
         make_config(f"dataset={dataset}", f"optimizer={optimizer}", f"lr={lr}", f"seed={seed}", "epochs=3")
         for dataset in ("gaussian", "iris")
         for optimizer in ("sgd", "adam")
         for lr in (0.1, 0.01)
         for seed in (0, 1)
     ]
+    entries = named(grid)
     run_all(entries, progress=False)
     tracked, ours = dl.load(), dl.sweep(SWEEP)
     assert len(tracked) == len(ours) == 16 and not ours.failed

@@ -14,6 +14,7 @@ from descent_lab.cli.composition import Sweep, compose, composer, configurations
 from descent_lab.errors import ConfigError, Failure
 from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.engines.serial import Serial
+from descent_lab.sweeps.naming import named
 from descent_lab.sweeps.objective import WORST, Score
 from descent_lab.sweeps.plan import stacks_of
 from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
@@ -102,7 +103,7 @@ class Memory:
 
     def launch(self, jobs: Sequence[Sequence[str]]) -> list[Score]:
         """Train the jobs that are not trained yet; the score of each, infinite if it diverged or failed."""
-        made = list(configurations(jobs))
+        made = named(list(configurations(jobs)))
         refused = [(job, why) for job, why in zip(jobs, made, strict=True) if isinstance(why, ConfigError)]
         self.failed += [(" ".join(job), str(why)) for job, why in refused]
         wanted = {config.identity: config for config in made if isinstance(config, Config)}

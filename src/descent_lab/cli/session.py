@@ -23,6 +23,7 @@ from descent_lab.cli.tuned import SweeperOptions, planned
 from descent_lab.errors import ConfigError
 from descent_lab.sweeps.config import Config, parse, refuse_optimizer
 from descent_lab.sweeps.execute import run_all
+from descent_lab.sweeps.naming import named
 from descent_lab.sweeps.objective import WORST, Score
 from descent_lab.sweeps.summary import Failed, Summary
 from descent_lab.sweeps.tuning import Chosen, override, tally
@@ -139,7 +140,7 @@ def _groups(loader: ConfigLoader) -> Callable[[str], bool]:
 
 def _configs(jobs: Sequence[Sequence[str]], compose: Composer) -> list[Config | Failed]:
     """The configuration of each job, or why it is refused."""
-    configs = [_config(overrides, compose) for overrides in jobs]
+    configs = named([_config(overrides, compose) for overrides in jobs])
     valid = [config for config in configs if isinstance(config, Config)]
     asked = {o for overrides in jobs for o in overrides if o.startswith("optimizer=")}
     if len(asked) == 1 and valid and all(config.optimizer is None for config in valid):

@@ -43,6 +43,7 @@ class Config:
     force: run again what has been run before. dry_run: show what would be run, and run nothing.
     debug: show the traceback of an error in somebody's own code.
     values: every leaf as validated, nested; passwords are hidden. choices: the choice made in each group.
+    name: what the run is called, here as if it were alone; `naming.named` names the runs of a sweep.
     """
 
     backend: Backend
@@ -69,20 +70,7 @@ class Config:
     debug: bool = False
     values: Mapping[str, Any]
     choices: Mapping[str, str]
-
-    @property
-    def name(self) -> str:
-        """Readable name of the run."""
-        optimizer = [] if self.optimizer is None else [self.choices["optimizer"]]
-        words = [
-            self.choices["backend"],
-            *optimizer,
-            self.choices["dataset"],
-            f"lr={self.lr:g}",
-            f"s{self.seed}",
-            *(f"{stream}={seed}" for stream, seed in self.seeds.given.items()),
-        ]
-        return " ".join(words)
+    name: str
 
     @property
     def params(self) -> dict[str, str]:
@@ -163,6 +151,7 @@ DEFAULTS: dict[str, Any] = {
     "tuning": {},
     "stop": {"explode": None},
 }  # of what runs stored by earlier versions do not have, as these were trained
+MADE = ("values", "choices", "name")  # fields of Config that are made of the others
 NOT_OF_A_RUN = ("hydra", "suggested", "space", "plugins")  # values that are composed for others
 
 
@@ -170,7 +159,7 @@ def parse(values: Mapping[str, Any], choices: Mapping[str, str]) -> Config:
     """Validate a resolved configuration. Raises ConfigError with one line for each bad field."""
     _refuse_allowing(values.get("plugins", {}))
     values = _with_defaults({name: value for name, value in values.items() if name not in NOT_OF_A_RUN})
-    known = {f.name: f.type for f in fields(Config) if f.name not in ("values", "choices")}
+    known = {f.name: f.type for f in fields(Config) if f.name not in MADE}
     refuse_unknown("", values, known)
     _refuse_gaps(values, known)
     choices = {name: choice for name, choice in choices.items() if name in GROUPS}
@@ -182,7 +171,7 @@ def parse(values: Mapping[str, Any], choices: Mapping[str, str]) -> Config:
             parts[name] = None if values[name] is None else _component(name, values[name])
         else:
             parts[name] = typed(name, kind, values[name])
-    config = Config(**parts, values=_validated(parts), choices=choices)
+    config = Config(**parts, values=_validated(parts), choices=choices, name=_name_alone(parts, choices))
     _refuse_order(config)
     return config
 
@@ -199,6 +188,19 @@ def _validated(parts: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: described(part) for name, part in parts.items()}
     uri = values["tracking"]["uri"]
     return values | {"tracking": values["tracking"] | {"uri": uri and without_password(uri)}}
+
+
+def _name_alone(parts: Mapping[str, Any], choices: Mapping[str, str]) -> str:
+    """The name of a run that is not compared with others."""
+    words = [
+        choices["backend"],
+        *([] if parts["optimizer"] is None else [choices["optimizer"]]),
+        choices["dataset"],
+        f"lr={parts['lr']:g}",
+        f"s{parts['seed']}",
+        *(f"{stream}={seed}" for stream, seed in parts["seeds"].given.items()),
+    ]
+    return " ".join(words)
 
 
 def refuse_optimizer(config: Config, overrides: Iterable[str]) -> None:
