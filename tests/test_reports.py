@@ -106,7 +106,7 @@ def test_no_losses_end_a_report(uri, losses):
     for name in [name for name in runs if name.startswith(("final_", "best_"))]:
         runs[name] = np.where(runs[name].isna(), np.nan, final)
     runs["status"] = np.where(np.isfinite(final), "finished", "diverged")
-    report = Report.of(replace(stored_runs, runs=runs, curves=curves))
+    report = Report.of(replace(stored_runs, runs=runs, made=lambda: curves))
     for name, section in report.sections.items():
         for drawing in section.figures(report):
             figure = drawing.draw(*drawing.arguments)

@@ -12,7 +12,8 @@ from descent_lab.analysis.subset import filled, reference_of
 from descent_lab.errors import StoreError
 from descent_lab.tracking.reader import load
 from descent_lab.tracking.reader.arrays import Artifacts, read_curves
-from descent_lab.tracking.reader.frames import rows_frame, run_row
+from descent_lab.tracking.reader.frames import runs_frame
+from descent_lab.tracking.reader.source import About, Described, in_memory
 from tests.harness import make_config, make_run
 from tests.stores import store_of
 
@@ -61,9 +62,11 @@ def test_runs_from_before_an_option_do_not_differ_in_it_from_runs_at_its_default
     )
     before = {name: value for name, value in config.params.items() if name not in later}
     held = {**config.params, "dataset.validation_fraction": "0.2"}
-    about = ("1", "", "", "", 0)
-    rows = [run_row(about, {}, params, {}) for params in (before, config.params, held)]
-    runs = rows_frame(rows)
+    stored = [
+        Described(About(str(i), "", "", "", 0), {}, params, {})
+        for i, params in enumerate((before, config.params, held))
+    ]
+    runs = runs_frame(in_memory(stored))
     assert all(runs[name][0] == runs[name][1] == config.params[name] for name in later)
     assert varying(runs[:2], list(held)) == [] and varying(runs, list(held)) == ["dataset.validation_fraction"]
 

@@ -46,7 +46,7 @@ def results_of(runs):
     """Results without curves."""
     params = ("backend", "dataset", "schedule", "optimizer", "optimizer.weight_decay", "lr", "seed", "tracking.tuning")
     curves = pd.DataFrame(columns=["run_id", "step", "epoch", "step_seconds", "metric", "value"])
-    return Results("memory", runs, curves, 0, ("optimizers",), params, Artifacts("memory", {}))
+    return Results("memory", runs, lambda: curves, 0, ("optimizers",), params, Artifacts("memory", {}))
 
 
 def selected(runs):

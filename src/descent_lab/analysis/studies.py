@@ -37,13 +37,16 @@ def studies(results: Results, most_entrants: int = MOST) -> dict[str, Results]:
 
 
 def _part(results: Results, runs: pd.DataFrame) -> Results:
-    kept = results.curves["run_id"].isin(set(runs["run_id"]))
+    def curves() -> pd.DataFrame:
+        kept = results.curves["run_id"].isin(set(runs["run_id"]))
+        return results.curves[kept].reset_index(drop=True)
+
     experiments = tuple(sorted(set(runs["experiment"])))
     params = tuple(name for name in results.params if name in runs and runs[name].notna().any())
     return replace(
         results,
         runs=runs.reset_index(drop=True),
-        curves=results.curves[kept].reset_index(drop=True),
+        made=curves,
         experiments=experiments,
         params=params,
     )

@@ -140,7 +140,7 @@ class Results:
         from descent_lab.tracking.reader import Results as Stored
         from descent_lab.tracking.reader.arrays import Artifacts
 
-        stored = Stored("", self.runs, self.curves, 0, (), self.params, Artifacts("", {}))
+        stored = Stored("", self.runs, lambda: self.curves, 0, (), self.params, Artifacts("", {}))
         return Comparison.of(stored, compared=compared, tuned=tuned, metric=metric, at=at, asked=asked).verdicts()
 
     def __len__(self) -> int:

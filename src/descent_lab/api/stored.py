@@ -43,7 +43,7 @@ def load(
     if run is not None:
         if not run.isalnum():
             raise ModelError(f"run={run}: not a run id")
-        stored = reader.load(uri, filter=f"attributes.run_id = '{run}'")
+        stored = reader.load_run(run, uri)
         if stored.runs.empty:
             raise ModelError(f"run={run}: no finished run of that id in {stored.uri}")
         return _result(stored, run)

@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,8 @@ from descent_lab.sweeps.objective import WORST, Score
 from descent_lab.sweeps.plan import stacks_of
 from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
 from descent_lab.tracking.outbox import describe, summary_of
-from descent_lab.tracking.reader.frames import curves_frame, rows_frame, run_row, with_length
+from descent_lab.tracking.reader.frames import curves_frame, runs_frame, with_length
+from descent_lab.tracking.reader.source import About, Described, in_memory
 from descent_lab.training.bar import Bar
 from descent_lab.training.run import Outcome
 
@@ -68,7 +68,7 @@ def sweep(
         raise ConfigError(memory.failed[0][1])
     members = memory.members
     curves = [member.outcome.curves for member in members.values()]
-    runs = with_length(rows_frame([member.row() for member in members.values()]), curves)
+    runs = with_length(runs_frame(in_memory([member.described() for member in members.values()])), curves)
     params = tuple(sorted({name for member in members.values() for name in member.config.params}))
     return Results(
         runs, curves_frame(members, curves), lambda run_id: members[run_id].result(), tuple(memory.failed), best, params
@@ -137,12 +137,12 @@ class Member:
         problem = Problem(config.dataset, config.model, config.init, config.seed, config.stream, config.seeds)
         return Result.of(problem, self.outcome, config.name)
 
-    def row(self) -> dict[str, Any]:
-        """The columns that a store would give of this run; its id is its identity."""
+    def described(self) -> Described:
+        """What a store would tell of this run; its id is its identity."""
         finished = describe(self.config.tracked, self.outcome, self.started, self.wall, _tags(self.config))
-        about = (self.config.identity, "", finished.experiment, finished.name, int(1000 * self.started))
+        about = About(self.config.identity, "", finished.experiment, finished.name, int(1000 * self.started))
         ledger = {f"ledger/{purpose}_seconds": seconds for purpose, seconds in finished.ledger.items()}
-        return run_row(about, finished.tags, finished.params, _last(self.outcome.curves) | finished.summary | ledger)
+        return Described(about, finished.tags, finished.params, _last(self.outcome.curves) | finished.summary | ledger)
 
 
 def _tags(config: Config) -> Mapping[str, str]:

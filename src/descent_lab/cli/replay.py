@@ -17,7 +17,7 @@ from descent_lab.faults import told
 from descent_lab.sweeps.config import Config, parse
 from descent_lab.sweeps.worker import Stack, train_stack
 from descent_lab.tracking.provenance import commit, versions
-from descent_lab.tracking.reader import Results, load
+from descent_lab.tracking.reader import Results, load_run
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
 TIMES = ("time/step_seconds",)  # differ between any two runs, and are not compared
@@ -66,7 +66,7 @@ def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def replay(run_id: str, uri: str | None = None) -> tuple[Verdict, list[str]]:
     """Recompute a run; the verdict, and one line for each thing that changed. Raises ConfigError or StoreError."""
-    results = load(uri, filter=f"attributes.run_id = '{run_id}'")
+    results = load_run(run_id, uri)
     if results.runs.empty:
         raise ConfigError(f"run={run_id}: no finished run of that id in {results.uri}")
     config = _config(results, run_id)

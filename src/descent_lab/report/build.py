@@ -312,9 +312,9 @@ def _read(options: argparse.Namespace) -> "Results":
     """The runs, with the curves that are needed: those that are drawn, asked about, or that settings are chosen by."""
     from descent_lab.analysis.plans import plan_of
     from descent_lab.metrics import METRICS
-    from descent_lab.tracking.reader import find, read_curves
+    from descent_lab.tracking.reader import Wanted, find, read_curves
 
-    results = find(options.uri, options.experiment, options.filter, options.sweep)
+    results = find(options.uri, Wanted(options.experiment, options.filter, options.sweep))
     of_sets = (f"{part}/{name}" for part in ("validation", "test") for name in METRICS)
     needed = {"train/loss", *of_sets, *(options.metric or ())}
     if "tracking.tuning" in results.runs:

@@ -1,7 +1,7 @@
 """Trained models restored from stored runs, to predict new points."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from descent_lab.data.base import Data
 from descent_lab.errors import ConfigError, DataError, ModelError
@@ -9,7 +9,7 @@ from descent_lab.problems.objective import Objective
 from descent_lab.problems.predictor import Predictor
 from descent_lab.sweeps.config import Config, parse
 from descent_lab.tracking.address import resolve
-from descent_lab.tracking.reader import Results, load, store
+from descent_lab.tracking.reader import Results, Wanted, load_run, store
 
 LOSS, VALIDATION_LOSS = "best/train_loss", "best/validation_loss"
 ALIKE = ("dataset", "model.loss", "model.output")  # parameters in which compared losses agree, besides dataset.*
@@ -19,7 +19,7 @@ def restore(run_id: str, which: str = "best", uri: str | None = None) -> Predict
     """The model of a run, with the theta `init`, `best` or `final`. Raises ModelError, StoreError or ConfigError."""
     if not run_id.isalnum():
         raise ModelError(f"run={run_id}: not a run id")
-    stored = load(uri, filter=f"attributes.run_id = '{run_id}'")
+    stored = load_run(run_id, uri)
     if stored.runs.empty:
         raise ModelError(f"run={run_id}: no finished run of that id in {stored.uri}")
     theta = stored.theta(run_id)
@@ -82,27 +82,28 @@ def best_run(wanted: Mapping[str, str], uri: str | None = None, experiment: str 
     """
     if "dataset" not in wanted:
         raise ModelError("best: of which data set? give dataset=NAME")
-    client = store.connect(resolve(uri))
-    query = " and ".join(f"params.`{name}` = '{value}'" for name, value in wanted.items())
-    matching = store.search(client, list(store.experiments(client, experiment)), query, None)
-    runs = [run for run in matching if store.is_complete(run) and LOSS in run.data.metrics]
+    source = store.connect(resolve(uri))
+    stored = source.find(Wanted(experiment, params=wanted))
+    none: list[float | None] = [None] * len(stored.runs)
+    losses, validated = (stored.metrics.get(name, none) for name in (LOSS, VALIDATION_LOSS))
+    runs = [i for i, loss in enumerate(losses) if loss is not None]
     if not runs:
-        raise ModelError(f"best: no finished run with {_listed(wanted)} in {client.tracking_uri}")
-    _refuse_incomparable([run.data.params for run in runs])
-    validated = [VALIDATION_LOSS in run.data.metrics for run in runs]
-    if any(validated) and not all(validated):
+        raise ModelError(f"best: no finished run with {_listed(wanted)} in {source.uri}")
+    _refuse_incomparable({name: [values[i] for i in runs] for name, values in stored.params.items()})
+    with_validation = [i for i in runs if validated[i] is not None]
+    if with_validation and with_validation != runs:
         raise ModelError(
             "best: runs with and without a validation set do not compare; give dataset.validation_fraction=..."
         )
-    metric = VALIDATION_LOSS if all(validated) else LOSS
-    best = min(runs, key=lambda run: run.data.metrics[metric])  # of equals the oldest
-    return BestRun(best.info.run_id, metric, best.data.metrics[metric])
+    metric = VALIDATION_LOSS if with_validation else LOSS
+    loss, best = min((loss, i) for i in runs if (loss := stored.metrics[metric][i]) is not None)  # of equals the oldest
+    return BestRun(stored.runs[best].run_id, metric, loss)
 
 
-def _refuse_incomparable(runs: list[dict[str, Any]]) -> None:
-    names = {name for run in runs for name in run if name in ALIKE or name.startswith("dataset.")}
-    for name in sorted(names):
-        values = sorted({str(run[name]) for run in runs if name in run})  # earlier versions lack some, at a default
+def _refuse_incomparable(params: Mapping[str, Sequence[str | None]]) -> None:
+    """Raise ModelError where losses do not compare. params: the values of each run, by name."""
+    for name in (name for name in params if name in ALIKE or name.startswith("dataset.")):
+        values = sorted({value for value in params[name] if value is not None})  # earlier versions lack some
         if len(values) > 1:
             raise ModelError(f"best: losses of different {name} ({', '.join(values)}) do not compare; give {name}=...")
 

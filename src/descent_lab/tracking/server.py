@@ -307,7 +307,10 @@ def _use_write_ahead_log() -> None:
 
     @event.listens_for(Engine, "connect")
     def on_connect(connection: Any, record: Any) -> None:
-        if type(connection).__module__.startswith("sqlite3"):
+        if not type(connection).__module__.startswith("sqlite3"):
+            return
+        (only_read,) = connection.execute("PRAGMA query_only").fetchone()
+        if not only_read:
             connection.execute("PRAGMA busy_timeout=60000")  # milliseconds; first, as the next line may have to wait
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")

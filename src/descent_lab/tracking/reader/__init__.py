@@ -6,8 +6,9 @@ results.curves   one row per record and metric: run_id, step, epoch, step_second
 results.predictions(run_id), results.theta(run_id), results.config(run_id)
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from descent_lab.tracking.address import resolve
 from descent_lab.tracking.reader import store
 from descent_lab.tracking.reader.arrays import Artifacts, Curves, read_curves
 from descent_lab.tracking.reader.frames import curves_frame, runs_frame, with_length
+from descent_lab.tracking.reader.source import Wanted
 
-__all__ = ["Results", "StoreError", "find", "load", "read_curves"]
+__all__ = ["Results", "StoreError", "Wanted", "find", "load", "load_run", "read_curves"]
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,21 @@ class Results:
 
     uri: str
     runs: pd.DataFrame
-    curves: pd.DataFrame
+    made: Callable[[], pd.DataFrame] = field(repr=False)  # makes `curves`, which are large, when they are first used
     unfinished: int  # runs left out, because they are being written or were never completed
     experiments: tuple[str, ...]
     params: tuple[str, ...]  # the columns of `runs` that are parts of the configuration
     artifacts: Artifacts = field(repr=False)
 
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """One row per record and metric: `run_id, step, epoch, step_seconds, metric, value`."""
+        return self.made()
+
     def with_curves(self, curves: Sequence[Curves]) -> "Results":
         """These results with the curves of each run, given in the order of `runs`, and with the length of each run."""
         runs = with_length(self.runs, curves)
-        return replace(self, runs=runs, curves=curves_frame(runs["run_id"], curves))
+        return replace(self, runs=runs, made=partial(curves_frame, tuple(runs["run_id"]), curves))
 
     def predictions(self, run_id: str) -> dict[str, np.ndarray]:
         """`prediction` and `truth` on the test set, each (n_test, n_outputs); empty if not stored."""
@@ -65,29 +72,34 @@ def load(
 
     uri: address of the store; None: the store that `src.run` writes to.
     experiment: its name; None: all experiments.
-    filter: MLflow's search syntax, such as "params.dataset = 'digits' and params.lr = '0.1'".
+    filter: MLflow's search syntax, such as "params.dataset = 'digits' and params.lr = '0.1'". MLflow itself answers it,
+        which takes seconds.
     sweep: the name that the runs of a sweep share; None: all sweeps.
     metrics: those whose curves are read; None: all.
     Raises StoreError, in one line, for a store that does not exist or cannot be read, an unknown experiment
     and a filter that MLflow refuses.
     """
-    results = find(uri, experiment, filter, sweep)
+    results = find(uri, Wanted(experiment, filter, sweep))
     return results.with_curves(read_curves(results.artifacts, results.runs, metrics))
 
 
-def find(uri: str | None, experiment: str | None, query: str, sweep: str | None) -> Results:
-    """The same results as `load` gives, with `query` as the filter, but without curves."""
-    client = store.connect(resolve(uri))
-    experiments = store.experiments(client, experiment)
-    stored = store.search(client, list(experiments), query, sweep)
-    complete = [run for run in stored if store.is_complete(run)]
-    runs = runs_frame(complete, experiments)
+def load_run(run_id: str, uri: str | None = None) -> Results:
+    """One run of a store, with its curves; no run, where the store has no finished one of that id."""
+    results = find(uri, Wanted(run=run_id))
+    return results.with_curves(read_curves(results.artifacts, results.runs))
+
+
+def find(uri: str | None, wanted: Wanted) -> Results:
+    """The same results as `load` gives, but without curves."""
+    source = store.connect(resolve(uri))
+    stored = source.find(wanted)
+    runs = runs_frame(stored)
     return Results(
-        uri=client.tracking_uri,
+        uri=source.uri,
         runs=runs,
-        curves=curves_frame([], []),
-        unfinished=len(stored) - len(complete),
+        made=partial(curves_frame, [], []),
+        unfinished=stored.unfinished,
         experiments=tuple(sorted(set(runs["experiment"]))),
-        params=tuple(sorted({name for run in complete for name in run.data.params})),
-        artifacts=Artifacts(client.tracking_uri, {run.info.run_id: run.info.artifact_uri for run in complete}),
+        params=tuple(stored.params),
+        artifacts=Artifacts(source.uri, {run.run_id: run.artifacts for run in stored.runs}),
     )

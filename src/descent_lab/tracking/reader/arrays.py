@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from descent_lab.paths import CACHE
+from descent_lab.tracking.reader.source import History
 from descent_lab.tracking.reader.store import connect
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 PARTS = ("train", "validation", "test", "time", "lr")  # metrics with these first words have curves
 DOWNLOADS = CACHE / "artifacts"  # the files here are never out of date, because a finished run does not change
 THREADS = 16  # this many artifacts are downloaded at a time
-_connected = cache(connect)
 Curves = dict[str, np.ndarray]  # of one run: an array by name, each (n_records,)
 
 
@@ -58,20 +58,22 @@ class Artifacts:
         """Whether all artifacts lie on this machine."""
         return all(_local(uri) for uri in self.uris.values())
 
-    @property
-    def client(self) -> "MlflowClient":
-        """A client of the store, opened when an artifact or a curve must be asked for."""
-        return _connected(self.store)
-
     def _download(self, run_id: str, name: str, path: Path) -> None:
         """Download an artifact; the file appears under its name only when it is complete."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=path.parent) as draft:
             try:
-                downloaded = self.client.download_artifacts(run_id, name, draft)
+                downloaded = _client(self.store).download_artifacts(run_id, name, draft)
             except Exception:  # servers answer in various ways when they do not have a file
                 return
             shutil.move(downloaded, path)
+
+
+@cache
+def _client(store: str) -> "MlflowClient":
+    from mlflow import MlflowClient  # imported here because it takes seconds
+
+    return MlflowClient(store)
 
 
 def _local(uri: str) -> Path | None:
@@ -82,29 +84,34 @@ def _local(uri: str) -> Path | None:
 def read_curves(artifacts: Artifacts, runs: pd.DataFrame, metrics: Collection[str] | None = None) -> list[Curves]:
     """The curves of each run: `step`, `epoch`, `time/step_seconds` and these metrics (None: all), each (n_records,)."""
     keys = None if metrics is None else {"step", "epoch", "time/step_seconds", *metrics}
-    epochs = dict(zip(runs["run_id"], runs["epochs"], strict=True))
+    return list(_curves(artifacts, dict(zip(runs["run_id"], runs["epochs"], strict=True)), keys).values())
 
-    def read(run_id: str) -> Curves:
-        return curves_of(artifacts, run_id, epochs[run_id], keys)
 
+def curves_of(artifacts: Artifacts, run_id: str, epochs: float) -> Curves:
+    """The curves of one run. epochs: those that it was to run for."""
+    return _curves(artifacts, {run_id: epochs}, None)[run_id]
+
+
+def _curves(artifacts: Artifacts, epochs: Mapping[str, float], keys: Collection[str] | None) -> dict[str, Curves]:
+    """The curves of runs, all or those of these keys. epochs: those that each run was to run for."""
+    read = partial(artifacts.arrays, name="curves.npz", keys=keys)
     if artifacts.local:
-        return [read(run_id) for run_id in runs["run_id"]]
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(read, runs["run_id"]))
+        curves = dict(zip(epochs, map(read, epochs), strict=True))
+    else:
+        with ThreadPoolExecutor(THREADS) as pool:
+            curves = dict(zip(epochs, pool.map(read, epochs), strict=True))
+    lost = [run_id for run_id, found in curves.items() if "step" not in found]
+    if lost:
+        histories = connect(artifacts.store).histories(lost, PARTS)
+        curves |= {run_id: _from_history(histories[run_id], epochs[run_id], keys) for run_id in lost}
+    return curves
 
 
-def curves_of(artifacts: Artifacts, run_id: str, epochs: float, keys: Collection[str] | None = None) -> Curves:
-    """The curves of one run, all or those of these keys. epochs: those that it was to run for."""
-    curves = artifacts.arrays(run_id, "curves.npz", keys)
-    return curves if "step" in curves else _history(artifacts.client, run_id, epochs)
-
-
-def _history(client: "MlflowClient", run_id: str, epochs: float) -> Curves:
-    """The curves as MLflow's metrics hold them, for a run whose curves.npz is lost; one call a metric."""
-    names = [name for name in client.get_run(run_id).data.metrics if name.partition("/")[0] in PARTS]
-    logged = {name: {m.step: m.value for m in client.get_metric_history(run_id, name)} for name in names}
-    steps = np.array(sorted(set().union(*logged.values())) or [0])
-    curves = {name: np.array([points.get(t, np.nan) for t in steps]) for name, points in logged.items()}
+def _from_history(history: History, epochs: float, keys: Collection[str] | None) -> Curves:
+    """The curves as MLflow's metrics hold them, for a run whose curves.npz is lost. epochs: those it was to run for."""
+    steps = np.array(sorted(set().union(*history.values())) or [0])
+    curves = {name: np.array([points.get(t, np.nan) for t in steps]) for name, points in history.items()}
     epochs_per_step = epochs / steps[-1] if steps[-1] else 0.0  # this is right for runs that did not stop early
     unknown = np.full(len(steps), np.nan)
-    return {"step": steps, "epoch": steps * epochs_per_step, "time/step_seconds": unknown} | curves
+    every = {"step": steps, "epoch": steps * epochs_per_step, "time/step_seconds": unknown} | curves
+    return {name: values for name, values in every.items() if keys is None or name in keys}

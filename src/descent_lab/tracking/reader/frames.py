@@ -1,8 +1,8 @@
-"""Turns MLflow's run objects and arrays into tidy frames."""
+"""Turns what a store holds, or what was trained in memory, into tidy frames."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,26 +11,10 @@ from descent_lab.components import NEUTRAL
 from descent_lab.data.base import Dataset
 from descent_lab.optim.schedules import Schedule
 from descent_lab.seeding import Seeds
+from descent_lab.tracking.reader.source import INFO, TAGS, Stored
 from descent_lab.training.run import Stop
 
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-
-TAGS = (
-    "versions",
-    "device",
-    "status",
-    "ended",
-    "timing",
-    "sweep",
-    "identity",
-    "data",
-    "diverged_at",
-    "git.commit",
-    "git.dirty",
-)
 NUMBERS = {"seed": int, "epochs": int, "lr": float}
-INFO = ("run_id", "experiment_id", "experiment", "name", "started")
 AXES = {"step": "step", "epoch": "epoch", "time/step_seconds": "step_seconds"}
 SHORT = {
     "time/step_seconds": "logged_step_seconds",
@@ -45,22 +29,34 @@ LATER = {  # the params that runs stored by earlier versions lack, and the value
 }
 
 
-def runs_frame(runs: Sequence["Run"], experiments: Mapping[str, str]) -> pd.DataFrame:
+def runs_frame(stored: Stored) -> pd.DataFrame:
     """One row per run: `run_id, experiment_id, experiment, name, started`, its tags, params and metrics.
 
     `started` is in milliseconds since 1970. Params keep their names and are text, but for seed, epochs and lr. In the
-    names of metrics "/" becomes "_": `final_train_loss`, `setup_seconds`, ...
-
-    experiments: the name of each experiment by its id.
+    names of metrics "/" becomes "_": `final_train_loss`, `setup_seconds`, ... Params, and then metrics, are in
+    alphabetical order. A tag that a run lacks is None; a param or a metric is NaN.
     """
-    return rows_frame([_row(run, experiments) for run in runs])
+    n = len(stored.runs)
+    info = zip(*stored.runs, strict=True) if n else [[]] * len(INFO)
+    columns = {name: _objects(values) for name, values in zip(INFO, info, strict=False)}
+    columns |= {name: _objects(stored.tags.get(name, [None] * n)) for name in TAGS}
+    for name, values in stored.params.items():
+        own = columns.get(name, [None] * n)  # a tag of the same name comes first
+        columns[name] = _objects(_filled(own, _filled(values, [LATER.get(name, np.nan)] * n)))
+    columns |= {column(name): np.array(values, float) for name, values in stored.metrics.items()}
+    if not n:
+        columns |= {name: _objects([]) for name in NUMBERS}
+    frame = pd.DataFrame(columns)
+    return frame.astype({"started": int} | {name: kind for name, kind in NUMBERS.items() if name in frame})
 
 
-def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The frame of these rows, each as `run_row` gives it."""
-    frame = pd.DataFrame(rows, columns=None if rows else [*INFO, *TAGS, *NUMBERS])
-    frame = frame.fillna({name: value for name, value in LATER.items() if name in frame})
-    return frame.astype({name: kind for name, kind in NUMBERS.items() if name in frame})
+def _objects(values: Sequence[Any]) -> np.ndarray:
+    return np.array(values, object)
+
+
+def _filled(values: Iterable[Any], instead: Sequence[Any]) -> list[Any]:
+    """These values, and others in place of each None."""
+    return [other if value is None else value for value, other in zip(values, instead, strict=True)]
 
 
 def with_length(runs: pd.DataFrame, curves: Sequence[Mapping[str, np.ndarray]]) -> pd.DataFrame:
@@ -70,22 +66,6 @@ def with_length(runs: pd.DataFrame, curves: Sequence[Mapping[str, np.ndarray]]) 
     """
     passes = [float(of_run["epoch"][-1]) for of_run in curves]
     return runs.assign(steps=[int(of_run["step"][-1]) for of_run in curves], passes=passes)
-
-
-def run_row(
-    info: Sequence[Any], tags: Mapping[str, str], params: Mapping[str, str], metrics: Mapping[str, float]
-) -> dict[str, Any]:
-    """The row of one run: a value by the name of its column. info: the values of INFO, in that order."""
-    row: dict[str, Any] = dict(zip(INFO, info, strict=True))
-    known_tags = {name: tags[name] for name in TAGS if name in tags}
-    columns = {column(name): value for name, value in metrics.items()}
-    return {**row, **dict.fromkeys(TAGS), **params, **known_tags, **columns}
-
-
-def _row(run: "Run", experiments: Mapping[str, str]) -> dict[str, Any]:
-    info = run.info
-    values = (info.run_id, info.experiment_id, experiments[info.experiment_id], info.run_name, info.start_time)
-    return run_row(values, run.data.tags, run.data.params, run.data.metrics)
 
 
 def column(metric: str) -> str:
