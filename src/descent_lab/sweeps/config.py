@@ -1,10 +1,11 @@
 """What a run is: typed, validated configuration, and the identity that names everything able to change its curves."""
 
+import marshal
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cached_property
-from typing import Annotated, Any, Literal
+from functools import cached_property, lru_cache
+from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_types import Ge, Gt, Predicate
 
@@ -85,7 +86,7 @@ class Config:
             identity=self.identity,
             params=self.params,
             settings={**self.values, "choices": dict(self.choices)},
-            fingerprint=self.dataset.fingerprint(),
+            fingerprint=self.fingerprint,
             tracking=self.tracking,
             force=self.force,
         )
@@ -94,9 +95,14 @@ class Config:
     def identity(self) -> str:
         """Hash of everything that can change the run's curves (identity.py)."""
         inside = {name: getattr(self, name) for name in INSIDE_IDENTITY}
-        return digest(inside | {"data": self.dataset.fingerprint()})
+        return digest(inside | {"data": self.fingerprint})
 
-    @property
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """Hash of the content of data that come from files or arrays; None for other data."""
+        return self.dataset.fingerprint()
+
+    @cached_property
     def problem_key(self) -> str:
         """Hash of what decides the shapes of the problem: all of it but the seeds."""
         return digest({name: getattr(self, name) for name in ("dataset", "model", "init", "batching", "stream")})
@@ -144,7 +150,6 @@ INSIDE_IDENTITY = (
 )
 WITHOUT_OPTIMIZER = "none"
 
-
 DEFAULTS: dict[str, Any] = {
     "debug": Config.debug,
     "seeds": {},
@@ -152,6 +157,7 @@ DEFAULTS: dict[str, Any] = {
     "stop": {"explode": None},
 }  # of what runs stored by earlier versions do not have, as these were trained
 MADE = ("values", "choices", "name")  # fields of Config that are made of the others
+KNOWN: dict[str, Any] = {f.name: f.type for f in fields(Config) if f.name not in MADE}  # the types of values, by name
 NOT_OF_A_RUN = ("hydra", "suggested", "space", "plugins")  # values that are composed for others
 
 
@@ -159,19 +165,16 @@ def parse(values: Mapping[str, Any], choices: Mapping[str, str]) -> Config:
     """Validate a resolved configuration. Raises ConfigError with one line for each bad field."""
     _refuse_allowing(values.get("plugins", {}))
     values = _with_defaults({name: value for name, value in values.items() if name not in NOT_OF_A_RUN})
-    known = {f.name: f.type for f in fields(Config) if f.name not in MADE}
-    refuse_unknown("", values, known)
-    _refuse_gaps(values, known)
+    refuse_unknown("", values, KNOWN)
+    _refuse_gaps(values)
     choices = {name: choice for name, choice in choices.items() if name in GROUPS}
-    parts = {"backend": _component("backend", values["backend"])}
-    if parts["backend"].order == 0:
+    parts = {"backend": _part("backend", values["backend"])}
+    if parts["backend"].validated.order == 0:
         values, choices = values | {"optimizer": None}, choices | {"optimizer": WITHOUT_OPTIMIZER}
-    for name, kind in known.items():
-        if name in COMPONENTS:
-            parts[name] = None if values[name] is None else _component(name, values[name])
-        else:
-            parts[name] = typed(name, kind, values[name])
-    config = Config(**parts, values=_validated(parts), choices=choices, name=_name_alone(parts, choices))
+    parts |= {name: _part(name, values[name]) for name in KNOWN}
+    validated = {name: part.validated for name, part in parts.items()}
+    described = {name: part.described for name, part in parts.items()}
+    config = Config(**validated, values=described, choices=choices, name=_name_alone(validated, choices))
     _refuse_order(config)
     return config
 
@@ -183,11 +186,41 @@ def _with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**DEFAULTS, **values, **groups}
 
 
-def _validated(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Every leaf as validated, nested, so that 0 and 0.0 of a real number are written alike; passwords are hidden."""
-    values = {name: described(part) for name, part in parts.items()}
-    uri = values["tracking"]["uri"]
-    return values | {"tracking": values["tracking"] | {"uri": uri and without_password(uri)}}
+class Part(NamedTuple):
+    """A value or a group of a configuration, validated, and as plain values, in which 0 of a real number is 0.0."""
+
+    validated: Any
+    described: Any
+
+
+def _part(name: str, value: Any) -> Part:
+    """A part of a configuration. Raises ConfigError with one line for each bad field.
+
+    The runs of a sweep share the parts that are written alike.
+    """
+    kind = KNOWN[name]
+    if name in COMPONENTS and value is not None:
+        kind, value = resolve(name, value.get("_target_")), {key: value[key] for key in value if key != "_target_"}
+    try:
+        return _kept(name, kind, marshal.dumps(value, 2))
+    except ValueError:  # it holds other objects than text, numbers, lists and mappings
+        return _new(name, kind, value)
+
+
+@lru_cache(maxsize=4096)
+def _kept(name: str, kind: Any, written: bytes) -> Part:
+    return _new(name, kind, marshal.loads(written))
+
+
+def _new(name: str, kind: Any, value: Any) -> Part:
+    for leaf, number in flat({name: value}).items():
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ConfigError(f"{leaf}={number}: must be a finite number")
+    validated = None if value is None and name in COMPONENTS else typed(name, kind, value)
+    values = described(validated)
+    if name == "tracking" and values["uri"]:
+        values |= {"uri": without_password(values["uri"])}
+    return Part(validated, values)
 
 
 def _name_alone(parts: Mapping[str, Any], choices: Mapping[str, str]) -> str:
@@ -229,19 +262,11 @@ def _refuse_allowing(values: Mapping[str, Any]) -> None:
         raise ConfigError(f"plugins.allow={sorted(asked)}: may be given on the command line only")
 
 
-def _refuse_gaps(values: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Refuse fields that are missing, groups that are none, and numbers that are not finite."""
-    for name, kind in known.items():
+def _refuse_gaps(values: Mapping[str, Any]) -> None:
+    """Refuse fields that are missing, and groups that are none."""
+    for name, kind in KNOWN.items():
         if name not in values:
             raise ConfigError(f"{name}: missing; it cannot be left out")
         is_group = name in COMPONENTS or is_dataclass(kind)
         if is_group and not isinstance(values[name], Mapping) and (name, values[name]) != ("optimizer", None):
             raise ConfigError(f"{name}={values[name]}: must be a group of fields; give them as {name}.<field>=<value>")
-    for name, value in flat(values).items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{name}={value}: must be a finite number")
-
-
-def _component(group: str, values: Mapping[str, Any]) -> Any:
-    kind = resolve(group, values.get("_target_"))
-    return typed(group, kind, {key: value for key, value in values.items() if key != "_target_"})
