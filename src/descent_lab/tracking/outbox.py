@@ -6,14 +6,15 @@ is gone, and the next start delivers its runs.
 """
 
 import json
+import marshal
 import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from errno import ENOSPC
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any
@@ -26,6 +27,7 @@ from filelock import FileLock, Timeout
 from descent_lab.errors import ConfigError, StoreError
 from descent_lab.metrics import better
 from descent_lab.paths import ROOT
+from descent_lab.tracking import npz
 from descent_lab.tracking.record import KnownRun, RunKey, TrackedRun
 from descent_lab.training.run import Outcome
 
@@ -103,12 +105,22 @@ def new_name() -> str:
 def _write(draft: Path, finished: FinishedRun, tracked: TrackedRun, outcome: Outcome) -> None:
     artifacts = draft / "artifacts"
     artifacts.mkdir(parents=True)
-    (artifacts / "config.yaml").write_text(yaml.dump(dict(tracked.settings), Dumper=DUMPER, sort_keys=False))
-    _save(artifacts / "curves.npz", outcome.curves)
-    _save(artifacts / "predictions.npz", outcome.predictions)
+    (artifacts / "config.yaml").write_text(_as_yaml(tracked.settings))
+    npz.write(artifacts / "curves.npz", outcome.curves)
+    npz.write(artifacts / "predictions.npz", outcome.predictions)
     if tracked.tracking.save_theta:
-        _save(artifacts / "theta.npz", outcome.theta)
-    (draft / RUN_FILE).write_text(json.dumps(asdict(finished)))
+        npz.write(artifacts / "theta.npz", outcome.theta)
+    (draft / RUN_FILE).write_text(json.dumps(vars(finished)))
+
+
+def _as_yaml(settings: Mapping[str, Any]) -> str:
+    """The settings of a run as YAML, a part at a time, because the runs of a sweep share most parts."""
+    return "".join(_part_as_yaml(name, marshal.dumps(value, 2)) for name, value in settings.items())
+
+
+@lru_cache(maxsize=4096)
+def _part_as_yaml(name: str, value: bytes) -> str:
+    return yaml.dump({name: marshal.loads(value)}, Dumper=DUMPER, sort_keys=False)
 
 
 def reclaim(session: Path, target: Path) -> None:
@@ -195,10 +207,6 @@ def _os_errors_refused() -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigError(f"outbox {root()}: cannot be written ({error.strerror or error})") from error
-
-
-def _save(path: Path, arrays: Mapping[str, Any]) -> None:
-    np.savez(path, **arrays)
 
 
 def _lock_path(session: Path) -> str:
