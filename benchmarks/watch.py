@@ -54,7 +54,7 @@ def main() -> None:
 
     from descent_lab.cli import session
     from descent_lab.sweeps import execute, plan, worker
-    from descent_lab.tracking.server import ServerStore
+    from descent_lab.tracking.database import DatabaseStore
     from descent_lab.tracking.uploader import Uploader
 
     SPENT["imports"] = perf_counter() - begin
@@ -64,8 +64,8 @@ def main() -> None:
     worker.train = ledgered(worker.train)
     Uploader.close = timed("tracking after training", Uploader.close)  # type: ignore[method-assign]
     Uploader.take = timed("outbox", Uploader.take)  # type: ignore[method-assign]
-    written = timed("tracking by this process, beside the rest", ServerStore.deliver)
-    ServerStore.deliver = written  # type: ignore[method-assign]
+    written = timed("tracking by this process, beside the rest", DatabaseStore.deliver)
+    DatabaseStore.deliver = written  # type: ignore[method-assign]
     try:
         runpy.run_module("src.run", run_name="__main__", alter_sys=True)
     finally:

@@ -21,7 +21,7 @@ def test_quick_form_runs(script, monkeypatch, capsys):
 def test_composing_and_tracking_are_measured(capsys):
     report = Report("sweep", "A sweep")
     sweep.composing(report, 10)
-    sweep.tracking(report, 2)
+    sweep.tracking(report, 2, rounds=1)
     assert report.data["composing"] > 0
     assert all(value > 0 for value in report.data["tracking"].values())
 

@@ -25,7 +25,8 @@ from descent_lab.paths import ROOT
 from descent_lab.sweeps import live
 from descent_lab.sweeps.execute import run_all
 from descent_lab.sweeps.summary import Summary
-from descent_lab.tracking import outbox
+from descent_lab.tracking import database, outbox, schema, server
+from descent_lab.tracking.database import DatabaseStore
 from descent_lab.tracking.server import ServerStore
 from descent_lab.tracking.stores import Delivery, Stores
 from descent_lab.tracking.uploader import deliver_abandoned
@@ -65,7 +66,7 @@ def test_force_runs_again_each_time(store):
 
 def test_a_lost_store_keeps_runs_and_the_next_start_delivers_them(store, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        patch.setattr(ServerStore, "deliver", _no_answer)
+        patch.setattr(DatabaseStore, "deliver", _no_answer)
         summary = sweep()
     assert (summary.code, summary.undelivered, len(in_outbox())) == (3, 3, 3)
     assert "wait in the outbox: python -m src.deliver" in str(summary)
@@ -79,37 +80,49 @@ def _no_answer(*_, **__):
     raise ConnectionError("no answer")
 
 
-def test_one_refused_run_does_not_hold_up_the_others(store, monkeypatch):
-    claim = ServerStore._claim
+def test_one_refused_run_does_not_hold_up_the_others(store, monkeypatch, capsys):
+    prepared = DatabaseStore._prepared
 
-    def picky(self, entry, *rest):
-        if entry.params["seed"] == "1":
+    def picky(self, delivery):
+        if delivery.finished.params["seed"] == "1":
             raise ValueError("refused")
-        return claim(self, entry, *rest)
+        return prepared(self, delivery)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ServerStore, "_claim", picky)
+        patch.setattr(DatabaseStore, "_prepared", picky)
         assert sweep(seeds=5).undelivered == 1
+    assert "stays in the outbox (refused)" in capsys.readouterr().err
     assert len(stored(store)) == 4
     assert deliver.main() == 0
     assert_whole(store, 5)
 
 
+@pytest.fixture
+def by_client(monkeypatch):
+    """The store is written through MLflow's client, as where its tables are not known."""
+    monkeypatch.setattr(schema, "TESTED", frozenset())
+
+
 CALLS = [
+    *((DatabaseStore, call) for call in ("_lock", "_insert", "_insert_inputs", "_write")),
+    (database, "_keep_files"),
+    (outbox, "discard"),
+]
+CALLS_OF_CLIENT = [
     *((MlflowClient, call) for call in ("create_run", "log_batch", "set_terminated")),
     (LocalArtifactRepository, "log_artifacts"),
+    (outbox, "discard"),
 ]
 
 
-@pytest.mark.parametrize(("owner", "call"), CALLS, ids=[call for _, call in CALLS])
-@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
-def test_a_delivery_that_breaks_off_anywhere_is_made_whole(store, monkeypatch, owner, call, done):
-    """In the first sweep this call to MLflow fails, before or after its effect. The second sweep repairs everything."""
+def breaks_off(store, monkeypatch, owner, call, done):
+    """In the first sweep this call fails, before or after its effect. The second sweep repairs everything."""
+    Stores().at(f"sqlite:///{store}", "optimizers")  # creates the experiment
     make = getattr(owner, call)
 
-    def breaks(self, *arguments, **named):
+    def breaks(*arguments, **named):
         if done:
-            make(self, *arguments, **named)
+            make(*arguments, **named)
         raise ConnectionError("cut")
 
     with monkeypatch.context() as patch:
@@ -117,6 +130,20 @@ def test_a_delivery_that_breaks_off_anywhere_is_made_whole(store, monkeypatch, o
         assert sweep().code == 3
     assert sweep().code == 0
     assert_whole(store, 3)
+
+
+@pytest.mark.parametrize(("owner", "call"), CALLS, ids=[call for _, call in CALLS])
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+def test_a_delivery_that_breaks_off_anywhere_is_made_whole(store, monkeypatch, owner, call, done):
+    breaks_off(store, monkeypatch, owner, call, done)
+    assert len(list((store.parent / "mlartifacts").iterdir())) == 3
+
+
+@pytest.mark.usefixtures("by_client")
+@pytest.mark.parametrize(("owner", "call"), CALLS_OF_CLIENT, ids=[call for _, call in CALLS_OF_CLIENT])
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+def test_a_delivery_by_the_client_that_breaks_off_anywhere_is_made_whole(store, monkeypatch, owner, call, done):
+    breaks_off(store, monkeypatch, owner, call, done)
 
 
 def test_offline_fills_the_outbox_once(store, capsys):
@@ -164,7 +191,7 @@ def test_a_damaged_run_is_named_and_stays_and_the_others_are_delivered(store, ca
 def test_a_run_that_an_earlier_version_left_in_the_outbox_is_delivered(store):
     """All names in its folder are written out here as version 0.1 wrote them; only the arrays are of this version."""
     sweep("tracking.offline=true", seeds=1)
-    ((folder, _),) = outbox.abandoned_runs()
+    (((folder, _),),) = outbox.abandoned_runs()
     earlier = outbox.root() / "0a1b2c.session" / "3d4e5f"
     earlier.mkdir(parents=True)
     (folder / "artifacts").rename(earlier / "artifacts")
@@ -188,11 +215,12 @@ def test_a_run_that_an_earlier_version_left_in_the_outbox_is_delivered(store):
     assert (run.identity, run.tags["sweep"], run.tags["parcel"]) == (config.identity, "of before", "3d4e5f")
 
 
-def test_two_sweeps_of_the_same_runs_that_take_turns_double_none(store):
+@pytest.mark.parametrize("way", [DatabaseStore, ServerStore])
+def test_two_sweeps_of_the_same_runs_that_take_turns_double_none(store, way):
     sweep("tracking.offline=true")
     folders = [run_file.parent for run_file in sorted(outbox.root().glob(f"*/*/{outbox.RUN_FILE}"))]
     configs = [make_config(*SMALL, f"seed={seed}") for seed in range(3)]
-    one, other = (ServerStore(f"sqlite:///{store}", "optimizers") for _ in range(2))
+    one, other = (way(f"sqlite:///{store}", "optimizers") for _ in range(2))
     for writer in (one, other):
         assert writer.finished(configs) == {}
     for writer in (other, one):
@@ -209,17 +237,18 @@ def test_a_run_that_another_is_writing_is_waited_for_and_not_doubled(store, monk
     one, other = (ServerStore(f"sqlite:///{store}", "optimizers") for _ in range(2))
     monkeypatch.setattr("descent_lab.tracking.server.is_gone", lambda writer: False)  # as if of two processes
     one.finished([config])
-    fill = one._copy_files
+    fill = server.copy_files
 
     def other_looks_meanwhile(*arguments):
-        assert other.finished([config]) == {} and other.write_token is None
+        monkeypatch.setattr(server, "copy_files", fill)
+        assert other.finished([config]) == {}
         threads.append(Thread(target=other.deliver, args=([Delivery(folder, finished)],)))
         threads[0].start()
         sleep(0.5)
         fill(*arguments)
 
     threads: list[Thread] = []
-    monkeypatch.setattr(one, "_copy_files", other_looks_meanwhile)
+    monkeypatch.setattr(server, "copy_files", other_looks_meanwhile)
     one.deliver([Delivery(folder, finished)])
     threads[0].join()
     assert [run.whole for run in stored(store)] == [True]
@@ -232,13 +261,14 @@ def test_a_writer_that_does_not_go_on_is_overtaken_and_notices(store, monkeypatc
     one, other = (ServerStore(f"sqlite:///{store}", "optimizers") for _ in range(2))
     monkeypatch.setattr("descent_lab.tracking.server.is_gone", lambda writer: False)
     monkeypatch.setattr("descent_lab.tracking.server.OTHER_WRITER_SECONDS", 0.3)
-    fill = one._copy_files
+    fill = server.copy_files
 
     def stopped(*arguments):
+        monkeypatch.setattr(server, "copy_files", fill)
         other.deliver([Delivery(folder, finished)])
         fill(*arguments)
 
-    monkeypatch.setattr(one, "_copy_files", stopped)
+    monkeypatch.setattr(server, "copy_files", stopped)
     with pytest.raises(Exception, match="active"):
         one.deliver([Delivery(folder, finished)])
     one.deliver([Delivery(folder, finished, again=True)])
@@ -246,12 +276,12 @@ def test_a_writer_that_does_not_go_on_is_overtaken_and_notices(store, monkeypatc
 
 
 def test_two_machines_that_claim_a_run_at_once_write_it_once(store, monkeypatch):
-    """The machines share no lock and no token file."""
+    """The machines share no lock."""
     sweep("tracking.offline=true", seeds=1)
     (folder,) = (run_file.parent for run_file in outbox.root().glob(f"*/*/{outbox.RUN_FILE}"))
     finished = outbox.read(folder)
     monkeypatch.setattr("descent_lab.tracking.server.is_gone", lambda writer: False)
-    monkeypatch.setattr(ServerStore, "alone", lambda store: nullcontext())
+    monkeypatch.setattr(ServerStore, "_alone", lambda store: nullcontext())
     stores = [ServerStore(f"sqlite:///{store}", "optimizers") for _ in range(3)]
     together = Barrier(len(stores))
 
@@ -261,8 +291,6 @@ def test_two_machines_that_claim_a_run_at_once_write_it_once(store, monkeypatch)
         return make(store, *arguments)
 
     monkeypatch.setattr(ServerStore, "_create", create)
-    for each in stores:
-        each.remote = True
     threads = [Thread(target=each.deliver, args=([Delivery(folder, finished)],)) for each in stores]
     for thread in threads:
         thread.start()
@@ -309,7 +337,7 @@ def test_an_outbox_deleted_in_the_middle_is_reported(monkeypatch, capsys):
     def vanishes(self, batch):
         shutil.rmtree(outbox.root())
 
-    monkeypatch.setattr(ServerStore, "deliver", vanishes)
+    monkeypatch.setattr(DatabaseStore, "deliver", vanishes)
     assert sweep("timing=isolated", seeds=1).code == 3
     assert "not readable" in capsys.readouterr().err
 
@@ -347,13 +375,13 @@ def watched(monkeypatch):
 @pytest.mark.usefixtures("watched")
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_a_long_run_is_seen_while_it_trains_and_is_one_run_when_done(store, monkeypatch, seeds):
-    seen, extend = [], ServerStore.extend
+    seen, extend = [], DatabaseStore.extend
 
     def look(self, *arguments):
         extend(self, *arguments)
         seen.append([(run.status, run.metrics["train/loss"]) for run in stored(store)])
 
-    monkeypatch.setattr(ServerStore, "extend", look)
+    monkeypatch.setattr(DatabaseStore, "extend", look)
     assert sweep("epochs=4", "record.every=1", seeds=seeds).finished == seeds
     assert [("RUNNING", 2)] in [look[:1] for look in seen]
     assert {status for look in seen for status, _ in look} == {"RUNNING"}
@@ -362,21 +390,21 @@ def test_a_long_run_is_seen_while_it_trains_and_is_one_run_when_done(store, monk
 
 @pytest.mark.usefixtures("watched")
 def test_an_interrupted_run_is_shown_no_longer(store, monkeypatch):
-    extend = ServerStore.extend
+    extend = DatabaseStore.extend
 
     def interrupted(self, *arguments):
         extend(self, *arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ServerStore, "extend", interrupted)
+        patch.setattr(DatabaseStore, "extend", interrupted)
         assert sweep(seeds=1).code == 130
     assert stored(store) == []
 
 
 @pytest.mark.usefixtures("watched")
 def test_training_goes_on_when_it_cannot_be_shown(store, monkeypatch, capsys):
-    monkeypatch.setattr(ServerStore, "begin", _no_answer)
+    monkeypatch.setattr(DatabaseStore, "begin", _no_answer)
     assert sweep(seeds=1).finished == 1
     assert "not shown live (no answer)" in capsys.readouterr().err
     assert_whole(store, 1)
@@ -384,7 +412,7 @@ def test_training_goes_on_when_it_cannot_be_shown(store, monkeypatch, capsys):
 
 def test_curves_survive_the_outbox_bit_by_bit(store):
     sweep("tracking.offline=true", seeds=1)
-    ((folder, finished),) = outbox.abandoned_runs()
+    (((folder, finished),),) = outbox.abandoned_runs()
     curves = outbox.curves(folder / "artifacts")
     assert deliver.main() == 0
     (run,) = stored(store)

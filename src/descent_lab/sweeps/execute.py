@@ -6,7 +6,6 @@ from functools import partial
 
 import numpy as np
 
-from descent_lab.child_processes import ChildProcesses
 from descent_lab.errors import Failure
 from descent_lab.faults import told
 from descent_lab.sweeps import plan
@@ -20,14 +19,12 @@ from descent_lab.tracking.provenance import tags
 from descent_lab.tracking.record import KnownRun, RunKey
 from descent_lab.tracking.stores import Store, Stores
 from descent_lab.tracking.uploader import Uploader, deliver_abandoned
-from descent_lab.tracking.writer_process import WriterProcess
 from descent_lab.training.bar import Bar
 from descent_lab.training.run import Outcome
 from descent_lab.wording import counted
 
 log = logging.getLogger(__name__)
 
-WRITER_PROCESS_FROM = 100  # the number of runs from which a second writing process saves more time than it takes
 Finished = dict[RunKey, KnownRun]
 
 
@@ -86,34 +83,21 @@ def _train(stacks: Sequence[Stack], stores: Stores, summary: Summary, progress: 
     """Hand the stacks to the engine, and every outcome to the uploader as it comes."""
     engine, tracking = stacks[0].configs[0].engine, stacks[0].configs[0].tracking
     n_steps, n_runs = sum(stack.total_steps for stack in stacks), sum(len(stack.configs) for stack in stacks)
-    with ChildProcesses() as children:
-        uploader = Uploader(stores, tags(tracking.sweep), _writer_process(children, stacks, stores))
-        try:
-            with Bar(n_steps, n_runs, None if progress else False) as bar:
-                here = isinstance(engine, Serial)
-                task = partial(train_watched, bar=bar, uploader=uploader) if here else train_stack
-                for stack, trained in engine.run(task, stacks):
-                    log.info("trained: %s, such as %s", counted(len(stack.configs), "run"), stack.configs[0].name)
-                    for config, outcome in _outcomes(stack, trained, summary):
-                        uploader.take(config.tracked, outcome, trained.started, trained.wall)
-                    bar.stack_done(stack.total_steps, len(stack.configs))
-        except KeyboardInterrupt:
-            summary.interrupted = True
-        finally:
-            uploader.close()
-            summary.undelivered = uploader.undelivered
-
-
-def _writer_process(children: ChildProcesses, stacks: Sequence[Stack], stores: Stores) -> WriterProcess | None:
-    """A second process that writes to the store, where it saves more time than it takes and disturbs no clock."""
-    from joblib import cpu_count  # knows the limits of containers
-
-    configs = [config for stack in stacks for config in stack.configs]
-    written = [config for config in configs if not config.tracking.offline]
-    disturbed = any(config.timing == "isolated" for config in configs)
-    if len(written) < WRITER_PROCESS_FROM or disturbed or cpu_count() == 1:
-        return None
-    return WriterProcess(children, stores.of(written[0].tracked))
+    uploader = Uploader(stores, tags(tracking.sweep))
+    try:
+        with Bar(n_steps, n_runs, None if progress else False) as bar:
+            here = isinstance(engine, Serial)
+            task = partial(train_watched, bar=bar, uploader=uploader) if here else train_stack
+            for stack, trained in engine.run(task, stacks):
+                log.info("trained: %s, such as %s", counted(len(stack.configs), "run"), stack.configs[0].name)
+                for config, outcome in _outcomes(stack, trained, summary):
+                    uploader.take(config.tracked, outcome, trained.started, trained.wall)
+                bar.stack_done(stack.total_steps, len(stack.configs))
+    except KeyboardInterrupt:
+        summary.interrupted = True
+    finally:
+        uploader.close()
+        summary.undelivered = uploader.undelivered
 
 
 def _outcomes(stack: Stack, trained: TrainedStack | Failure, summary: Summary) -> Iterator[tuple[Config, Outcome]]:

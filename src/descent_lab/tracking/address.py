@@ -1,9 +1,11 @@
 """The address of the MLflow store, and settings of MLflow. This module is quick to import: mlflow is not."""
 
 import os
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 
-from descent_lab.paths import ROOT
+from descent_lab.paths import CACHE, ROOT
 
 for name, value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -21,9 +23,33 @@ def resolve(uri: str | None) -> str:
     None means MLFLOW_TRACKING_URI, or else mlflow.db at the repository root (installed: in the current folder).
     """
     chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{ROOT / 'mlflow.db'}"
-    return SQLITE + str(database(chosen)) if chosen.startswith(SQLITE) else chosen
+    return SQLITE + str(Path(chosen.removeprefix(SQLITE)).absolute()) if chosen.startswith(SQLITE) else chosen
 
 
-def database(uri: str) -> Path:
-    """The absolute path of the file of a SQLite store."""
-    return Path(uri.removeprefix(SQLITE)).absolute()
+def is_database(uri: str) -> bool:
+    """Whether the store at an address is a database that is written by SQL (database.py)."""
+    return uri.startswith(SQLITE) or uri.partition("://")[0].partition("+")[0] == "postgresql"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The absolute path of the file of a SQLite store, or None for any other store."""
+    return Path(uri.removeprefix(SQLITE).partition("?")[0]).absolute() if uri.startswith(SQLITE) else None
+
+
+def beside_file(uri: str) -> str | None:
+    """The address of the artifacts of a new experiment in a SQLite file, which are kept beside it; else None."""
+    file = sqlite_file(uri)
+    return (file.parent / "mlartifacts").as_uri() if file else None
+
+
+def lock_path(uri: str) -> Path:
+    """The file that processes of this machine lock while they create a store, or claim a run in one without SQL."""
+    path = sqlite_file(uri) or CACHE / f"store-{sha256(uri.encode()).hexdigest()[:16]}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f"{path.name}.lock")
+
+
+def local_path(uri: str) -> Path | None:
+    """The path on this machine that an address of artifacts means, or None where they are elsewhere."""
+    parts = urlparse(uri)
+    return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None

@@ -23,6 +23,7 @@ Point = tuple[str, float, int, int]  # a value of a metric: name, value, time in
 MAX_POINTS = 1000  # longer curves are thinned in MLflow; curves.npz holds all points
 MAX_TAG_LETTERS = 8000  # the longest value of a tag that MLflow accepts
 LOGGED = ("ledger/log_seconds", "ledger/wall_seconds")  # the metrics that count the time spent on tracking
+KIND_OF_EXPERIMENT = ("mlflow.experimentKind", "custom_model_development")  # a tag: show charts of runs, not traces
 ADDED = ("report", "summary")  # tags of entries that are no trained runs; the value tells entries of one kind apart
 
 

@@ -123,26 +123,15 @@ def _part_as_yaml(name: str, value: bytes) -> str:
     return yaml.dump({name: marshal.loads(value)}, Dumper=DUMPER, sort_keys=False)
 
 
-def reclaim(session: Path, target: Path) -> None:
-    """Move the runs of a session whose process is gone to the session `target`.
+def abandoned_runs() -> Iterator[list[tuple[Path, FinishedRun]]]:
+    """The finished runs, each with its folder, that processes which are gone did not deliver: a list for each process.
 
-    Runs that another process has claimed meanwhile stay with that process.
-    """
-    with suppress(Timeout), FileLock(_lock_path(session), timeout=5):  # a killed process may keep its lock for a moment
-        for path in run_files(session):
-            path.parent.rename(target / path.parent.name)
-        _remove(session)
-
-
-def abandoned_runs() -> Iterator[tuple[Path, FinishedRun]]:
-    """The finished runs, each with its folder, that processes which are gone did not deliver.
-
-    A session is locked while its runs are iterated over. Sessions without runs are removed.
+    A session is locked while its list is used. Sessions without runs are removed.
     """
     for session in _sessions():
         try:
             with FileLock(_lock_path(session), timeout=0):
-                yield from _readable_runs(session)
+                yield list(_readable_runs(session))
                 if not run_files(session):
                     _remove(session)  # also removes drafts: they are incomplete, and their runs will be trained again
         except Timeout:

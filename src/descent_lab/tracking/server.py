@@ -1,30 +1,32 @@
-"""Writes to MLflow, and asks it, through MLflow's own client."""
+"""Writes to MLflow, and asks it, through MLflow's own client: servers, and stores whose tables are not known.
+
+A run is claimed before it is written, in several requests. A process that is killed between them leaves a run that is
+not finished, which its next attempt, or the next writer of the same run, deletes.
+"""
 
 import logging
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from random import uniform
 from time import monotonic, perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import numpy as np
 from filelock import FileLock
 
-from descent_lab.errors import ConfigError
-from descent_lab.paths import CACHE
-from descent_lab.tracking.address import SQLITE, database
-from descent_lab.tracking.entry import Entry, Input, Point, entry_of
+from descent_lab.tracking.address import beside_file, lock_path
+from descent_lab.tracking.entry import KIND_OF_EXPERIMENT, Entry, Input, Point, entry_of
 from descent_lab.tracking.provenance import is_gone
 from descent_lab.tracking.record import KnownRun, TrackedRun
 from descent_lab.tracking.stores import Delivery
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run, RunInfo
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 BATCH_ENTRIES, BATCH_PARAMS = 1000, 100  # the most entries, and the most params among them, of one log_batch call
 COMMON_PARAMS = ("backend", "dataset", "optimizer", "model", "init", "batching", "epochs")  # those that narrow a search
@@ -33,45 +35,24 @@ CONNECT_SECONDS = 5  # how long to wait until a tracking server accepts a connec
 
 
 class ServerStore:
-    """An open MLflow tracking store and one experiment in it. Raises ConfigError if it cannot be opened.
+    """An open MLflow tracking store and one experiment in it."""
 
-    write_token: written to a file beside the store when `finished` looks at the store. While the file holds this
-    token, no other process of this machine has written runs since then. None: another process may have.
-    """
+    batch_size = 1
 
     def __init__(self, uri: str, experiment: str) -> None:
-        self.uri, self.experiment, self.batch_size = uri, experiment, 1
-        self.remote = not uri.startswith(SQLITE)  # other machines may write to it, whatever is locked here
-        self.write_token: str | None = None
-        if not self.remote and not database(uri).parent.is_dir():
-            raise ConfigError(f"tracking.uri={uri}: there is no folder {database(uri).parent}")
-        _use_write_ahead_log()
-        try:
-            _check_answer(uri)
-            import mlflow  # imported here because it takes seconds
-
-            mlflow.set_tracking_uri(uri)
-            with self.alone(), _only_warnings():
-                self.client = mlflow.MlflowClient(uri)
-                self.experiment_id = self._open_experiment(experiment)
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            message = f"tracking.uri={uri}: cannot be opened ({reason}); tracking.offline=true keeps runs in the outbox"
-            raise ConfigError(message) from error
+        self.uri, self.experiment = uri, experiment
+        _check_answer(uri)
+        with self._alone():
+            self.client = client_of(uri)
+            self.experiment_id = self._open_experiment(experiment)
 
     def finished(self, runs: Sequence[TrackedRun]) -> dict[str, KnownRun]:
         """The complete runs that resemble these, by identity.
 
-        It takes two queries, whatever the number of runs: one for runs that are being written, and one for complete
-        runs with the params that all of `runs` share. So the answer may hold more runs than were asked for.
+        It takes one query for runs with the params that all of `runs` share, whatever their number. So the answer may
+        hold more runs than were asked for.
         """
         shared = set.intersection(*({(name, run.params[name]) for name in COMMON_PARAMS} for run in runs))
-        with self.alone():
-            self.write_token = uuid4().hex  # from here on, runs written by this process need not be searched for
-            self._token_file().write_text(self.write_token)
-        unfinished = self._search("attributes.status = 'RUNNING'", "tags.parcel LIKE '%'")  # these have no params yet
-        if any(_is_being_written(run) for run in unfinished):
-            self.write_token = None
         terms = (f"params.`{name}` = '{value}'" for name, value in sorted(shared))
         complete = self._search("attributes.status = 'FINISHED'", "tags.identity LIKE '%'", *terms)
         return {run.data.tags["identity"]: self._known(run) for run in complete}
@@ -87,10 +68,11 @@ class ServerStore:
         artifacts = Artifacts(self.uri, {run.info.run_id: run.info.artifact_uri})
         return curves_of(artifacts, run.info.run_id, float(run.data.params["epochs"]))
 
-    def deliver(self, batch: Sequence[Delivery]) -> None:
-        """Write runs from the outbox unless the store holds them already."""
+    def deliver(self, batch: Sequence[Delivery]) -> dict[Path, Exception]:
+        """Write runs from the outbox unless the store holds them already; none is refused, but for an exception."""
         for delivery in batch:
             self._deliver(delivery)
+        return {}
 
     def _deliver(self, delivery: Delivery) -> None:
         if delivery.again and self._holds(delivery.folder.name):
@@ -99,7 +81,7 @@ class ServerStore:
         entry = entry_of(delivery.finished, delivery.folder)
         run = self._claim(entry, delivery.finished.force, delivery.live_run)
         if run is not None:
-            self._copy_files(run.info, entry)
+            copy_files(entry, run.info.artifact_uri, self.uri)
             entry = entry.with_log(delivery.log_seconds + perf_counter() - begin)
             self._log(run.info.run_id, entry.params, entry.points, {})
             self._log_inputs(run.info.run_id, entry.inputs)
@@ -115,20 +97,6 @@ class ServerStore:
                 self.client.delete_run(run.info.run_id)
         return any(run.info.status == "FINISHED" for run in runs)
 
-    def _is_only_writer(self) -> bool:
-        """Whether no other process can have written since `finished` looked.
-
-        If one can have, the token file gets a new token, which tells the other process the same.
-        """
-        file = self._token_file()
-        if self.write_token is None or not file.exists() or file.read_text() != self.write_token:
-            file.write_text(uuid4().hex)
-            self.write_token = None
-        return self.write_token is not None and not self.remote
-
-    def _token_file(self) -> Path:
-        return Path(f"{self._lock_path()}.writer")
-
     def _claim(self, entry: Entry, force: bool, live_run: str | None) -> "Run | None":
         """An MLflow run to be filled, with the tags of the entry, or None where another process has written it.
 
@@ -138,8 +106,8 @@ class ServerStore:
         """
         deadlines: dict[str, float] = {}  # by run id: until when to wait for its writer
         while True:
-            with self.alone():
-                same = [] if self._is_only_writer() or force else self._with_identity(entry.tags["identity"])
+            with self._alone():
+                same = [] if force else self._with_identity(entry.tags["identity"])
                 if any(run.info.status == "FINISHED" for run in same):
                     return None
                 others = [run.info.run_id for run in same]
@@ -148,13 +116,11 @@ class ServerStore:
                     for run_id in others:
                         self.client.delete_run(run_id)
                     run = self._tag(live_run, entry.tags) if live_run else self._create(entry)
-                    if force or not self.remote:
-                        return run
-                    if not self._with_identity(entry.tags["identity"], but=run.info.run_id):
+                    if force or not self._with_identity(entry.tags["identity"], but=run.info.run_id):
                         return run
                     self.client.delete_run(run.info.run_id)
                     live_run = None
-            sleep(uniform(0.05, 0.5 if self.remote else 0.1))
+            sleep(uniform(0.05, 0.5))
 
     def _with_identity(self, identity: str, but: str = "") -> list["Run"]:
         """The runs of that identity that are complete or are being written; not those that still train."""
@@ -200,7 +166,7 @@ class ServerStore:
         kind = str(entry.kind)
         earlier = [run for run in self._search(f"tags.{kind} LIKE '%'") if run.data.tags[kind] == entry.tags[kind]]
         run = self._create(entry)
-        self._copy_files(run.info, entry)
+        copy_files(entry, run.info.artifact_uri, self.uri)
         self._log(run.info.run_id, entry.params, entry.points, {})
         self._log_inputs(run.info.run_id, entry.inputs)
         self.client.set_terminated(run.info.run_id, end_time=entry.ended)
@@ -208,28 +174,12 @@ class ServerStore:
             self.client.delete_run(old.info.run_id)
         return str(run.info.run_id)
 
-    def alone(self) -> AbstractContextManager[Any]:
-        """A lock that one process of this machine holds at a time: to create the store, and to claim a run."""
-        return FileLock(self._lock_path())
-
-    def _lock_path(self) -> str:
-        path = database(self.uri) if self.uri.startswith(SQLITE) else CACHE / f"store-{_slug(self.uri)}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return f"{path}.lock"
+    def _alone(self) -> AbstractContextManager[Any]:
+        """A lock that one process of this machine holds at a time: to open the store, and to claim a run."""
+        return FileLock(lock_path(self.uri))
 
     def _create(self, entry: Entry) -> "Run":
         return self.client.create_run(self.experiment_id, entry.started, dict(entry.tags), entry.name)
-
-    def _copy_files(self, info: "RunInfo", entry: Entry) -> None:
-        """Copy the files of an entry. The client's log_artifacts would query the whole run to find the place."""
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        artifacts = get_artifact_repository(info.artifact_uri, tracking_uri=self.uri)
-        if entry.artifacts is not None and entry.files is None:
-            artifacts.log_artifacts(str(entry.artifacts))
-        elif entry.artifacts is not None:
-            for name in entry.files or ():
-                artifacts.log_artifact(str(entry.artifacts / name), str(Path(name).parent) if "/" in name else None)
 
     def _log_inputs(self, run_id: str, inputs: Sequence[Input]) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -262,10 +212,13 @@ class ServerStore:
     def _open_experiment(self, name: str) -> str:
         """The id of the experiment of that name, which is created where there is none."""
         experiment = self.client.get_experiment_by_name(name)
-        if experiment is not None:
-            return str(experiment.experiment_id)
-        beside = (database(self.uri).parent / "mlartifacts").as_uri() if self.uri.startswith(SQLITE) else None
-        return str(self.client.create_experiment(name, artifact_location=beside))
+        key, value = KIND_OF_EXPERIMENT
+        if experiment is None:
+            beside = beside_file(self.uri)
+            return str(self.client.create_experiment(name, artifact_location=beside, tags={key: value}))
+        if key not in experiment.tags:
+            self.client.set_experiment_tag(experiment.experiment_id, key, value)
+        return str(experiment.experiment_id)
 
     def _search(self, *terms: str) -> list["Run"]:
         """All runs of the experiment to which all these terms apply."""
@@ -281,8 +234,26 @@ class ServerStore:
                 return runs
 
 
-def _slug(uri: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in uri)
+def client_of(uri: str) -> "MlflowClient":
+    """A client of the store at an address, which MLflow creates where there is none."""
+    with _only_warnings():
+        from mlflow import MlflowClient  # imported here because it takes seconds
+
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def copy_files(entry: Entry, place: str, uri: str) -> None:
+    """Copy the files of an entry to the address of a run's artifacts, by MLflow. uri: of the tracking store."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    artifacts = get_artifact_repository(place, tracking_uri=uri)
+    if entry.artifacts is not None and entry.files is None:
+        artifacts.log_artifacts(str(entry.artifacts))
+    elif entry.artifacts is not None:
+        for name in entry.files or ():
+            artifacts.log_artifact(str(entry.artifacts / name), str(Path(name).parent) if "/" in name else None)
 
 
 @contextmanager
@@ -294,26 +265,6 @@ def _only_warnings() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-@cache
-def _use_write_ahead_log() -> None:
-    """Let SQLite write to a write-ahead log, because otherwise it waits for the disk about ten times a run.
-
-    A killed process loses nothing. A machine that loses power may lose the last runs, and no more.
-    """
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
-
-    @event.listens_for(Engine, "connect")
-    def on_connect(connection: Any, record: Any) -> None:
-        if not type(connection).__module__.startswith("sqlite3"):
-            return
-        (only_read,) = connection.execute("PRAGMA query_only").fetchone()
-        if not only_read:
-            connection.execute("PRAGMA busy_timeout=60000")  # milliseconds; first, as the next line may have to wait
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _check_answer(uri: str) -> None:

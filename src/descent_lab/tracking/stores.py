@@ -3,11 +3,15 @@
 Sweeps, `deliver` and reports use `Stores`; they do not know the writers behind it.
 """
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from descent_lab.errors import ConfigError, StoreError, without_password
+from descent_lab.tracking.address import is_database, sqlite_file
 from descent_lab.tracking.entry import Entry, Point
 from descent_lab.tracking.outbox import FinishedRun
 from descent_lab.tracking.record import KnownRun, TrackedRun
@@ -19,7 +23,7 @@ class Delivery:
 
     folder: of the run in the outbox.
     log_seconds: spent on logging the run so far; the ledger of the run counts them.
-    live_run: id of the run that showed it in the store while it trained.
+    live_run: id of the run that showed it in the store while it trained, as `Store.begin` gave it.
     again: an earlier attempt may have written the run, in part or completely.
     """
 
@@ -40,11 +44,15 @@ class Store(Protocol):
     def finished(self, runs: Sequence[TrackedRun]) -> Mapping[str, KnownRun]:
         """The complete runs with the identities of these, by identity; other runs may be among them."""
 
-    def deliver(self, batch: Sequence[Delivery]) -> None:
-        """Write these runs, but for those that the store holds already; their folders may be discarded afterwards."""
+    def deliver(self, batch: Sequence[Delivery]) -> Mapping[Path, Exception]:
+        """Write these runs, but for those that the store holds already, so that their folders may be discarded.
+
+        Return why runs were refused, by folder. Raises what a lost store raises; then runs may be written in part, and
+        are made whole when they are delivered again.
+        """
 
     def begin(self, run_id: str, entry: Entry) -> str:
-        """Create a run that can be watched while it trains, and return its id.
+        """Create a run that can be watched while it trains, and return the id under which the store shows it.
 
         run_id: the name that the run's folder in the outbox will have. `deliver` completes the run, `drop` deletes it.
         """
@@ -89,6 +97,38 @@ class Stores:
 
 
 def _opened(uri: str, experiment: str) -> Store:
-    from descent_lab.tracking.server import ServerStore  # which imports this module
+    """The store at an address, by SQL where it is a database whose tables are known."""
+    with _refused(uri):
+        file = sqlite_file(uri)
+        if file and not file.parent.is_dir():
+            raise StoreError(f"there is no folder {file.parent}")
+        if is_database(uri) and _tables_are_known(uri):
+            from descent_lab.tracking.database import DatabaseStore  # which imports this module
 
-    return ServerStore(uri, experiment)
+            return DatabaseStore(uri, experiment)
+        from descent_lab.tracking.server import ServerStore  # which imports this module
+
+        return ServerStore(uri, experiment)
+
+
+def _tables_are_known(uri: str) -> bool:
+    """Whether the store, which is created where there is none, is of a known revision; if not, it is told."""
+    from descent_lab.tracking.database import prepare
+    from descent_lab.tracking.schema import TESTED
+
+    revision = prepare(uri)
+    if revision not in TESTED:
+        line = f"tracking.uri={uri}: its tables are of a revision that was not tested here ({revision})"
+        print(without_password(f"{line}, so MLflow's own client writes them, which takes longer"), file=sys.stderr)
+    return revision in TESTED
+
+
+@contextmanager
+def _refused(uri: str) -> Iterator[None]:
+    """Turn any exception of the block into a ConfigError of one line."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = f"tracking.uri={uri}: cannot be opened ({reason}); tracking.offline=true keeps runs in the outbox"
+        raise ConfigError(message) from error

@@ -2,9 +2,8 @@
 
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,13 +14,13 @@ import numpy as np
 from descent_lab.errors import StoreError, without_password
 from descent_lab.tracking import outbox
 from descent_lab.tracking.entry import live_entry, points
-from descent_lab.tracking.outbox import FinishedRun, Session
+from descent_lab.tracking.outbox import Session
 from descent_lab.tracking.record import RunKey, TrackedRun
 from descent_lab.tracking.stores import Delivery, Store, Stores
-from descent_lab.tracking.writer_process import ProcessLost, WriterProcess
 from descent_lab.training.run import Outcome
 
 QUIET_SECONDS = 30.0  # a lost store is tried again after this time
+AT_A_TIME = 32  # this many runs are delivered before the next run that still trains is shown
 MAX_FAILURES = 2  # after this many failures in a row the store counts as lost; before, only the run as refused
 
 
@@ -35,14 +34,12 @@ class Backoff:
     def attempt(self, uri: str, complaint: str, write: Callable[[], None]) -> bool:
         """Call `write` unless the store is being let alone. Return whether it succeeded.
 
-        A failure is printed to stderr with the address, the complaint and the reason. ProcessLost is passed on.
+        A failure is printed to stderr with the address, the complaint and the reason.
         """
         if monotonic() < self.quiet_until.get(uri, 0.0):
             return False
         try:
             write()
-        except ProcessLost:  # the process is lost, which says nothing about the store
-            raise
         except Exception as error:  # whatever a lost server raises: the run is safe in the outbox
             self._note_failure(uri, f"{complaint} ({str(error).strip() or type(error).__name__})".split("\n")[0])
             return False
@@ -69,14 +66,13 @@ class LiveRun:
 class Uploader:
     """Puts outcomes into the outbox at once and delivers them to the tracking stores in the background.
 
-    One uploader, in the launching process, writes for all workers. A thread of it delivers runs. In a sweep of many
-    runs a writer process delivers runs too: each run goes to whichever of the two is free first.
+    One uploader, in the launching process, writes for all workers. A thread of it delivers the runs that have come
+    meanwhile together, as many as the store takes at a time.
     """
 
-    def __init__(self, stores: Stores, tags: Mapping[str, str], writer_process: WriterProcess | None = None) -> None:
-        self.stores, self.tags, self.session, self.writer_process = stores, tags, Session(), writer_process
+    def __init__(self, stores: Stores, tags: Mapping[str, str]) -> None:
+        self.stores, self.tags, self.session = stores, tags, Session()
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="uploader")
-        self.process_thread = ThreadPoolExecutor(1, thread_name_prefix="writer process")  # waits for the process
         self.queue: deque[tuple[Path, float]] = deque()  # folders of runs, with the seconds spent on logging each
         self.backoff = Backoff()
         self.due: set[Path] = set()  # folders of the runs to be delivered
@@ -92,20 +88,14 @@ class Uploader:
         """
         begin = perf_counter()
         finished = outbox.describe(tracked, outcome, started, wall, self.tags)
-        name = self.names.get(finished.key)
-        folder = self.session.put(finished, tracked, outcome, name or outbox.new_name())
-        log_seconds = perf_counter() - begin
+        folder = self.session.put(finished, tracked, outcome, self.names.get(finished.key) or outbox.new_name())
         if tracked.tracking.offline:
             return
         self.due.add(folder)
+        self.queue.append((folder, perf_counter() - begin))
+        job = self.thread.submit(self._deliver_waiting)
         if outcome.timing == "isolated":
-            self.thread.submit(self._deliver, folder, log_seconds).result()
-        elif self.writer_process is None or name:  # only `thread` writes runs that are live, in order
-            self.thread.submit(self._deliver, folder, log_seconds)
-        else:
-            self.queue.append((folder, log_seconds))
-            self.thread.submit(self._deliver_next)  # both are told, and the one that comes second finds nothing to do
-            self.process_thread.submit(self._deliver_next_by_process)
+            job.result()
 
     def show(self, tracked: TrackedRun, curves: Mapping[str, np.ndarray], started: float, wait: bool) -> None:
         """Show in MLflow what has been recorded of a run that still trains.
@@ -123,56 +113,32 @@ class Uploader:
     def close(self) -> None:
         """Wait until all runs have been tried, try those that failed once more, and leave the rest in the outbox."""
         try:
-            self.process_thread.shutdown()
             self.thread.shutdown()
-            if self.writer_process:
-                self.writer_process.close()
             self.backoff = Backoff()
-            for folder in sorted(self.due):
-                self._deliver(folder, again=True)
+            self._deliver([(folder, 0.0) for folder in sorted(self.due)], again=True)
             for live in self.live.values():  # runs that were shown and did not finish
                 self.backoff.attempt(live.store.uri, "not removed", partial(live.store.drop, live.run_id))
         finally:
-            self.process_thread.shutdown(cancel_futures=True)
             self.thread.shutdown(cancel_futures=True)
             self.undelivered = max(self.session.close(), len(self.due))
 
-    def _deliver_next(self) -> None:
-        with suppress(IndexError):  # the writer process took it
-            self._deliver(*self.queue.popleft())
+    def _deliver_waiting(self) -> None:
+        """Deliver the runs that wait; where they are many, the first ones, as each has a call of its own."""
+        self._deliver([self.queue.popleft() for _ in range(min(len(self.queue), AT_A_TIME))])
 
-    def _deliver_next_by_process(self) -> None:
-        if self.writer_process is None or not self.writer_process.ready():
-            return
-        with suppress(IndexError):  # the thread took it
-            folder, log_seconds = self.queue.popleft()
+    def _deliver(self, waiting: Sequence[tuple[Path, float]], again: bool = False) -> None:
+        deliveries = []
+        for folder, log_seconds in waiting:
             try:
-                self._deliver(folder, log_seconds, writer_process=self.writer_process)
-            except ProcessLost:
-                self.writer_process = None
-                if not folder.exists():  # the run was delivered, or another process has claimed it
-                    self.due.discard(folder)
-
-    def _deliver(
-        self, folder: Path, log_seconds: float = 0.0, again: bool = False, writer_process: WriterProcess | None = None
-    ) -> None:
-        try:
-            finished = outbox.read(folder)
-        except StoreError as error:  # somebody has changed or deleted the folder
-            print(error, file=sys.stderr)
-            return
-        live = None if again else self.live.get(finished.key)
-
-        def write(store: Store) -> None:
-            if writer_process:
-                writer_process.deliver(store, folder, log_seconds)
-            else:
-                _write(store, Delivery(folder, finished, log_seconds, live.run_id if live else None, again))
-
-        if _delivered(self.backoff, self.stores, finished, write):
-            self.due.discard(folder)
-            if live:
-                del self.live[finished.key]
+                finished = outbox.read(folder)
+            except StoreError as error:  # somebody has changed or deleted the folder
+                print(error, file=sys.stderr)
+                continue
+            live = self.live.get(finished.key)
+            deliveries.append(Delivery(folder, finished, log_seconds, live.run_id if live else None, again))
+        for one in _delivered(deliveries, self.stores, self.backoff):
+            self.due.discard(one.folder)
+            self.live.pop(one.finished.key, None)
 
     def _show(self, tracked: TrackedRun, name: str, curves: Mapping[str, np.ndarray], started: float) -> None:
         key = tracked.key
@@ -190,19 +156,46 @@ def deliver_abandoned(stores: Stores, uris: set[str] | None = None) -> tuple[int
 
     uris: the addresses of the stores to deliver to; None: all.
     """
-    backoff, counts = Backoff(), Counter[bool]()
-    for folder, finished in outbox.abandoned_runs():
-        if uris is None or finished.uri in uris:
-            write = partial(_write, delivery=Delivery(folder, finished, again=True))
-            counts[_delivered(backoff, stores, finished, write)] += 1
-    return counts[True], counts[False]
+    backoff, n_delivered, n_found = Backoff(), 0, 0
+    for session in outbox.abandoned_runs():
+        found = [(folder, finished) for folder, finished in session if uris is None or finished.uri in uris]
+        deliveries = [Delivery(folder, finished, again=True) for folder, finished in found]
+        n_delivered += len(_delivered(deliveries, stores, backoff))
+        n_found += len(found)
+    return n_delivered, n_found - n_delivered
 
 
-def _delivered(backoff: Backoff, stores: Stores, finished: FinishedRun, write: Callable[[Store], None]) -> bool:
-    complaint = f"{finished.name} stays in the outbox"
-    return backoff.attempt(finished.uri, complaint, lambda: write(stores.at(finished.uri, finished.experiment)))
+def _delivered(deliveries: Sequence[Delivery], stores: Stores, backoff: Backoff) -> list[Delivery]:
+    """Deliver runs, those of one store as many together as it takes at a time; return those that it has now."""
+    by_store: dict[tuple[str, str], list[Delivery]] = {}
+    for one in deliveries:
+        by_store.setdefault((one.finished.uri, one.finished.experiment), []).append(one)
+    delivered: list[Delivery] = []
+    for (uri, experiment), left in by_store.items():
+        while left:
+            opened = stores.opened.get((uri, experiment))  # until the store is open, try one run
+            batch, left = left[: opened.batch_size if opened else 1], left[opened.batch_size if opened else 1 :]
+            write = partial(_write, stores, uri, experiment, batch, delivered)
+            backoff.attempt(uri, f"{_named(batch)} in the outbox", write)
+    return delivered
 
 
-def _write(store: Store, delivery: Delivery) -> None:
-    store.deliver([delivery])
-    outbox.discard(delivery.folder)
+def _write(stores: Stores, uri: str, experiment: str, batch: Sequence[Delivery], delivered: list[Delivery]) -> None:
+    """Write runs that belong to one store, discard their folders and add them to `delivered`.
+
+    Raises whatever the store raises, and where it refuses every run, the reason of the first.
+    """
+    refused = stores.at(uri, experiment).deliver(batch)
+    if len(refused) == len(batch):
+        raise next(iter(refused.values()))
+    for one in batch:
+        if one.folder in refused:
+            reason = str(refused[one.folder]).partition("\n")[0]
+            print(without_password(f"tracking.uri={uri}: {_named([one])} in the outbox ({reason})"), file=sys.stderr)
+        else:
+            outbox.discard(one.folder)
+            delivered.append(one)
+
+
+def _named(batch: Sequence[Delivery]) -> str:
+    return f"{batch[0].finished.name} stays" if len(batch) == 1 else f"{len(batch)} runs stay"
