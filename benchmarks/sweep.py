@@ -171,7 +171,7 @@ def tracking(report: Report, n: int, rounds: int = 3) -> None:
     lines = [[f"{value:.1f}", name] for name, value in milliseconds.items()]
     about = (
         "Outbox, all params, tags, curves of 101 points, summary, ledger and the artifacts, in SQLite, by one process; "
-        f"at most 12 by SQL. A round's ratio of the client to SQL: {min(theirs):.1f} to {max(theirs):.1f} (at least 5). "
+        f"at most 12 by SQL. A round's ratio, client to SQL: {min(theirs):.1f} to {max(theirs):.1f} (at least 5). "
         "MLflow alone: create_run, one log_batch of at most 1000 of those points, one log_artifact of a small file, "
         "and set_terminated."
     )

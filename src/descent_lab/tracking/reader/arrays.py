@@ -8,13 +8,13 @@ from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlparse
 from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from descent_lab.paths import CACHE
+from descent_lab.tracking.address import local_path
 from descent_lab.tracking.reader.source import History
 from descent_lab.tracking.reader.store import connect
 
@@ -36,7 +36,7 @@ class Artifacts:
 
     def path(self, run_id: str, name: str) -> Path | None:
         """The path of an artifact on this machine, or None if the run has none of that name."""
-        root = _local(self.uris[run_id])
+        root = local_path(self.uris[run_id])
         path = root / name if root else DOWNLOADS / run_id / name
         if not root and not path.exists():
             self._download(run_id, name, path)
@@ -56,7 +56,7 @@ class Artifacts:
     @property
     def local(self) -> bool:
         """Whether all artifacts lie on this machine."""
-        return all(_local(uri) for uri in self.uris.values())
+        return all(local_path(uri) for uri in self.uris.values())
 
     def _download(self, run_id: str, name: str, path: Path) -> None:
         """Download an artifact; the file appears under its name only when it is complete."""
@@ -74,11 +74,6 @@ def _client(store: str) -> "MlflowClient":
     from mlflow import MlflowClient  # imported here because it takes seconds
 
     return MlflowClient(store)
-
-
-def _local(uri: str) -> Path | None:
-    parts = urlparse(uri)
-    return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
 
 
 def read_curves(artifacts: Artifacts, runs: pd.DataFrame, metrics: Collection[str] | None = None) -> list[Curves]:
