@@ -6,9 +6,11 @@ written there. A field without a default becomes `???`, which must be given. The
 suggests becomes `lr`, its search space becomes `space`, and the network that a data set suggests becomes `suggested`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
+from copy import deepcopy
 from dataclasses import MISSING, Field, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins import file_config_source, importlib_resources_config_source
@@ -45,7 +47,10 @@ class FileConfigSource(file_config_source.FileConfigSource):  # Hydra knows sour
     """The YAML files of a folder, filled."""
 
     def load_config(self, config_path: str) -> ConfigResult:
-        return filled(config_path, super().load_config(config_path))
+        file = Path(self.path, self._normalize_file_name(config_path))
+        state = file.stat() if file.is_file() else None
+        stamp = state and (state.st_ino, state.st_mtime_ns, state.st_size)
+        return filled(config_path, _read_once((self.provider, file, stamp), partial(super().load_config, config_path)))
 
 
 class ImportlibResourcesConfigSource(importlib_resources_config_source.ImportlibResourcesConfigSource):
@@ -53,6 +58,16 @@ class ImportlibResourcesConfigSource(importlib_resources_config_source.Importlib
 
     def load_config(self, config_path: str) -> ConfigResult:
         return filled(config_path, super().load_config(config_path))
+
+
+_read: dict[Hashable, ConfigResult] = {}  # the content of files, by who provides them, their paths and their states
+
+
+def _read_once(key: Hashable, read: Callable[[], ConfigResult]) -> ConfigResult:
+    """The content of a file, read again only when it has changed: Hydra reads each one for every composition."""
+    if key not in _read:
+        _read[key] = read()
+    return deepcopy(_read[key])
 
 
 def filled(config_path: str, result: ConfigResult) -> ConfigResult:
