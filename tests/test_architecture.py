@@ -9,7 +9,7 @@ import pytest
 from descent_lab.paths import PACKAGE
 
 LAYERS = (  # from the bottom: a part may import its own layer's parts only where it is alone in it, and lower layers
-    ("paths", "errors", "moved", "wording", "child_processes", "taylor"),
+    ("paths", "errors", "moved", "wording", "child_processes", "taylor", "portable"),
     ("plugins",),
     ("faults",),
     ("components",),
@@ -22,6 +22,7 @@ LAYERS = (  # from the bottom: a part may import its own layer's parts only wher
     ("tracking",),
     ("sweeps",),
     ("analysis",),
+    ("exports",),
     ("cli",),
     ("api", "report"),
     ("replication",),

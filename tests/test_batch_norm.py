@@ -7,7 +7,8 @@ from harness import backends_for, make_config, make_run, trained
 from descent_lab.derivatives.backprop import backprop
 from descent_lab.errors import ConfigError
 from descent_lab.nn.losses import MeanSquaredError
-from descent_lab.nn.network import BN_EPS, BN_MOMENTUM, Network
+from descent_lab.nn.network import BN_MOMENTUM, Network
+from descent_lab.portable.formulas import BN_EPS
 from descent_lab.problems.objective import Objective
 
 NORMALISED = ["model.batch_norm=true", "dataset=polynomials", "dataset.n_samples=4", "model.hidden=[5,4]"]

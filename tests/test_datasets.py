@@ -12,10 +12,10 @@ from descent_lab.data.builtin.bundled import BundledClassification, BundledRegre
 from descent_lab.data.builtin.polynomials import POLYNOMIALS, Polynomial, Polynomials
 from descent_lab.data.builtin.product import Product
 from descent_lab.data.files.csv_file import CsvFile
-from descent_lab.data.scaling import Scaling
 from descent_lab.data.splits import split_rows
 from descent_lab.data.targets import as_targets
 from descent_lab.errors import DataError
+from descent_lab.portable.scaling import Scaling
 
 ARRAYS = ("x_train", "y_train", "x_validation", "y_validation", "x_test", "y_test")
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from descent_lab.nn.activations import ACTIVATIONS
-from descent_lab.nn.network import BN_EPS, Network
+from descent_lab.nn.network import Network
+from descent_lab.portable.formulas import BN_EPS
 
 SCALAR = {  # textbook formulas for one number
     "identity": lambda z: z,

@@ -145,7 +145,7 @@ def imported(path: Path) -> set[str]:
     """The top-level names of what a file imports."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    named = {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    named = {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     return {name.split(".")[0] for name in plain | named}
 
 

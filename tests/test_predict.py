@@ -149,7 +149,7 @@ REFUSED = {
     "no value": (["run=product", "x"], "x: must be name=value"),
     "stray": (["run=product", "x=[1,2,4]", "lr=0.1"], "lr: only chooses among runs with run=best"),
     "best of what": (["run=best", "x=[1]"], "best: of which data set? give dataset=NAME"),
-    "best of none": (["best", "dataset=wine"], "best: no finished run with dataset=wine"),
+    "best of none": (["best", "dataset=wine"], "no finished run with dataset=wine"),
     "incomparable": (["best", "dataset=iris"], "best: losses of different model.loss (None, mse) do not compare"),
 }
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from descent_lab.cli.export import OPTIONS as EXPORT_OPTIONS
 from descent_lab.cli.main import COMMANDS
 
 BASH = r"""# Completion of descent-lab for bash: source <(descent-lab completion bash)
@@ -35,6 +36,7 @@ compdef _descent_lab descent-lab
 SCRIPTS = {"bash": BASH, "zsh": ZSH}
 OPTIONS = {
     "predict": ("run=", "x=", "file=", "output=", "which=", "uri=", "experiment="),
+    "export": ("run=", "best", "curves", *(f"{name}=" for name in EXPORT_OPTIONS if name != "run")),
     "replay": ("run=", "--uri="),
     "replication": ("--long", "--seeds=", "--output=", "--table="),
     "completion": tuple(SCRIPTS),

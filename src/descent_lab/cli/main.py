@@ -10,6 +10,7 @@ COMMANDS = {
     "run": ("descent_lab.cli.run", "train one run, or a sweep with -m; every configuration value is name=value"),
     "predict": ("descent_lab.cli.predict", "apply a saved model to new points"),
     "replay": ("descent_lab.cli.replay", "recompute a stored run and compare its curves"),
+    "export": ("descent_lab.cli.export", "write a run as an MLflow model, or curves as a parquet or csv file"),
     "deliver": ("descent_lab.cli.deliver", "take finished runs from the outbox to their tracking stores"),
     "report": ("descent_lab.report.build", "write every figure and table of a store"),
     "replication": ("descent_lab.replication.build", "rerun the published systems, against their figures"),

@@ -13,7 +13,8 @@ from descent_lab.errors import DescentError
 from descent_lab.paths import command, module_of
 
 if TYPE_CHECKING:
-    from descent_lab.problems.predictor import Predictor
+    from descent_lab.exports.winners import Winner
+    from descent_lab.portable.model import PortableModel
 
 HELP = """Apply a model that a run saved.
 
@@ -52,20 +53,27 @@ def main(arguments: Sequence[str]) -> int:
 def _answer(arguments: Sequence[str]) -> None:
     only_name = arguments[0] == "best"
     given, wanted = _options(arguments[1:] if only_name else arguments)
-    from descent_lab.sweeps.restore import best_run, restore  # takes a second: not for a slip in the command
-
-    uri, experiment = given.get("uri"), given.get("experiment")
     if only_name:
-        best = best_run(wanted, uri, experiment)
-        print(f"{best.run_id} {best.metric}={best.loss!r}")
+        best = _best(given, wanted)
+        print(f"{best.run_id} best/{best.metric.replace('/', '_')}={best.value!r}")
         return
     _check(given, wanted)
-    run_id = best_run(wanted, uri, experiment).run_id if given["run"] == "best" else given["run"]
-    model = restore(run_id, given.get("which", "best"), uri)
+    from descent_lab.sweeps.restore import restore  # takes a second: not for a slip in the command
+
+    run_id = _best(given, wanted).run_id if given["run"] == "best" else given["run"]
+    model = restore(run_id, given.get("which", "best"), given.get("uri")).portable
     if "x" in given:
         _show(model, given["x"])
     else:
         _predict_file(model, given["file"], given.get("output"))
+
+
+def _best(given: dict[str, str], wanted: dict[str, str]) -> "Winner":
+    if "dataset" not in wanted:
+        raise UsageError("best: of which data set? give dataset=NAME")
+    from descent_lab.exports.winners import best_of, selected
+
+    return best_of(selected(given.get("uri"), given.get("experiment"), wanted).runs)
 
 
 def _options(arguments: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -91,48 +99,40 @@ def _check(given: dict[str, str], wanted: dict[str, str]) -> None:
         raise UsageError(f"which={given['which']}: must be {', '.join(THETAS)}")
 
 
-def _show(model: "Predictor", text: str) -> None:
+def _show(model: "PortableModel", text: str) -> None:
     """One paragraph a point."""
     from descent_lab.data.files.points import read_text
 
-    outputs = model.outputs(read_text(text, model.data.features))
+    outputs = model.outputs(read_text(text, model.about.features))
     for row in outputs:
         print("\n".join(_paragraph(model, row)))
 
 
-def _paragraph(model: "Predictor", row: np.ndarray) -> list[str]:
+def _paragraph(model: "PortableModel", row: np.ndarray) -> list[str]:
     """The value; or the classes by probability, the likeliest first."""
-    if model.data.task == "regression":
+    if model.about.task == "regression":
         return [" ".join(f"{value:.10g}" for value in row)]
-    width = max(len(name) for name in model.data.classes)
+    width = max(len(name) for name in model.about.classes)
     order = np.argsort(-row, kind="stable")
-    note = [] if model.are_probabilities else ["scores, which need not add up to 1:"]
-    return note + [f"{model.data.classes[k]:<{width}}  {row[k]:.6f}" for k in order]
+    note = [] if model.about.probabilities else ["scores, which need not add up to 1:"]
+    return note + [f"{model.about.classes[k]:<{width}}  {row[k]:.6f}" for k in order]
 
 
-def _predict_file(model: "Predictor", path: str, output: str | None) -> None:
+def _predict_file(model: "PortableModel", path: str, output: str | None) -> None:
     from descent_lab.data.files.points import read_file
 
-    x = read_file(path, model.data.features)
+    x = read_file(path, model.about.features)
     outputs = model.outputs(x)
     with _target(output) as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow([*model.data.features, *_headings(model, outputs)])
-        for point, row in zip(x, outputs, strict=True):
-            table.writerow([*(repr(float(value)) for value in point), *_cells(model, row)])
+        table.writerow([*model.about.features, *model.headings(outputs.shape[1])])
+        classes = [[]] * len(x) if model.about.task == "regression" else [[name] for name in model.classes_of(outputs)]
+        for point, name, row in zip(x, classes, outputs, strict=True):
+            table.writerow([*_numbers(point), *name, *_numbers(row)])
 
 
-def _headings(model: "Predictor", outputs: np.ndarray) -> list[str]:
-    if model.data.task != "regression":
-        kind = "p" if model.are_probabilities else "score"
-        return ["class", *(f"{kind}({name})" for name in model.data.classes)]
-    n = outputs.shape[1]
-    return ["prediction"] if n == 1 else [f"prediction_{k + 1}" for k in range(n)]
-
-
-def _cells(model: "Predictor", row: np.ndarray) -> list[str]:
-    values = [repr(float(value)) for value in row]
-    return values if model.data.task == "regression" else [model.data.classes[int(row.argmax())], *values]
+def _numbers(values: np.ndarray) -> list[str]:
+    return [repr(float(value)) for value in values]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Interval, MinLen
 
 from descent_lab.components import Component, neutral
-from descent_lab.data.scaling import Scaling
+from descent_lab.portable.scaling import Scaling
 
 Task = Literal["regression", "binary", "multiclass"]
 Random = np.random.Generator | np.random.RandomState

@@ -10,10 +10,10 @@ import numpy as np
 from descent_lab.data.base import Data, Dataset, Fraction, Random, Task
 from descent_lab.data.files.labels import encode, require_numbers, task_of
 from descent_lab.data.files.tables import Table
-from descent_lab.data.scaling import Scaling
 from descent_lab.data.splits import hold_out, split_rows
 from descent_lab.data.targets import as_targets
 from descent_lab.errors import DataError
+from descent_lab.portable.scaling import Scaling
 
 Parts = dict[str, Table]  # by "train", "validation" if there is such a set, and "test"
 Arrays = Mapping[str, np.ndarray]  # by the same names

@@ -15,6 +15,7 @@ from typing import ClassVar
 from descent_lab.components import Registry
 from descent_lab.errors import ConfigError
 from descent_lab.nn.activations import ACTIVATIONS, Array
+from descent_lab.portable.formulas import lowered, sigmoid, softmax
 
 _OUTPUT_AXES = (-2, -1)
 
@@ -99,7 +100,7 @@ class BinaryCrossEntropy(Loss):
 
     def predict(self, z: Array) -> Array:
         """The probability of class 1, of the shape of z."""
-        return ACTIVATIONS["sigmoid"].f(z)
+        return sigmoid(z)
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,13 @@ class CategoricalCrossEntropy(Loss):
 
     def value(self, z: Array, y: Array) -> Array:
         """The loss, of shape (...)."""
-        z = self._lowered(z)
+        z = lowered(z)
         xp = z.__array_namespace__()
         return self._value(z, xp.log(xp.exp(z).sum(axis=-2, keepdims=True)), y)
 
     def differential(self, z: Array, y: Array) -> tuple[Array, Array]:
         """The loss, of shape (...), and d loss / d z, of the shape of z."""
-        z = self._lowered(z)
+        z = lowered(z)
         xp = z.__array_namespace__()
         e = xp.exp(z)
         sums = e.sum(axis=-2, keepdims=True)
@@ -127,8 +128,7 @@ class CategoricalCrossEntropy(Loss):
 
     def predict(self, z: Array) -> Array:
         """The probabilities of the classes, of the shape of z; they sum to 1 over axis -2."""
-        e = z.__array_namespace__().exp(self._lowered(z))
-        return e / e.sum(axis=-2, keepdims=True)
+        return softmax(z)
 
     def value_of_units(self, z: list[Array], y: Array) -> Array:
         """The loss, of shape (...), as `value` computes it, without an axis over the units."""
@@ -137,11 +137,6 @@ class CategoricalCrossEntropy(Loss):
         log_sum = xp.log(reduce(add, [xp.exp(z_k - top) for z_k in z])) + top
         true = reduce(add, [y[..., k] * z_k for k, z_k in enumerate(z)])
         return (log_sum - true).sum(axis=-1) / y.shape[-2]
-
-    @staticmethod
-    def _lowered(z: Array) -> Array:
-        """z minus the largest logit of each sample: no probability changes, and exp cannot overflow."""
-        return z - z.__array_namespace__().max(z, axis=-2, keepdims=True)
 
     @staticmethod
     def _value(z: Array, log_sums: Array, y: Array) -> Array:

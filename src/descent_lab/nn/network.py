@@ -12,9 +12,9 @@ from math import prod
 from typing import NamedTuple
 
 from descent_lab.nn.activations import ACTIVATIONS, Activation, Array
+from descent_lab.portable.formulas import normalised
 
-BN_EPS = 1e-5  # the constants of torch.nn.BatchNorm1d
-BN_MOMENTUM = 0.1
+BN_MOMENTUM = 0.1  # as in torch.nn.BatchNorm1d
 
 
 class Layer(NamedTuple):
@@ -196,12 +196,9 @@ class Network:
 
 
 def _normalise(s: Array, moments: Array | None) -> tuple[Array, Array]:
-    """u = (s - mean) / sigma, and sigma (Ioffe & Szegedy 2015). moments: [mean, variance]; None: those of the batch."""
+    """s normalised, and its standard deviation. moments: [mean, variance]; None: those of the batch."""
     xp = s.__array_namespace__()
     if moments is None:
-        mean, variance = xp.mean(s, axis=-1, keepdims=True), xp.var(s, axis=-1, keepdims=True)
-    else:
-        width = moments.shape[-1] // 2
-        mean, variance = moments[..., :width, None], moments[..., width:, None]
-    sigma = xp.sqrt(variance + BN_EPS)
-    return (s - mean) / sigma, sigma
+        return normalised(s, xp.mean(s, axis=-1, keepdims=True), xp.var(s, axis=-1, keepdims=True))
+    width = moments.shape[-1] // 2
+    return normalised(s, moments[..., :width, None], moments[..., width:, None])

@@ -107,7 +107,7 @@ def _build_all(results: "Results", figures: Figures, folder: Path, options: argp
 
 def _folder(about: str, taken: "dict[str, Built]") -> str:
     """A name for the folder of a report, which no other has."""
-    from descent_lab.report.words import slug
+    from descent_lab.wording import slug
 
     name = slug(about) or "study"
     others = {built.folder for built in taken.values()}

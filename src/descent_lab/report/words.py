@@ -1,6 +1,5 @@
 """Numbers and lists as words."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,8 +29,3 @@ def listed(names: Sequence[str]) -> str:
 def p_value(p: float, least: float = 0.0) -> str:
     """`= 0.03`; `≤ 0.0001` at the least p that is told, such as the smallest that a test by permutations can give."""
     return f"≤ {least:.2g}" if p <= least * (1 + 1e-9) else f"= {p:.2g}"
-
-
-def slug(text: str) -> str:
-    """A file name for a label."""
-    return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_")

@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 
 from descent_lab.data.base import Data, Dataset, Fraction, Random, Suggested
-from descent_lab.data.scaling import Scaling
 from descent_lab.data.splits import split_rows
 from descent_lab.data.targets import as_targets
 from descent_lab.errors import DataError
+from descent_lab.portable.scaling import Scaling
 
 
 @dataclass(frozen=True, kw_only=True)

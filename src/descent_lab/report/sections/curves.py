@@ -17,7 +17,7 @@ from descent_lab.report.plots import BAND, Plot
 from descent_lab.report.report import PAIR, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.report.sections.ledger import unfair
-from descent_lab.report.words import slug
+from descent_lab.wording import slug
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,8 @@ from descent_lab.report.plots import BAND, WHO, Plot, by_entrant
 from descent_lab.report.report import LOSS, PAIR, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.report.sections.ledger import unfair
-from descent_lab.report.words import number, slug
+from descent_lab.report.words import number
+from descent_lab.wording import slug
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
