@@ -9,6 +9,7 @@ import yaml
 from harness import make_config
 
 from descent_lab.tracking import npz, outbox
+from descent_lab.tracking.reader.arrays import Artifacts
 
 ARRAYS = {
     "train/loss": np.linspace(0, 1, 7),
@@ -45,6 +46,45 @@ def test_a_damaged_file_is_noticed(tmp_path):
     path.write_bytes(content)
     with pytest.raises(Exception, match="CRC"), np.load(path) as file:
         file["x"]
+
+
+@pytest.mark.parametrize("save", [npz.write, lambda path, arrays: np.savez(path, **arrays)], ids=["ours", "savez"])
+def test_files_are_read_as_numpy_reads_them(tmp_path, save, monkeypatch):
+    path = tmp_path / "arrays.npz"
+    straight = {name: array for name, array in ARRAYS.items() if name != "transposed"}
+    for arrays in (straight, ARRAYS, {}):
+        save(path, arrays)
+        with np.load(path) as file:
+            expected = dict(file)
+        with monkeypatch.context() as patch:
+            if arrays is straight:
+                patch.setattr(np, "load", None)
+            read = npz.read(path)
+        assert list(read) == list(expected)
+        for name, array in expected.items():
+            assert read[name].dtype == array.dtype and np.array_equal(read[name], array) and read[name].flags.writeable
+    save(path, ARRAYS)
+    assert set(npz.read(path, {"step", "no such array"})) == {"step"}
+
+
+def test_compressed_files_are_read(tmp_path):
+    np.savez_compressed(tmp_path / "arrays.npz", **ARRAYS)
+    assert list(npz.read(tmp_path / "arrays.npz")) == list(ARRAYS)
+
+
+def test_no_damaged_file_is_taken_for_a_whole_one(tmp_path):
+    """Whichever byte is another, and wherever the file ends early: the arrays are the same, or there are none."""
+    path, arrays = tmp_path / "curves.npz", {"step": np.arange(5), "train/loss": np.linspace(0, 1, 5)}
+    npz.write(path, arrays)
+    whole = path.read_bytes()
+    damaged = [whole[:n] for n in range(0, len(whole), 7)]
+    damaged += [whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :] for i in range(0, len(whole), 3)]
+    artifacts = Artifacts("", {"run": tmp_path.as_uri()})
+    for content in damaged:
+        path.write_bytes(content)
+        for name, read in artifacts.arrays("run", path.name).items():
+            if name in arrays:
+                np.testing.assert_array_equal(read, arrays[name])
 
 
 def test_a_configuration_written_part_by_part_is_that_of_the_whole():

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from descent_lab.analysis.measure import THEN_BY, TUNED_BY
 from descent_lab.analysis.selection import AS_GIVEN, SAME, select
 from descent_lab.analysis.study import study, varying
 from descent_lab.analysis.subset import filled, reference_of
@@ -157,20 +158,22 @@ def _runs(entries):
     """Rows of (entrant, lr, seed, loss)."""
     frame = pd.DataFrame(entries, columns=["entrant", "lr", "seed", "loss"])
     setting = frame["lr"].map("lr={:g}".format)
-    return frame.assign(dataset="d", status="finished", setting=setting, place=frame["lr"].rank(method="dense"))
+    place = frame["lr"].rank(method="dense")
+    by = dict.fromkeys((TUNED_BY, THEN_BY), frame["loss"])
+    return frame.assign(dataset="d", status="finished", setting=setting, place=place, **by)
 
 
 def test_no_seed_chooses_the_lr_it_is_reported_at():
     """Only on seed 2 the other lr is better. It is reported at the lr that the other seeds chose."""
     rows = [("a", lr, seed, loss) for seed in range(5) for lr, loss in ((0.1, 1.0), (0.2, 2.0 if seed != 2 else 0.1))]
-    chosen = select(_runs(rows), "loss")
+    chosen = select(_runs(rows))
     assert chosen.runs.set_index("seed")["lr"].to_dict() == dict.fromkeys(range(5), 0.1)
 
 
 def test_seeds_that_took_no_part_in_tuning_are_held_out():
     tuned = [("a", lr, seed, lr) for seed in (0, 1) for lr in (0.1, 0.2)]
     held = [("a", 0.1, seed, 0.1) for seed in (2, 3, 4)]
-    chosen = select(_runs(tuned + held), "loss")
+    chosen = select(_runs(tuned + held))
     assert sorted(chosen.runs["seed"]) == [2, 3, 4]
     assert chosen.chosen["how"].item() == "setting chosen on seeds 0-1, reported on seeds 2-4"
 
@@ -180,7 +183,7 @@ def test_what_a_seed_is_for_is_believed_where_it_was_said():
     tuned = [("a", lr, seed, 1 - lr) for seed in (0, 1) for lr in (0.1, 0.2, 0.3)]
     held = [("a", lr, seed, 1 - lr) for seed in (2, 3, 4) for lr in (0.2, 0.3)]
     runs = _runs(tuned + held).assign(**{"tracking.phase": ["tuning"] * 6 + ["evaluation"] * 6})
-    chosen = select(runs, "loss")
+    chosen = select(runs)
     assert chosen.runs[["lr", "seed"]].to_numpy().tolist() == [[0.3, 2], [0.3, 3], [0.3, 4]]
     assert chosen.chosen["how"].item() == "setting chosen on seeds 0-1, reported on seeds 2-4"
 
@@ -194,8 +197,8 @@ def test_targets_come_from_sgd_or_from_the_entrant_in_the_middle():
 
 
 def test_what_was_not_chosen_and_what_cannot_be_is_said():
-    assert set(select(_runs([("a", 0.1, 0, 1.0), ("b", 0.2, 0, 1.0)]), "loss").chosen["how"]) == {AS_GIVEN}
-    assert set(select(_runs([("a", 0.1, 0, 1.0), ("a", 0.2, 0, 2.0)]), "loss").chosen["how"]) == {SAME}
+    assert set(select(_runs([("a", 0.1, 0, 1.0), ("b", 0.2, 0, 1.0)])).chosen["how"]) == {AS_GIVEN}
+    assert set(select(_runs([("a", 0.1, 0, 1.0), ("a", 0.2, 0, 2.0)])).chosen["how"]) == {SAME}
 
 
 def test_gaps_are_dropped_from_where_they_are_most():

@@ -8,12 +8,12 @@ from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from descent_lab.paths import CACHE
+from descent_lab.tracking import npz
 from descent_lab.tracking.address import local_path
 from descent_lab.tracking.reader.source import History
 from descent_lab.tracking.reader.store import connect
@@ -48,9 +48,8 @@ class Artifacts:
         if path is None:
             return {}
         try:
-            with np.load(path) as file:
-                return {key: file[key] for key in file.files if keys is None or key in keys}
-        except (OSError, ValueError, EOFError, BadZipFile):
+            return npz.read(path, keys)
+        except Exception:  # of many kinds, where a file is damaged
             return {}
 
     @property

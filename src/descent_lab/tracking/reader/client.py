@@ -69,7 +69,7 @@ def _cells(runs: "Iterable[Run]", kind: str) -> Iterator[Cell]:
     for run in runs:
         run_id = run.info.run_id
         for name, value in getattr(run.data, kind).items():
-            yield run_id, name, value
+            yield run_id, name, None if value != value else value  # NaN is the only value that differs from itself
 
 
 def _pages(search: Callable[..., Any], **limits: int) -> Iterator[Any]:

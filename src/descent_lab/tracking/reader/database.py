@@ -5,6 +5,7 @@ makes an object of every entry.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from math import nan
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, case, null, or_, select
@@ -24,7 +25,6 @@ class Database:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self.engine = schema.engine(uri, read_only=True)
-        self.is_mysql = self.engine.dialect.name in ("mysql", "mariadb")
 
     def revision(self) -> str | None:
         """The revision of the store's tables; None where there is no store. Raises StoreError if it cannot be read."""
@@ -41,7 +41,7 @@ class Database:
         with one_line(f"uri={self.uri}: cannot be read"), self.engine.begin() as connection:
             names = _experiments(connection)
             experiments = [int(key) for key in chosen(names, wanted.experiment, self.uri)]
-            which = self._which(experiments, wanted, ids)
+            which = _which(experiments, wanted, ids)
             found = (About(run, str(of), names[str(of)], *rest) for run, of, *rest in _rows(connection, _about(which)))
             return stored(
                 (run for run in found if ids is None or run.run_id in ids),
@@ -67,28 +67,25 @@ class Database:
             )
             with one_line(f"uri={self.uri}: cannot be read"), self.engine.begin() as connection:
                 for run_id, name, step, value in _rows(connection, asked):
-                    points[run_id].setdefault(name, {})[step] = value
+                    points[run_id].setdefault(name, {})[step] = nan if value is None else value
         return points
 
-    def _which(self, experiments: list[int], wanted: Wanted, ids: Set[str] | None) -> Select[Any]:
-        """The ids of the runs asked for; of a few more, where `ids` are too many for one query."""
-        runs, tags, params = schema.runs.c, schema.tags.c, schema.params.c
-        terms = [runs.experiment_id.in_(experiments), runs.lifecycle_stage == "active"]
-        if wanted.sweep:
-            own = select(tags.run_uuid).where(tags.key == "sweep", self._is(tags.value, wanted.sweep))
-            terms.append(runs.run_uuid.in_(own))
-        if wanted.run:
-            terms.append(runs.run_uuid == wanted.run)
-        for name, value in wanted.params.items():
-            own = select(params.run_uuid).where(self._is(params.key, name), self._is(params.value, value))
-            terms.append(runs.run_uuid.in_(own))
-        if ids is not None and len(ids) <= MOST_NAMED:
-            terms.append(runs.run_uuid.in_(ids))
-        return select(runs.run_uuid).where(*terms)
 
-    def _is(self, column: ColumnElement[str], value: str) -> ColumnElement[bool]:
-        """Whether a text is exactly this one: MySQL would not tell upper from lower case."""
-        return column.op("= BINARY", is_comparison=True)(value) if self.is_mysql else column == value
+def _which(experiments: list[int], wanted: Wanted, ids: Set[str] | None) -> Select[Any]:
+    """The ids of the runs asked for; of a few more, where `ids` are too many for one query."""
+    runs, tags, params = schema.runs.c, schema.tags.c, schema.params.c
+    terms = [runs.experiment_id.in_(experiments), runs.lifecycle_stage == "active"]
+    if wanted.sweep:
+        own = select(tags.run_uuid).where(tags.key == "sweep", tags.value == wanted.sweep)
+        terms.append(runs.run_uuid.in_(own))
+    if wanted.run:
+        terms.append(runs.run_uuid == wanted.run)
+    for name, value in wanted.params.items():
+        own = select(params.run_uuid).where(params.key == name, params.value == value)
+        terms.append(runs.run_uuid.in_(own))
+    if ids is not None and len(ids) <= MOST_NAMED:
+        terms.append(runs.run_uuid.in_(ids))
+    return select(runs.run_uuid).where(*terms)
 
 
 def _experiments(connection: Connection) -> dict[str, str]:
@@ -120,6 +117,7 @@ def _value(metric: Table) -> ColumnElement[Any]:
 
 
 def _rows(connection: Connection, asked: Select[Any]) -> Iterator[Any]:
-    """The rows of an answer, many at a time."""
-    for part in connection.execute(asked).partitions(ROWS):
-        yield from part
+    """The rows of an answer as the database's driver gives them, without SQLAlchemy's object of each."""
+    cursor = connection.execute(asked).cursor
+    while cursor is not None and (rows := cursor.fetchmany(ROWS)):
+        yield from rows

@@ -40,9 +40,8 @@ def runs_frame(stored: Stored) -> pd.DataFrame:
     info = zip(*stored.runs, strict=True) if n else [[]] * len(INFO)
     columns = {name: _objects(values) for name, values in zip(INFO, info, strict=False)}
     columns |= {name: _objects(stored.tags.get(name, [None] * n)) for name in TAGS}
-    for name, values in stored.params.items():
-        own = columns.get(name, [None] * n)  # a tag of the same name comes first
-        columns[name] = _objects(_filled(own, _filled(values, [LATER.get(name, np.nan)] * n)))
+    params = {name: values for name, values in stored.params.items() if name not in columns}
+    columns |= {name: _objects(_filled(values, LATER.get(name, np.nan))) for name, values in params.items()}
     columns |= {column(name): np.array(values, float) for name, values in stored.metrics.items()}
     if not n:
         columns |= {name: _objects([]) for name in NUMBERS}
@@ -54,9 +53,8 @@ def _objects(values: Sequence[Any]) -> np.ndarray:
     return np.array(values, object)
 
 
-def _filled(values: Iterable[Any], instead: Sequence[Any]) -> list[Any]:
-    """These values, and others in place of each None."""
-    return [other if value is None else value for value, other in zip(values, instead, strict=True)]
+def _filled(values: Sequence[Any], missing: Any) -> list[Any]:
+    return [missing if value is None else value for value in values]
 
 
 def with_length(runs: pd.DataFrame, curves: Sequence[Mapping[str, np.ndarray]]) -> pd.DataFrame:
@@ -75,13 +73,13 @@ def column(metric: str) -> str:
 
 def curves_frame(run_ids: Iterable[str], curves: Sequence[Mapping[str, np.ndarray]]) -> pd.DataFrame:
     """One row per record and metric: `run_id, step, epoch, step_seconds, metric, value`."""
-    parts: dict[str, list[Any]] = {name: [] for name in ("run_id", *AXES.values(), "metric", "value")}
-    for run_id, curve in zip(run_ids, curves, strict=True):
-        names = sorted(name for name in curve if name not in AXES)
-        n = len(curve["step"])
-        parts["run_id"].append(np.full(n * len(names), run_id, dtype=object))
-        parts["metric"].append(np.repeat(np.array(names, dtype=object), n))
-        parts["value"].append(np.concatenate([curve[name] for name in names] or [np.empty(0)]))
-        for name, axis in AXES.items():
-            parts[axis].append(np.tile(curve[name], len(names)))
-    return pd.DataFrame({name: np.concatenate(part) if part else [] for name, part in parts.items()})
+    pairs = [(curve, name) for curve in curves for name in sorted(curve.keys() - AXES.keys())]  # of run and metric
+    if not pairs:
+        return pd.DataFrame({name: [] for name in ("run_id", *AXES.values(), "metric", "value")})
+    lengths = [len(curve["step"]) for curve, _ in pairs]
+    n_metrics = [len(curve.keys() - AXES.keys()) for curve in curves]
+    columns = {"run_id": np.repeat(np.repeat(_objects(list(run_ids)), n_metrics), lengths)}
+    columns |= {column: np.concatenate([curve[axis] for curve, _ in pairs]) for axis, column in AXES.items()}
+    columns["metric"] = np.repeat(_objects([name for _, name in pairs]), lengths)
+    columns["value"] = np.concatenate([curve[name] for curve, name in pairs])
+    return pd.DataFrame(columns, copy=False)

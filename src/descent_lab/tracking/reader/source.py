@@ -70,7 +70,7 @@ class Described(NamedTuple):
 class Stored:
     """The complete runs among those that were asked for, oldest first.
 
-    Columns hold a value of each run, or None where the run has none of that name.
+    Columns hold a value of each run, or None where the run has none of that name, or NaN.
     """
 
     runs: Sequence[About]
