@@ -26,3 +26,10 @@ def store(tmp_path, tmp_path_factory, monkeypatch):
 def _no_hydra_left_open():
     yield
     GlobalHydra.instance().clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_summaries(request, monkeypatch):
+    """Sweeps in this process write no summary, which takes a second, but for tests with the mark `summaries`."""
+    if request.node.get_closest_marker("summaries") is None:
+        monkeypatch.setattr("descent_lab.cli.summaries.write", lambda: None)

@@ -25,6 +25,7 @@ from descent_lab.paths import ROOT
 from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.execute import run_all
 from descent_lab.tracking import outbox
+from descent_lab.tracking.entry import ADDED
 
 FILES = {"config.yaml", "curves.npz", "predictions.npz", "theta.npz"}
 
@@ -58,14 +59,14 @@ class Stored:
 
 
 def stored(database: Path) -> list[Stored]:
-    """The runs of a SQLite store that have not been deleted."""
+    """The trained runs of a SQLite store that have not been deleted."""
     if not database.exists():
         return []
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30) as connection:
         alive = "select run_uuid, status, artifact_uri from runs where lifecycle_stage = 'active'"
         runs = [_stored(connection.execute, *row) for row in connection.execute(alive).fetchall()]
     connection.close()
-    return runs
+    return [run for run in runs if run.tags.keys().isdisjoint(ADDED)]
 
 
 def create_store(database: Path) -> str:

@@ -92,7 +92,7 @@ def experiment(shared, request, monkeypatch):
 
     def runs():
         client = mlflow.MlflowClient(shared)
-        return client.search_runs([client.get_experiment_by_name(name).experiment_id])
+        return client.search_runs([client.get_experiment_by_name(name).experiment_id], "tags.identity LIKE '%'")
 
     return command, runs
 
@@ -114,8 +114,9 @@ def test_in_a_sweep_bad_and_diverging_runs_stop_nobody(experiment):
     command, runs = experiment
     answer = command("-m", "dataset=line", "model=linear", "epochs=300", "lr=0.001,-1,1e6,abc")
     assert answer.code not in (0, 2) and "Traceback" not in answer.out + answer.err
-    *reasons, counts = answer.out.strip().splitlines()[-3:]
-    assert counts.startswith("1 finished, 1 diverged, 2 failed, 0 skipped")
+    lines = answer.out.splitlines()
+    counts = next(i for i, line in enumerate(lines) if line.startswith("1 finished, 1 diverged, 2 failed, 0 skipped"))
+    reasons = lines[counts - 2 : counts]
     assert "lr=-1: must be greater than 0" in reasons[0] and "lr=abc: must be a valid number" in reasons[1]
     by_status = {run.data.tags["status"]: run for run in runs()}
     assert set(by_status) == {"finished", "diverged"}

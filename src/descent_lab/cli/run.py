@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import hydra
 
 from descent_lab import plugins
-from descent_lab.cli import exit_code
+from descent_lab.cli import exit_code, summaries
 from descent_lab.cli.entry import no_reader
 from descent_lab.cli.sweeper_words import as_text
 from descent_lab.paths import CONF
@@ -45,11 +45,14 @@ def main(arguments: Sequence[str]) -> int:
     gc.set_threshold(50_000)  # libraries and MLflow's rows are many objects and little garbage: a quarter of the start
     sys.setswitchinterval(0.0005)  # seconds; training waits that long for the thread that tracks, at every record
     exit_code.noted()  # forget what an earlier command of this process noted
+    summaries.forget()
     with hidden() as complaints:
         try:
             plugins.allow_from(arguments)
             with _raising():
                 task()
+            with shown():
+                summaries.write()
             code = exit_code.noted()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0 if end.code is None else exit_code.REFUSED

@@ -16,7 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from descent_lab.cli import exit_code
+from descent_lab.cli import exit_code, summaries
 from descent_lab.cli.complaints import explained
 from descent_lab.cli.compose import Composed, Composer, plain
 from descent_lab.cli.tuned import SweeperOptions, planned
@@ -74,6 +74,7 @@ def run_jobs(
     if summary.interrupted:
         raise SystemExit(summary.code)
     exit_code.note(summary.code)
+    summaries.note(summary.parts)
     failures = {id(failed.config): failed for failed in summary.failed}
     returns = [_returned(job, config, summary, failures) for job, config in zip(jobs, configs, strict=True)]
     for job, returned in zip(watched, returns, strict=False):

@@ -23,7 +23,6 @@ from descent_lab.wording import counted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from descent_lab.report.blocks import Rows
     from descent_lab.report.report import Report
     from descent_lab.tracking.reader import Results
 
@@ -54,9 +53,11 @@ def build(
     """
     # Imported here, as everywhere below, so that --help and a bad value answer at once.
     from descent_lab.analysis.statistics import given_targets
+    from descent_lab.report.markdown import markdown
     from descent_lab.report.page import page
     from descent_lab.report.report import Report
     from descent_lab.report.sections.results import rows_of
+    from descent_lab.report.sections.summary import about_runs
 
     output.mkdir(exist_ok=True)
     figures.into(output / "figures")
@@ -73,14 +74,13 @@ def build(
     )
     if options.targets is not None:
         report.fixed_targets = given_targets(options.targets, report.measure.better)
-    report.notes = _notes(results, report)
     for section in report.sections.values():
         figures.start(section.figures(report))
     report.files = _write_tables(report, output)
     table = rows_of(report.table("results"), report.measure.label)
-    (output / "results.md").write_text(_markdown(table), encoding="utf-8")
+    (output / "results.md").write_text(markdown([table]), encoding="utf-8")
     figures.finish()
-    about = _about(results, report)
+    about = about_runs(report)
     (output / PAGE).write_text(page(report, figures.folder, about), encoding="utf-8")
     shown = [PAGE, "results.md", *(f"figures/{name}.png" for name in figures.names)]
     others = [*report.files.values(), *(f"figures/{name}.svg" for name in figures.names)]
@@ -148,37 +148,6 @@ def _write_tables(report: "Report", output: Path) -> dict[str, str]:
         else:
             table.to_parquet(output / written[name], index=False)
     return written
-
-
-def _markdown(table: "Rows") -> str:
-    rows = [table.head, ["---"] * len(table.head), *table.body]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
-
-
-def _about(results: "Results", report: "Report") -> str:
-    runs = report.study.runs
-    entrants, problems = (counted(runs[column].nunique(), what) for column, what in _COUNTED)
-    experiments = ", ".join(results.experiments)
-    commits = ", ".join(sorted({commit[:10] for commit in results.runs["git.commit"].dropna()})) or "unknown"
-    what = f"{counted(len(runs), 'run')}: {entrants} on {problems}"
-    return f"{what}, from the MLflow experiment {experiments}; commit {commits}."
-
-
-_COUNTED = (("entrant", "entrant"), ("dataset", "problem"))
-
-
-def _notes(results: "Results", report: "Report") -> list[str]:
-    notes = []
-    if results.unfinished:
-        notes.append(f"{counted(results.unfinished, 'run')} of the store not finished, and left out.")
-    if report.study.repeats:
-        again = counted(report.study.repeats, "run")
-        notes.append(f"{again} left out that repeat another's settings and seed; the isolated, then the latest, stay.")
-    if report.left_out:
-        notes.append(f"Left out, as no run on it has {report.measure.metric}: {', '.join(report.left_out)}.")
-    if (commits := results.runs["git.commit"].nunique()) > 1:
-        notes.append(f"The runs were made by {commits} commits of the code.")
-    return notes
 
 
 def _seeds(text: str) -> list[int]:
@@ -309,14 +278,8 @@ def main(words: Sequence[str]) -> int:
 
 
 def _read(options: argparse.Namespace) -> "Results":
-    """The runs, with the curves that are needed: those that are drawn, asked about, or that settings are chosen by."""
-    from descent_lab.analysis.plans import plan_of
-    from descent_lab.metrics import METRICS
-    from descent_lab.tracking.reader import Wanted, find, read_curves
+    """The runs that were asked for."""
+    from descent_lab.report.reading import read
+    from descent_lab.tracking.reader import Wanted
 
-    results = find(options.uri, Wanted(options.experiment, options.filter, options.sweep))
-    of_sets = (f"{part}/{name}" for part in ("validation", "test") for name in METRICS)
-    needed = {"train/loss", *of_sets, *(options.metric or ())}
-    if "tracking.tuning" in results.runs:
-        needed |= {plan.by for text in results.runs["tracking.tuning"].unique() if (plan := plan_of(text))}
-    return results.with_curves(read_curves(results.artifacts, results.runs, sorted(needed)))
+    return read(options.uri, Wanted(options.experiment, options.filter, options.sweep), options.metric or ())

@@ -4,7 +4,7 @@ What is drawn in the panels is up to the sections, most of it by seaborn's funct
 same bytes. Text is literal: names from outside may hold $, _, % or braces.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil, floor
 from pathlib import Path
@@ -326,13 +326,13 @@ def tick_label(tick: float) -> str:
     return power if mantissa == "1.0" else f"{float(mantissa):g}·{power}"
 
 
-def save(figure: Figure, path: Path) -> list[Path]:
-    """Write path.svg and path.png, without a date or a version in them."""
+def save(figure: Figure, path: Path, kinds: Sequence[str] = ("svg", "png")) -> list[Path]:
+    """Write path.svg, path.png, or both, without a date or a version in them."""
     written = []
     with theme():
-        for kind, metadata in METADATA.items():
+        for kind in kinds:
             file = path.with_name(f"{path.name}.{kind}")
             quick: dict[str, Any] = {"pil_kwargs": {"compress_level": 2}} if kind == "png" else {}
-            figure.savefig(file, format=kind, dpi=150, metadata=metadata, **quick)
+            figure.savefig(file, format=kind, dpi=150, metadata=METADATA[kind], **quick)
             written.append(file)
     return written

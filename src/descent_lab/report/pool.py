@@ -1,7 +1,7 @@
 """Figures are drawn by a pool of processes, while this one computes the tables of the next."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
@@ -55,11 +55,11 @@ class Figures:
                 draw(drawing, self.folder / drawing.name)
 
 
-def draw(drawing: Drawing, path: Path) -> None:
-    """Draw a figure and write its files."""
+def draw(drawing: Drawing, path: Path, kinds: Sequence[str] = ("svg", "png")) -> None:
+    """Draw a figure and write its files, one of each kind."""
     from descent_lab.report.drawing import save
 
-    save(drawing.draw(*drawing.arguments), path)
+    save(drawing.draw(*drawing.arguments), path, kinds)
 
 
 def _pool(processes: int) -> ProcessPoolExecutor | None:

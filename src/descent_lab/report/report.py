@@ -12,6 +12,7 @@ from descent_lab.analysis.subset import reference_of
 from descent_lab.errors import ConfigError, NotGiven
 from descent_lab.report.looks import Style, styles, styles_in_order
 from descent_lab.report.section import Section, Table, ordered
+from descent_lab.wording import counted
 
 LOSS = TRAINING.column
 PAIR = ["dataset", "entrant"]
@@ -23,17 +24,34 @@ class Report(Comparison):
 
     named_reference: the entrant that targets are derived from, where one was named.
     mlflow: the address at which the page's links open runs.
-    files: the file of each table that was written. notes: what the reader has to be told of the store.
+    files: the file of each table that was written.
     fixed_targets: `dataset, level, target`, fixed before the runs; None: they are derived from the reference.
     """
 
     named_reference: str | None = None
     mlflow: str = ""
-    notes: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)  # why a table is not there
     fixed_targets: pd.DataFrame | None = None
     _made: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What the reader has to be told of the store."""
+        unfinished, repeats = self.results.unfinished, self.study.repeats
+        notes = []
+        if unfinished:
+            notes.append(f"{counted(unfinished, 'run')} of the store not finished, and left out.")
+        if repeats:
+            again = counted(repeats, "run")
+            notes.append(
+                f"{again} left out that repeat another's settings and seed; the isolated, then the latest, stay."
+            )
+        if self.left_out:
+            notes.append(f"Left out, as no run on it has {self.measure.metric}: {', '.join(self.left_out)}.")
+        if (commits := self.results.runs["git.commit"].nunique()) > 1:
+            notes.append(f"The runs were made by {commits} commits of the code.")
+        return notes
 
     @cached_property
     def reference(self) -> str | None:

@@ -1,7 +1,7 @@
 """Trains and tracks the runs of a sweep: skips finished ones, hands stacks to the engine, counts outcomes."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,11 +12,11 @@ from descent_lab.sweeps import plan
 from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.engines.serial import Serial
 from descent_lab.sweeps.live import train_watched
-from descent_lab.sweeps.summary import Failed, Summary
+from descent_lab.sweeps.summary import Failed, Part, Summary
 from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
 from descent_lab.tracking.outbox import summary_of, undelivered_runs
 from descent_lab.tracking.provenance import tags
-from descent_lab.tracking.record import KnownRun, RunKey
+from descent_lab.tracking.record import KnownRun, RunKey, SweepKey
 from descent_lab.tracking.stores import Store, Stores
 from descent_lab.tracking.uploader import Uploader, deliver_abandoned
 from descent_lab.training.bar import Bar
@@ -53,7 +53,29 @@ def run_all(configs: Sequence[Config | Failed], progress: bool) -> Summary:
         print(plan.described(stacks, len(valid), summary.skipped))
     elif stacks:
         _train(stacks, stores, summary, progress)
+    if not valid[0].dry_run and not summary.interrupted and not summary.undelivered:
+        refused_ones = [failure.config for failure in refused if isinstance(failure.config, Config)]
+        summary.parts = _parts([*valid, *refused_ones], finished, summary)
     return summary
+
+
+def _parts(configs: Iterable[Config], finished: Finished, summary: Summary) -> dict[SweepKey, Part]:
+    """What was done to each sweep that wants a summary."""
+    failed = {id(failure.config) for failure in summary.failed}
+    parts: dict[SweepKey, Part] = {}
+    for config in configs:
+        tracking, key = config.tracking, config.tracked.key
+        sweep = summary.sweep or tracking.sweep
+        if sweep is None or tracking.offline or not tracking.summary:
+            continue
+        part = parts.setdefault(SweepKey(key.uri, key.experiment, sweep), Part(new=summary.delivered > 0))
+        if id(config) in failed:
+            part.failed.append(config.choices)
+        elif key in finished and not config.force:
+            part.skipped.append(config.identity)
+        else:
+            part.new = True
+    return parts
 
 
 def _finished(configs: Sequence[Config], stores: Stores, summary: Summary) -> Finished:
@@ -83,7 +105,9 @@ def _train(stacks: Sequence[Stack], stores: Stores, summary: Summary, progress: 
     """Hand the stacks to the engine, and every outcome to the uploader as it comes."""
     engine, tracking = stacks[0].configs[0].engine, stacks[0].configs[0].tracking
     n_steps, n_runs = sum(stack.total_steps for stack in stacks), sum(len(stack.configs) for stack in stacks)
-    uploader = Uploader(stores, tags(tracking.sweep))
+    common = tags(tracking.sweep)
+    summary.sweep = common["sweep"]
+    uploader = Uploader(stores, common)
     try:
         with Bar(n_steps, n_runs, None if progress else False) as bar:
             here = isinstance(engine, Serial)

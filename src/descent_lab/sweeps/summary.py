@@ -1,10 +1,12 @@
 """What became of the runs of a sweep, and what is said of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from descent_lab.errors import ConfigError, DescentError, RunError
 from descent_lab.paths import command
 from descent_lab.sweeps.objective import Results
+from descent_lab.tracking.record import SweepKey
 from descent_lab.wording import counted
 
 
@@ -24,6 +26,25 @@ class Failed:
 
 
 @dataclass
+class Part:
+    """What a command did to the runs of one sweep in one experiment.
+
+    new: whether runs came to the store. skipped: identities of the runs that were there before. failed: of each run
+    that failed, the choice made in each group.
+    """
+
+    new: bool = False
+    skipped: list[str] = field(default_factory=list)
+    failed: list[Mapping[str, str]] = field(default_factory=list)
+
+    def add(self, other: "Part") -> None:
+        """Count what the same command did later as well."""
+        self.new |= other.new
+        self.skipped += other.skipped
+        self.failed += other.failed
+
+
+@dataclass
 class Summary:
     """What became of the runs of a sweep."""
 
@@ -35,6 +56,8 @@ class Summary:
     interrupted: bool = False
     failed: list[Failed] = field(default_factory=list)
     results: dict[str, Results] = field(default_factory=dict)  # by identity of the finished runs (objective.py)
+    sweep: str | None = None  # the tag of the runs that were trained
+    parts: dict[SweepKey, Part] = field(default_factory=dict)  # of the sweeps that are whole now and want a summary
 
     @property
     def code(self) -> int:

@@ -211,16 +211,25 @@ class DatabaseStore:
         kind, run_id = str(entry.kind), new_name()
         place = self._place(run_id)
         _keep_files(entry, place, self.uri, link=False)
-        earlier = (
-            select(runs.c.run_uuid)
-            .join_from(runs, tags, tags.c.run_uuid == runs.c.run_uuid)
-            .where(*self._active(), tags.c.key == kind, tags.c.value == entry.tags[kind][:MAX_TAG_LETTERS])
-        )
         with self._writing.begin() as connection:
             self._lock(connection)
-            _mark_deleted(connection, connection.execute(earlier).scalars().all())
+            _mark_deleted(connection, self._added(connection, kind, entry.tags[kind]))
             self._insert(connection, [_Prepared(run_id, entry, place)])
         return run_id
+
+    def has(self, kind: str, name: str) -> bool:
+        """Whether there is an entry that is no trained run, with this name as its tag `kind`: report or summary."""
+        with self._reading.begin() as connection:
+            return bool(self._added(connection, kind, name))
+
+    def _added(self, connection: Connection, kind: str, name: str) -> Sequence[str]:
+        """The ids of the entries with this name as their tag `kind` that are not deleted."""
+        query = (
+            select(runs.c.run_uuid)
+            .join_from(runs, tags, tags.c.run_uuid == runs.c.run_uuid)
+            .where(*self._active(), tags.c.key == kind, tags.c.value == name[:MAX_TAG_LETTERS])
+        )
+        return connection.execute(query).scalars().all()
 
     def _active(self, *statuses: str) -> list[Any]:
         """The conditions for runs of this experiment that are not deleted, of these statuses, or of any."""

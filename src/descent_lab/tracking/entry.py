@@ -15,7 +15,7 @@ import numpy as np
 
 from descent_lab.tracking import outbox
 from descent_lab.tracking.outbox import FinishedRun
-from descent_lab.tracking.provenance import writer
+from descent_lab.tracking.provenance import commit, writer
 from descent_lab.tracking.record import TrackedRun
 
 Point = tuple[str, float, int, int]  # a value of a metric: name, value, time in milliseconds since 1970, step
@@ -115,6 +115,17 @@ def report_entry(about: str, folder: Path, names: Sequence[str], note: str) -> E
     tags = {**_shown({}), "report": about, "mlflow.source.name": "reports.build", "mlflow.note.content": _cut(note)}
     name = f"report: {about}"
     return Entry(name=name, started=now, ended=now, params={}, tags=tags, artifacts=folder, files=names)
+
+
+def summary_entry(sweep: str, folder: Path, names: Sequence[str], note: str, points: Sequence[Point]) -> Entry:
+    """The entry that shows a whole sweep: its curves over seeds, counts, tables and figures.
+
+    names: of its files, relative to `folder`. note: a text in Markdown.
+    """
+    now = int(1000 * time())
+    tags = {**_shown(commit()), "summary": sweep, "mlflow.note.content": _cut(note)}
+    name = f"summary: {sweep}"
+    return Entry(name=name, started=now, ended=now, params={}, tags=tags, points=points, artifacts=folder, files=names)
 
 
 def points(curves: Mapping[str, np.ndarray], started: float) -> list[Point]:

@@ -19,6 +19,14 @@ class RunKey(NamedTuple):
     identity: str  # hash of all that can change the run's curves
 
 
+class SweepKey(NamedTuple):
+    """A sweep in one experiment of one store."""
+
+    uri: str  # of the tracking store
+    experiment: str
+    sweep: str  # the tag that its runs share
+
+
 @dataclass(frozen=True)
 class KnownRun:
     """A finished run that need not be trained again, as far as a sweep that skips it asks.
@@ -43,6 +51,7 @@ class Tracking:
         (study_record.py), where hyperparameters are tuned; hydra.sweeper.tuned sets them.
     save_theta: store the parameters of the network in theta.npz.
     offline: leave the runs in the outbox, for `descent-lab deliver`.
+    summary: at the end of a sweep, write one more MLflow run that shows the whole sweep.
     """
 
     uri: str | None = None
@@ -53,6 +62,7 @@ class Tracking:
     tuning: str | None = None
     save_theta: bool = True
     offline: bool = False
+    summary: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -163,8 +163,7 @@ class ServerStore:
         They are deleted as MLflow deletes runs, which keeps their files: what a store says about the place of files is
         not trusted with deleting or overwriting.
         """
-        kind = str(entry.kind)
-        earlier = [run for run in self._search(f"tags.{kind} LIKE '%'") if run.data.tags[kind] == entry.tags[kind]]
+        earlier = self._added(str(entry.kind), entry.tags[str(entry.kind)])
         run = self._create(entry)
         copy_files(entry, run.info.artifact_uri, self.uri)
         self._log(run.info.run_id, entry.params, entry.points, {})
@@ -173,6 +172,13 @@ class ServerStore:
         for old in earlier:
             self.client.delete_run(old.info.run_id)
         return str(run.info.run_id)
+
+    def has(self, kind: str, name: str) -> bool:
+        """Whether there is an entry that is no trained run, with this name as its tag `kind`: report or summary."""
+        return bool(self._added(kind, name))
+
+    def _added(self, kind: str, name: str) -> list["Run"]:
+        return [run for run in self._search(f"tags.{kind} LIKE '%'") if run.data.tags[kind] == name]
 
     def _alone(self) -> AbstractContextManager[Any]:
         """A lock that one process of this machine holds at a time: to open the store, and to claim a run."""

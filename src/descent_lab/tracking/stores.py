@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -76,6 +77,9 @@ class Store(Protocol):
         The files of the entry are copied. The files of those replaced stay until MLflow's own garbage collection.
         """
 
+    def has(self, kind: str, name: str) -> bool:
+        """Whether there is an entry that is no trained run, with this name as its tag `kind`: report or summary."""
+
 
 class Stores:
     """Tracking stores by address and experiment, each opened once."""
@@ -119,8 +123,14 @@ def _tables_are_known(uri: str) -> bool:
     revision = prepare(uri)
     if revision not in TESTED:
         line = f"tracking.uri={uri}: its tables are of a revision that was not tested here ({revision})"
-        print(without_password(f"{line}, so MLflow's own client writes them, which takes longer"), file=sys.stderr)
+        _tell(f"{line}, so MLflow's own client writes them, which takes longer")
     return revision in TESTED
+
+
+@cache
+def _tell(line: str) -> None:
+    """Say something once a process."""
+    print(without_password(line), file=sys.stderr)
 
 
 @contextmanager

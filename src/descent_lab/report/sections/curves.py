@@ -1,6 +1,6 @@
 """Curves: the training loss and the test metrics along training, as medians over seeds with intervals."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ from descent_lab.report.plots import BAND, Plot
 from descent_lab.report.report import PAIR, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.report.sections.ledger import unfair
+from descent_lab.report.words import listed
 from descent_lab.wording import slug
 
 if TYPE_CHECKING:
@@ -55,18 +56,25 @@ def drawn_metrics(report: Report) -> list[str]:
 
 
 def curves(report: Report) -> pd.DataFrame:
-    """Bands of train/loss, and of metrics of the validation and test sets, over the runs that are reported.
+    """Bands of train/loss, and of metrics of the validation and test sets, over the runs that are reported."""
+    return bands(report, [TRAIN, *drawn_metrics(report)])
+
+
+def bands(report: Report, metrics: Sequence[str]) -> pd.DataFrame:
+    """Bands of these metrics, as far as they were recorded, over the runs that are reported.
 
     They stand on three axes at once, and are those of the results: of the seeds held out, where there are some, each at
     the setting chosen for it.
     """
     runs = report.selection.runs
-    parts = [_bands(report.study, runs, PAIR, TRAIN)]
     recorded = report.study.curves[["run_id", "metric"]].drop_duplicates().groupby("metric")["run_id"].agg(set)
-    for metric in drawn_metrics(report):
+    parts = []
+    for metric in metrics:
         measured = runs["run_id"].isin(recorded.get(metric, set()))
         if measured.any():
             parts.append(_bands(report.study, runs[measured], PAIR, metric, better(metric.partition("/")[2])))
+    if not parts:
+        raise NotGiven(f"no run has a record of {listed(metrics)}")
     return pd.concat(parts, ignore_index=True).merge(report.selection.chosen[CELL], on=PAIR)
 
 

@@ -243,7 +243,8 @@ def _test(row: dict[str, Any]) -> str:
     return "; ".join([first, *more])
 
 
-def _pair_rows(table: pd.DataFrame) -> Rows:
+def pair_rows(table: pd.DataFrame, short: bool = False) -> Rows:
+    """The pairs as text, folded on the page. short: without the tests beside the verdicts, and without notes."""
     body = []
     for row in table.itertuples():
         effect = interval(row.effect, row.effect_low, row.effect_high, "∞")
@@ -251,7 +252,9 @@ def _pair_rows(table: pd.DataFrame) -> Rows:
         corrected = number(row.p_adjusted) if row.corrected else "not corrected"
         p = [number(row.p), corrected, number(row.p_signed_ranks), number(row.p_signs)]
         body.append([row.dataset, row.a, row.b, f"{row.n} {row.unit}", effect, *p, verdict, row.note])
-    return Rows(PAIRS_HEAD, body, folded="Every pair")
+    left_out = {"p", "p of signed ranks", "p of signs", "note"} if short else set()
+    kept = [i for i, name in enumerate(PAIRS_HEAD) if name not in left_out]
+    return Rows([PAIRS_HEAD[i] for i in kept], [[row[i] for i in kept] for row in body], folded="Every pair")
 
 
 def how_chosen(chosen: pd.DataFrame) -> list[str]:
@@ -268,7 +271,7 @@ def content(report: Report) -> Iterator[Block]:
     yield Picture("final_losses", f"{report.measure.label} of every seed, with the typical value of each entrant")
     yield Files(["results", "pairs", "runs", "settings_by_block"])
     if report.given("pairs"):
-        yield _pair_rows(report.table("pairs"))
+        yield pair_rows(report.table("pairs"))
 
 
 SECTIONS.add(

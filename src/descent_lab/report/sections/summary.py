@@ -76,6 +76,26 @@ def substitutes(report: Report) -> list[str]:
     return lines + [f"{problem} is left out of comparisons: {why}." for problem, why in report.incomparable.items()]
 
 
+def about_runs(report: Report) -> str:
+    """What was run, where it is stored and by which code, in a sentence."""
+    runs, stored = report.study.runs, report.results
+    entrants, problems = counted(runs["entrant"].nunique(), "entrant"), counted(runs["dataset"].nunique(), "problem")
+    commits = ", ".join(sorted({commit[:10] for commit in stored.runs["git.commit"].dropna()})) or "unknown"
+    what = f"{counted(len(runs), 'run')}: {entrants} on {problems}"
+    return f"{what}, from the MLflow experiment {', '.join(stored.experiments)}; commit {commits}."
+
+
+def cards(report: Report) -> list[Card]:
+    """The verdicts over all problems, where there are several, and on each."""
+    first = overall(report)
+    return [*([] if first is None else [first]), *verdicts(report)]
+
+
+def cautions(report: Report) -> list[str]:
+    """What weakens the verdicts, in sentences."""
+    return [*report.notes, *substitutes(report), *ledger.in_words(report.table("warnings"))]
+
+
 def content(report: Report) -> Iterator[Block]:
     """Verdicts over all problems and on each, how they were reached, and cautions."""
     if (card := overall(report)) is not None:
@@ -87,10 +107,9 @@ def content(report: Report) -> Iterator[Block]:
         yield Heading("Beside these verdicts")
         yield Lines(more)
     yield Words(method(report))
-    cautions = [*report.notes, *substitutes(report), *ledger.in_words(report.table("warnings"))]
-    if cautions:
+    if lines := cautions(report):
         yield Heading("Cautions")
-        yield Lines(cautions, "cautions")
+        yield Lines(lines, "cautions")
 
 
 def method(report: Report) -> str:

@@ -1,0 +1,187 @@
+"""One MLflow run that shows a whole sweep: curves over seeds, counts, verdicts, typical values and figures.
+
+Its numbers and words are those of `reports.build` with the sweep's name: both are made from the same tables. It is no
+trained run: its tag `summary` names the sweep, and it has none of the tags sweep, identity and status.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count, islice
+from pathlib import Path
+from shlex import quote
+from tempfile import TemporaryDirectory
+from time import time
+
+import numpy as np
+import pandas as pd
+
+from descent_lab.metrics import METRICS
+from descent_lab.paths import command
+from descent_lab.report.blocks import Block, Heading, Lines, Rows, Words
+from descent_lab.report.markdown import markdown
+from descent_lab.report.pool import draw
+from descent_lab.report.reading import read
+from descent_lab.report.report import PAIR, Report
+from descent_lab.report.section import Drawing
+from descent_lab.report.sections import curves, results, summary
+from descent_lab.sweeps.summary import Part
+from descent_lab.tracking.entry import Point, summary_entry
+from descent_lab.tracking.reader import Wanted
+from descent_lab.tracking.record import SweepKey
+from descent_lab.tracking.stores import Stores
+
+BANDS = {"median": "estimate", "low": "low", "high": "high"}  # a metric over steps, by the column that it shows
+LOSSES = ("train/loss", "validation/loss", "test/loss")
+LONGEST = 200  # letters of an entrant and a problem in the name of a metric, which may have 250 in all
+MOST_POINTS = 50_000  # of all metrics together, which takes about a second to write; curves.csv has all
+MOST_FIGURES = 8
+LEFT_OUT = ("curves_epoch", "curves_gradients")  # figures of what curves_step shows
+HOW = (
+    "The metrics over steps are the median over seeds, and as low and high its 95 % interval (of 2 to 4 seeds: their "
+    "range), of the runs that are reported. They end where too many runs have diverged for a finite number."
+)
+
+
+def add_summary(key: SweepKey, part: Part, stores: Stores) -> bool:
+    """Write the summary of a sweep in place of an earlier one. Return whether there is one: a single run has none.
+
+    part: what the command did to the runs of the sweep. Raises whatever a store, or runs that do not fit, raise.
+    """
+    found = read(key.uri, Wanted(key.experiment, sweep=key.sweep))
+    if len(found.runs) < 2:
+        return False
+    report = Report.of(found)
+    bands, counts = curves.bands(report, _metrics(report)), counts_of(report, part)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        _write(report, bands, counts, folder)
+        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        points = [*_totals(counts), *_points(bands)]
+        stores.at(key.uri, key.experiment).add(
+            summary_entry(key.sweep, folder, files, _note(report, key, counts), points)
+        )
+    return True
+
+
+def _metrics(report: Report) -> list[str]:
+    """The losses of all sets, the other metrics of the test set, and what the report asks about."""
+    of_test = (f"test/{name}" for name in METRICS)
+    return list(dict.fromkeys([*LOSSES, *of_test, report.measure.metric]))
+
+
+def counts_of(report: Report, part: Part) -> pd.DataFrame:
+    """One row per entrant: `entrant, finished, diverged, failed, skipped`.
+
+    finished, diverged: of all runs of the sweep in the store. failed, skipped: by the command that wrote the summary.
+    """
+    runs = report.study.sources
+    of_identity = dict(zip(runs["identity"], runs["entrant"], strict=True))
+    failed = Counter(_entrant(runs, report.study.compared, choices) for choices in part.failed)
+    skipped = Counter(of_identity[identity] for identity in part.skipped if identity in of_identity)
+    stored = runs.groupby("entrant")["status"].value_counts().unstack(fill_value=0)
+    entrants = sorted({*stored.index, *failed})
+    table = stored.reindex(index=entrants, columns=["finished", "diverged"], fill_value=0)
+    table = table.assign(failed=[failed[name] for name in entrants], skipped=[skipped[name] for name in entrants])
+    return table.rename_axis(index="entrant", columns=None).reset_index()
+
+
+def _entrant(runs: pd.DataFrame, compared: Sequence[str], choices: Mapping[str, str]) -> str:
+    """The entrant that a run which failed belongs to: the one with its choices; else the choices that no other made."""
+    chosen = {name: choices[name] for name in compared if name in choices and name in runs}
+    same = runs[(runs[[*chosen]] == [*chosen.values()]).all(axis=1)]
+    if same["entrant"].nunique() == 1:
+        return str(same["entrant"].iloc[0])
+    own = [choice for name, choice in chosen.items() if set(runs[name]) != {choice}]
+    return " ".join(own or chosen.values())
+
+
+def _totals(counts: pd.DataFrame) -> Iterator[Point]:
+    """The counts as metrics, of all entrants together and of each."""
+    now, names = _now(), _names(counts["entrant"])
+    for column in counts.columns[1:]:
+        yield f"runs/{column}", float(counts[column].sum()), now, 0
+        for entrant, n in zip(counts["entrant"], counts[column], strict=True):
+            yield f"runs/{column} {names[entrant]}", float(n), now, 0
+
+
+def _points(bands: pd.DataFrame) -> Iterator[Point]:
+    """The finite points of the bands as metrics such as `train/loss/median adam`; the problem is named where it varies.
+
+    bands: `dataset, entrant, metric, step, estimate, low, high`.
+    """
+    several = bands["dataset"].nunique() > 1
+    label = bands["entrant"] + (" on " + bands["dataset"] if several else "")
+    now, names = _now(), _names(label)
+    n_curves = len(BANDS) * len(bands[["metric", *PAIR]].drop_duplicates())
+    for (metric, name), rows in bands.assign(label=label).groupby(["metric", "label"], sort=True):
+        rows = rows.iloc[_spread(len(rows), MOST_POINTS // n_curves)]
+        steps = rows["step"].astype(int).tolist()
+        for word, column in BANDS.items():
+            values = zip(rows[column].astype(float).tolist(), steps, strict=True)
+            yield from ((f"{metric}/{word} {names[name]}", x, now, step) for x, step in values if np.isfinite(x))
+
+
+def _spread(n: int, most: int) -> np.ndarray:
+    """At most `most` of the indices 0 to n - 1, evenly spread, with the first and the last."""
+    return np.unique(np.linspace(0, n - 1, max(2, min(n, most))).round().astype(int))
+
+
+def _names(labels: Iterable[str]) -> dict[str, str]:
+    """By label: the same in the letters that MLflow allows in the name of a metric. No two are the same."""
+    names: dict[str, str] = {}
+    for label in dict.fromkeys(labels):
+        plain = re.sub(r"[^\w.\- :]", "_", label.replace("=", ":").replace(",", "")).strip()[:LONGEST]
+        numbered = (f"{plain} {i}" if i > 1 else plain for i in count(1))
+        names[label] = next(name for name in numbered if name not in names.values())
+    return names
+
+
+def _now() -> int:
+    """Milliseconds since 1970."""
+    return int(1000 * time())
+
+
+def _write(report: Report, bands: pd.DataFrame, counts: pd.DataFrame, folder: Path) -> None:
+    """Write the files into the folder: results.md, tables and figures."""
+    (folder / "figures").mkdir()
+    for drawing in islice(_drawings(report), MOST_FIGURES):
+        draw(drawing, folder / "figures" / drawing.name, kinds=("png",))
+    tables = {"curves": bands, "results": report.table("results"), "verdicts": report.table("pairs")}
+    for name, table in tables.items():
+        if len(table):
+            table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    blocks = [*summary.content(report), *_tables(report, counts, short=False)]
+    (folder / "results.md").write_text(markdown(blocks), encoding="utf-8")
+
+
+def _drawings(report: Report) -> Iterator[Drawing]:
+    """The figures: the values of all seeds, and curves with their bands."""
+    yield from results.figures(report)
+    yield from (drawing for drawing in curves.figures(report) if drawing.name not in LEFT_OUT)
+
+
+def _note(report: Report, key: SweepKey, counts: pd.DataFrame) -> str:
+    """What MLflow shows beside the run, in Markdown: verdicts, cautions and tables. It may be cut at its end."""
+    again = f"{command('report')} sweep={quote(key.sweep)}"
+    blocks = [
+        Words(f"{summary.about_runs(report)} More is in results.md; this command makes the whole report: {again}"),
+        Lines([f"{card.title}: {card.headline}" for card in summary.cards(report)]),
+        Lines(summary.cautions(report)),
+        *_tables(report, counts, short=True),
+    ]
+    return markdown(blocks)
+
+
+def _tables(report: Report, counts: pd.DataFrame, short: bool) -> Iterator[Block]:
+    """Typical values, counts, how to read the metrics, and verdicts, which may be many, last."""
+    yield Heading("Typical values")
+    yield results.rows_of(report.table("results"), report.measure.label, short=True)
+    yield from (Words(line) for line in results.how_chosen(report.selection.by_block))
+    yield Heading("Runs")
+    yield Rows([*counts.columns], [[str(cell) for cell in row] for row in counts.itertuples(index=False)])
+    yield Words(HOW)
+    if report.given("pairs"):
+        yield Heading("Pairs")
+        yield Words(summary.method(report))
+        yield results.pair_rows(report.table("pairs"), short)

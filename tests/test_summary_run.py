@@ -1,0 +1,165 @@
+"""The summary of a sweep: its numbers are those of the report, it is no run of the sweep, and each sweep has one."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from stores import create_store, stored
+
+import descent_lab as dl
+from descent_lab.cli import run
+from descent_lab.report import build, summary_run
+from descent_lab.report.reading import read
+from descent_lab.tracking.reader import Wanted
+
+pytestmark = [
+    pytest.mark.summaries,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # MLflow's own, of SQLAlchemy
+]
+SWEEP = ("-m", "dataset=gaussian,iris", "optimizer=sgd,adam", "seed=range(5)", "epochs=10", "tracking.sweep=pairs")
+QUICK = ("-m", "dataset=line", "model=linear", "epochs=2")
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory):
+    """A store with a sweep of two entrants on two problems, five seeds, and its summary."""
+    folder = tmp_path_factory.mktemp("summarised")
+    address = create_store(folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", address)
+        patch.setenv("DESCENT_OUTBOX", str(folder / "outbox"))
+        assert run.main(SWEEP) == 0
+    return address
+
+
+@pytest.fixture
+def address(store):
+    """A store without runs."""
+    return create_store(store)
+
+
+def summaries(uri):
+    """The summaries of a store by experiment and sweep; none has two."""
+    client = MlflowClient(uri)
+    names = {experiment.experiment_id: experiment.name for experiment in client.search_experiments()}
+    runs = [run for run in client.search_runs([*names]) if "summary" in run.data.tags]
+    found = {(names[run.info.experiment_id], run.data.tags["summary"]): run for run in runs}
+    assert len(found) == len(runs)
+    return found
+
+
+def summary_of(uri):
+    (summary,) = summaries(uri).values()
+    return summary
+
+
+def files_of(summary):
+    return Path(summary.info.artifact_uri.removeprefix("file://"))
+
+
+def test_its_tables_are_those_of_the_report_and_of_the_results(uri, tmp_path):
+    files = files_of(summary_of(uri))
+    assert build.main(["--uri", uri, "--sweep", "pairs", "--output", str(tmp_path), "--attach", "false"]) == 0
+    assert (files / "verdicts.csv").read_bytes() == (tmp_path / "pairs.csv").read_bytes()
+    assert (files / "results.csv").read_bytes() == (tmp_path / "results.csv").read_bytes()
+    verdicts = dl.load(uri, sweep="pairs").verdicts()
+    assert list(pd.read_csv(files / "verdicts.csv")["effect"]) == pytest.approx(list(verdicts["effect"]), rel=1e-12)
+    curves = pd.read_csv(files / "curves.csv")
+    shown = curves[curves["metric"] != "test/loss"].reset_index(drop=True)  # which reports leave out
+    pd.testing.assert_frame_equal(shown, pd.read_csv(tmp_path / "curves.csv"))
+
+
+def test_its_metrics_are_the_curves_over_seeds_and_counts(uri):
+    client, summary = MlflowClient(uri), summary_of(uri)
+    curves = pd.read_csv(files_of(summary) / "curves.csv", float_precision="round_trip")
+    problems = {"train/loss": 2, "test/loss": 2, "test/rmse": 1, "test/accuracy": 1}
+    sections = [name.rpartition("/")[0] for name in summary.data.metrics if not name.startswith("runs/")]
+    assert {name: sections.count(name) for name in sections} == {name: 6 * n for name, n in problems.items()}
+    for word, column in (("median", "estimate"), ("low", "low"), ("high", "high")):
+        history = client.get_metric_history(summary.info.run_id, f"train/loss/{word} adam on iris")
+        rows = curves[(curves["metric"] == "train/loss") & (curves["dataset"] == "iris")]
+        rows = rows[rows["entrant"] == "adam"].set_index("step")[column]
+        assert {point.step: point.value for point in history} == rows.to_dict()
+    counts = {name: value for name, value in summary.data.metrics.items() if name.startswith("runs/finished")}
+    assert counts == {"runs/finished": 20, "runs/finished adam": 10, "runs/finished sgd": 10}
+
+
+def test_it_is_no_run_of_the_sweep(uri):
+    summary = summary_of(uri)
+    assert (summary.info.run_name, summary.info.status) == ("summary: pairs", "FINISHED")
+    assert summary.data.tags.keys().isdisjoint({"sweep", "identity", "status", "mlflow.parentRunId"})
+    found = read(uri, Wanted())
+    assert (len(found.runs), found.unfinished) == (20, 0)
+
+
+def test_it_is_shown_in_words_and_pictures(uri):
+    summary = summary_of(uri)
+    note, files = summary.data.tags["mlflow.note.content"], files_of(summary)
+    assert "- iris: At the settings given; nothing was tuned: " in note
+    assert re.search(r"\n\| iris \| adam \| sgd \| 5 seeds \| \S+ \[", note)
+    assert re.search(r"\n\| adam \| 10 \| 0 \| 0 \| 0 \|\n", note)
+    assert "sweep=pairs" in note and len(note) < 8000
+    assert "### iris\n" in (files / "results.md").read_text()
+    pictures = {path.name for path in (files / "figures").iterdir()}
+    assert {"final_losses.png", "curves_step.png", "curves_test_accuracy.png"} <= pictures
+
+
+def test_it_is_made_anew_when_runs_come_or_when_it_is_gone(address, capfd):
+    command = (*QUICK, "tracking.sweep=again")
+    assert run.main([*command, "seed=0,1"]) == 0
+    first = summary_of(address)
+    assert "again" in capfd.readouterr().out.splitlines()[-1]
+    assert run.main([*command, "seed=0,1"]) == 0
+    assert summary_of(address).info.run_id == first.info.run_id
+    assert run.main([*command, "seed=0,1,2"]) == 0
+    longer = summary_of(address)
+    assert longer.info.run_id != first.info.run_id
+    counts = {name: longer.data.metrics[f"runs/{name}"] for name in ("finished", "diverged", "failed", "skipped")}
+    assert counts == {"finished": 3, "diverged": 0, "failed": 0, "skipped": 2}
+    MlflowClient(address).delete_run(longer.info.run_id)
+    assert run.main([*command, "seed=0,1,2"]) == 0
+    assert summary_of(address).data.metrics["runs/finished"] == 3
+
+
+def test_a_sweep_in_two_experiments_has_two_and_runs_that_diverge_or_fail_are_counted(address):
+    words = ("seed=0,1", "lr=0.1,1e9", "tracking.experiment=one,two", "+stop.target=null", "batching.size=null")
+    assert run.main([*QUICK, *words, "tracking.sweep=both"]) == 0
+    found = summaries(address)
+    assert set(found) == {("one", "both"), ("two", "both")}
+    for summary in found.values():
+        assert (summary.data.metrics["runs/finished"], summary.data.metrics["runs/diverged"]) == (2, 2)
+        assert all(math.isfinite(value) for value in summary.data.metrics.values())
+
+
+@pytest.mark.parametrize("words", [["seed=0"], ["dry_run=true", "seed=0,1"], ["tracking.summary=false", "seed=0,1"]])
+def test_there_is_none_of_a_single_run_of_a_dry_run_or_where_it_is_not_wanted(address, words):
+    assert run.main([*QUICK, *words, "tracking.sweep=none"]) == 0
+    assert summaries(address) == {}
+
+
+def test_a_summary_that_cannot_be_made_fails_no_sweep(address, store, capfd, monkeypatch):
+    def add_summary(*_):
+        raise OSError("no space left\nat all")
+
+    monkeypatch.setattr(summary_run, "add_summary", add_summary)
+    assert run.main([*QUICK, "seed=0,1", "tracking.sweep=sad"]) == 0
+    assert capfd.readouterr().err.splitlines() == ["no summary of sweep sad: no space left"]
+    assert len(stored(store)) == 2
+
+
+def test_names_of_metrics_have_letters_that_mlflow_allows_and_differ():
+    labels = ["adam beta1=0.9", "adam beta1=0,9", "a/b", "a\\b", "é", "x" * 300, "x" * 301, "$_{", "  "]
+    names = summary_run._names(labels)
+    assert list(names) == labels and len(set(names.values())) == len(labels)
+    assert all(re.fullmatch(r"[\w.\- :]{0,220}", name) for name in names.values())
+
+
+def test_many_curves_have_fewer_points_and_keep_both_ends():
+    indices = summary_run._spread(100, 7)
+    assert (indices[0], indices[-1], len(indices)) == (0, 99, 7)
+    assert len(summary_run._spread(5, 100)) == 5
+    assert np.array_equal(summary_run._spread(1, 100), [0])
