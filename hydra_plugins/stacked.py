@@ -93,6 +93,7 @@ class StackedSweeper(BasicSweeper):
             compose = self.launcher.compose
         else:
             compose = composer(self.hydra_context, self.config)
+        overrides += OverridesParser.create().parse_overrides(self._sweep_name(overrides))  # its rounds are one sweep
         return tuned_sweep(overrides, SweeperOptions(**self.options), self.launcher, compose)
 
 

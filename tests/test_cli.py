@@ -7,6 +7,7 @@ import sys
 import mlflow
 import pytest
 from harness import Answer, choices, run_cli
+from stores import create_store
 
 from descent_lab.paths import ROOT
 from descent_lab.tracking import outbox
@@ -73,6 +74,22 @@ def test_help_lists_every_choice_without_heavy_imports():
     for group in ("backend", "dataset", "optimizer", "init", "batching", "schedule", "model"):
         (line,) = [line for line in answer.out.splitlines() if line.strip().startswith(f"{group}:") and "," in line]
         assert set(choices(group)) == set(re.split(r"[,\s]+", line.partition(":")[2].strip())), line
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax"])
+def test_a_run_into_an_existing_store_imports_only_what_it_uses(store, backend):
+    create_store(store)
+    code = (
+        "import sys; from descent_lab.cli.run import main\n"
+        f"assert main(['epochs=2', 'record.points=3', 'backend={backend}']) == 0\n"
+        f"assert main(['epochs=2', 'record.points=3', 'backend={backend}']) == 0\n"
+        "heavy = {'mlflow', 'pandas', 'sklearn', 'scipy', 'matplotlib', 'joblib', 'torch', 'optax', 'jax'}\n"
+        "print('imported', *sorted(heavy & set(sys.modules)))"
+    )
+    answer = run_cli(command=("-c", code))
+    assert answer.code == 0, answer.err
+    assert re.search("^1 finished.*^0 finished, .* 1 skipped", answer.out, re.DOTALL | re.MULTILINE)
+    assert answer.out.splitlines()[-1].split() == ["imported", *(["jax"] if backend == "jax" else [])]
 
 
 @pytest.fixture(scope="module")

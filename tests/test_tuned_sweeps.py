@@ -133,6 +133,7 @@ def test_a_study_without_numbers_is_stored_with_its_plan_and_done_once(command, 
         ["best:", "optimizer=momentum"],
     ]
     runs = read(store)
+    assert runs["sweep"].nunique() == 1
     counts = runs.groupby(["optimizer", "tracking.phase", "tracking.block"]).size().to_dict()
     assert counts == {
         (name, phase, block): n

@@ -41,9 +41,10 @@ def by_program(configs: Iterable[Config]) -> tuple[list[Stack], list[Failed]]:
             if config.problem_key not in problems:
                 problems[config.problem_key] = config.problem()
             run = config.run(problems[config.problem_key])
-            _refuse_size(config, run)
             config.tuning.refuse_unrecorded(run.problem, config.optimizer)
             key = run.program, run.record, config.timing
+            if key not in groups:  # all runs of a group need the same memory
+                _refuse_size(config, run)
         except DescentError as error:
             failed.append(Failed(config.name, str(error), config, refused=True))
         except Exception as error:  # in somebody's own code, such as a data set
