@@ -13,6 +13,7 @@ import yaml
 from harness import make_config, run_cli
 from stores import answers, create_store, free_port, kill_group, store_of, wait_until
 
+from descent_lab.cli import run
 from descent_lab.cli.export import main
 from descent_lab.exports import curves
 from descent_lab.nn.activations import ACTIVATIONS, Activation
@@ -251,7 +252,14 @@ def test_a_folder_that_is_there_is_not_touched(export, tmp_path):
 
 def test_the_winners_of_a_tuned_sweep(tmp_path):
     uri = create_store(tmp_path / "mlflow.db")
-    sweep = ["dataset=gaussian", "optimizer=sgd,adam", "hydra.sweeper.tuned=lr", "lr=0.05,0.01", "epochs=3"]
+    sweep = [
+        "dataset=gaussian",
+        "optimizer=sgd,adam",
+        "tracking.export=true",
+        "hydra.sweeper.tuned=lr",
+        "lr=0.05,0.01",
+        "epochs=3",
+    ]
     seeds = ["hydra.sweeper.tuning_seeds='0,1'", "hydra.sweeper.held_out_seeds='7,8'"]
     done = run_cli("-m", *sweep, *seeds, f"tracking.uri={uri}", DESCENT_OUTBOX=str(tmp_path / "outbox"))
     assert done.code == 0, done.err
@@ -260,11 +268,34 @@ def test_the_winners_of_a_tuned_sweep(tmp_path):
     said = dict(
         line.removeprefix("best: optimizer=").split(" lr=") for line in done.out.splitlines() if "best: " in line
     )
+    logged = {model.source_run_id for model in _logged_models(uri)}
     for optimizer in ("sgd", "adam"):
         (model,) = (tmp_path / "models" / optimizer).glob("MLmodel")
         run = runs.loc[yaml.safe_load(model.read_text())["metadata"]["run_id"]]
         assert (run["seed"], run["tracking.phase"], run["optimizer"]) == (7, "evaluation", optimizer)
-        assert run["lr"] == float(said[optimizer])
+        assert run["lr"] == float(said[optimizer]) and run.name in logged
+    assert len(logged) == 2 and done.out.count("models:/m-") == 2  # by tracking.export=true
+
+
+def _logged_models(uri):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    return client.search_logged_models([experiment.experiment_id for experiment in client.search_experiments()])
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    {
+        (): "goes with hydra.sweeper.tuned",
+        ("-m", "seed=0,1"): "goes with hydra.sweeper.tuned",
+        ("-m", "lr=0.1,0.2", "hydra.sweeper.tuned=lr", "tracking.offline=true"): "the store must be there",
+        ("-m", "lr=0.1,0.2", "hydra.sweeper.tuned=lr", "tracking.save_theta=false"): "needs tracking.save_theta=true",
+    }.items(),
+)
+def test_models_that_no_sweep_could_log_are_refused(words, why, capfd):
+    assert run.main([*words, "tracking.export=true"]) == 2
+    assert f"tracking.export=true: {why}" in capfd.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("name", ["curves.parquet", "curves.csv"])

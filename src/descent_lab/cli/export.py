@@ -111,7 +111,7 @@ def _models(what: str, given: Mapping[str, str], wanted: Mapping[str, str]) -> N
     chosen = [Winner(given["run"], "", "")] if what == "run" else _winners(given, wanted, which)
     models = [Exported.of(winner.run_id, which, given.get("uri")) for winner in chosen]
     for winner, model in zip(chosen, models, strict=True):
-        _write(model, winner, given, several=len(models) > 1)
+        write(model, winner, given, several=len(models) > 1)
 
 
 def _winners(given: Mapping[str, str], wanted: Mapping[str, str], which: str) -> "list[Winner]":
@@ -125,8 +125,11 @@ def _winners(given: Mapping[str, str], wanted: Mapping[str, str], which: str) ->
     return chosen
 
 
-def _write(model: "Exported", winner: "Winner", given: Mapping[str, str], several: bool) -> None:
-    """Write or log one model; one line that begins with its address."""
+def write(model: "Exported", winner: "Winner", given: Mapping[str, str], several: bool = False) -> None:
+    """Write or log one model, as the options `output` and `register` say; one line that begins with its address.
+
+    several: it is one of several, which go into folders of their own.
+    """
     if model.row["status"] == "diverged":
         step = f"diverged at step {model.row['diverged_at']}; its theta `{model.which}` is from before"
         print(f"caution: {model.row['name']} (run {model.run_id}) {step}", file=sys.stderr)

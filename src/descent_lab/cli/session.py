@@ -19,8 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 from descent_lab.cli import exit_code, summaries
 from descent_lab.cli.complaints import explained
 from descent_lab.cli.compose import Composed, Composer, plain
-from descent_lab.cli.tuned import SweeperOptions, planned
+from descent_lab.cli.tuned import SweeperOptions, TunedSweep, planned
 from descent_lab.errors import ConfigError
+from descent_lab.paths import command
 from descent_lab.sweeps.config import Config, parse, refuse_optimizer
 from descent_lab.sweeps.execute import run_all
 from descent_lab.sweeps.naming import named
@@ -36,6 +37,7 @@ def run_one(composed: DictConfig, hydra: DictConfig) -> float | tuple[float, ...
     """
     config = parse(*_with_choices(composed, hydra))
     refuse_optimizer(config, hydra.overrides.task)
+    _refuse_export(config)
     summary = run_all([config], progress=False)
     for failed in summary.failed:
         raise failed.error
@@ -93,6 +95,7 @@ def tuned_sweep(
         return [_score(job) for job in rounds[-1]]
 
     sweep = planned(overrides, options, compose)
+    exported = _exported(sweep)
     dry_run = any(word.key_or_group == "dry_run" and word.value() is True for word in overrides)
     print(sweep.plan(), *(sweep.spaces() if dry_run else ()), sep="\n")
     if dry_run:
@@ -100,7 +103,44 @@ def tuned_sweep(
     best = sweep.run(launch)
     if not dry_run:  # where nothing was trained, no setting is the best
         print(*map(_said, best.items()), *(f"caution: {line}" for line in sweep.cautions(best)), sep="\n")
+        if exported:
+            _export(sweep, best, compose)
     return rounds
+
+
+def _exported(sweep: TunedSweep) -> bool:
+    """Whether models are to be logged at the end. Raises ConfigError where they could not be."""
+    asked = [config.tracking for config in sweep.configs.values() if config.tracking.export]
+    if any(tracking.offline for tracking in asked):
+        raise ConfigError("tracking.export=true: the store must be there; leave out tracking.offline")
+    if not all(tracking.save_theta for tracking in asked):
+        raise ConfigError("tracking.export=true: needs tracking.save_theta=true")
+    return bool(asked)
+
+
+def _export(sweep: TunedSweep, best: Mapping[tuple[str, ...], Sequence[Chosen]], compose: Composer) -> None:
+    """Log the model of each entrant's chosen setting to its first run on a held-out seed, and say so."""
+    from descent_lab.cli.export import write
+    from descent_lab.exports.model import Exported
+    from descent_lab.exports.winners import finished_run
+
+    for name, jobs in sweep.judged(best):
+        configs = [parse(*compose(job)) for job in jobs]
+        winner = finished_run([config.tracked.key for config in configs], " ".join(name))
+        if winner is None:
+            print(
+                f"not exported: {' '.join(name)}: no run of its setting on a held-out seed in the store",
+                file=sys.stderr,
+            )
+        else:
+            write(Exported.of(winner.run_id, uri=configs[0].tracked.key.uri), winner, {})
+
+
+def _refuse_export(config: Config) -> None:
+    if config.tracking.export and config.tracking.phase is None:
+        raise ConfigError(
+            f"tracking.export=true: goes with hydra.sweeper.tuned; see {command('export')} for other runs"
+        )
 
 
 def _said(best: tuple[Sequence[str], Sequence[Chosen]]) -> str:
@@ -143,6 +183,8 @@ def _configs(jobs: Sequence[Sequence[str]], compose: Composer) -> list[Config | 
     """The configuration of each job, or why it is refused."""
     configs = named([_config(overrides, compose) for overrides in jobs])
     valid = [config for config in configs if isinstance(config, Config)]
+    for config in valid[:1]:
+        _refuse_export(config)
     asked = {o for overrides in jobs for o in overrides if o.startswith("optimizer=")}
     if len(asked) == 1 and valid and all(config.optimizer is None for config in valid):
         refuse_optimizer(valid[0], asked)  # a sweep over backends or optimizers leaves the optimizer out where need be

@@ -20,7 +20,18 @@ from descent_lab.sweeps.cautions import Tuned, cautions
 from descent_lab.sweeps.config import Config, parse
 from descent_lab.sweeps.identity import flat
 from descent_lab.sweeps.space import Axis, Interval, Values, axis_of, by_name, space_of
-from descent_lab.sweeps.tuning import Chosen, Design, Entrant, Launch, Words, blocks_of, design_of, tune
+from descent_lab.sweeps.tuning import (
+    Chosen,
+    Design,
+    Entrant,
+    Launch,
+    Words,
+    blocks_of,
+    design_of,
+    override,
+    tally,
+    tune,
+)
 from descent_lab.wording import counted
 
 SPACE = "space"  # hydra.sweeper.tuned=space: all that the spaces of the entrants name
@@ -85,6 +96,21 @@ class TunedSweep:
     def name(self, words: tuple[str, ...]) -> tuple[str, ...]:
         """The words of an entrant that tell it from others."""
         return tuple(word for word in words if word not in self.shared)
+
+    def judged(self, best: Mapping[tuple[str, ...], Sequence[Chosen]]) -> Iterator[tuple[tuple[str, ...], list[Words]]]:
+        """By entrant, the jobs that judge the setting that was chosen in most blocks, those of the first block first.
+
+        There are none where every setting diverged or failed.
+        """
+        for entrant in self.entrants:
+            name = self.name(entrant.words)
+            setting, _ = tally(best[name])[0]
+            words = [*entrant.words, *(override(key, value) for key, value in setting.items())]
+            blocks = [
+                block for block, chosen in zip(self.design.blocks, best[name], strict=True) if chosen.setting == setting
+            ]
+            seeds = [seed for block in blocks for seed in block.held_out_seeds if setting]
+            yield name, [[*words, f"seed={seed}"] for seed in seeds]
 
     def plan(self) -> str:
         """What is to be run, in one line."""

@@ -9,6 +9,7 @@ import pandas as pd
 from descent_lab.errors import ConfigError, ModelError
 from descent_lab.metrics import better
 from descent_lab.tracking.reader import Results, Wanted, find, read_curves
+from descent_lab.tracking.record import RunKey
 from descent_lab.wording import counted
 
 PLAN = "tracking.tuning"  # the param of runs of a tuned study
@@ -139,7 +140,19 @@ def _chosen(results: Results) -> Iterator[Winner]:
         rows = rows[rows["setting"] == row.setting]
         if rows.empty:
             continue
-        first = rows.iloc[0]
-        label = f"{row.dataset} {row.entrant}" if several else row.entrant
-        why = f"the chosen setting ({row.setting}), on seed {first['seed']}, the first of those held out"
-        yield Winner(str(first["run_id"]), label, why)
+        yield _of_setting(rows.iloc[0], f"{row.dataset} {row.entrant}" if several else row.entrant)
+
+
+def finished_run(keys: Sequence[RunKey], label: str) -> Winner | None:
+    """The first of these runs of a chosen setting that its store holds finished and not diverged, if there is one."""
+    for uri, experiment in dict.fromkeys((key.uri, key.experiment) for key in keys):
+        runs = find(uri, Wanted(experiment)).runs
+        finished = runs[runs["status"] == "finished"].drop_duplicates("identity", keep="last").set_index("identity")
+        for key in keys:
+            if key.identity in finished.index:
+                return _of_setting(finished.loc[key.identity], label)
+    return None
+
+
+def _of_setting(run: pd.Series, label: str) -> Winner:
+    return Winner(str(run["run_id"]), label, f"its chosen setting, on seed {run['seed']}, the first of those held out")

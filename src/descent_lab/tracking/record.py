@@ -50,6 +50,7 @@ class Tracking:
     phase, block, tuning: what the run's seed is used for, in which block of seeds, and how the entrant is tuned
         (study_record.py), where hyperparameters are tuned; hydra.sweeper.tuned sets them.
     save_theta: store the parameters of the network in theta.npz.
+    export: at the end of a tuned sweep, log an MLflow model of each entrant's chosen setting.
     offline: leave the runs in the outbox, for `descent-lab deliver`.
     summary: at the end of a sweep, write one more MLflow run that shows the whole sweep.
     """
@@ -61,6 +62,7 @@ class Tracking:
     block: Annotated[int, Ge(0)] | None = None
     tuning: str | None = None
     save_theta: bool = True
+    export: bool = False
     offline: bool = False
     summary: bool = True
 
