@@ -25,7 +25,7 @@ from descent_lab.paths import ROOT
 from descent_lab.sweeps import live
 from descent_lab.sweeps.execute import run_all
 from descent_lab.sweeps.summary import Summary
-from descent_lab.tracking import database, outbox, schema, server
+from descent_lab.tracking import database, npz, outbox, schema, server
 from descent_lab.tracking.database import DatabaseStore
 from descent_lab.tracking.server import ServerStore
 from descent_lab.tracking.stores import Delivery, Stores
@@ -348,8 +348,8 @@ def test_a_full_disk_is_refused_before_training(monkeypatch):
         sweep()
 
 
-def test_a_disk_that_copy_filess_up_keeps_what_was_finished(store, monkeypatch):
-    put, n_put = outbox._save, []
+def test_a_disk_that_fills_up_keeps_what_was_finished(store, monkeypatch):
+    put, n_put = npz.write, []
 
     def fills_up(path: Path, arrays) -> None:
         n_put.append(path)
@@ -358,7 +358,7 @@ def test_a_disk_that_copy_filess_up_keeps_what_was_finished(store, monkeypatch):
         put(path, arrays)
 
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "_save", fills_up)
+        patch.setattr(npz, "write", fills_up)
         with pytest.raises(ConfigError, match="No space left on device"):
             sweep("timing=isolated", seeds=5)
     assert len(stored(store)) == 3

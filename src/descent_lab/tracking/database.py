@@ -14,7 +14,7 @@ from itertools import chain
 from math import isfinite, isnan
 from pathlib import Path
 from time import perf_counter, time
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -67,6 +67,14 @@ class _Prepared:
         return self.entry.tags["identity"]
 
 
+class _Experiment(NamedTuple):
+    """An experiment: its id, where the artifacts of its runs are kept, and what MLflow takes it for, if noted."""
+
+    id: int
+    location: str
+    kind: str | None = None
+
+
 class DatabaseStore:
     """One experiment of a store in a database, which is created where there is none.
 
@@ -79,12 +87,12 @@ class DatabaseStore:
         self.uri, self.experiment = uri, experiment
         self._writing, self._reading = engine(uri), engine(uri, read_only=True)
         with self._reading.begin() as connection:
-            known = self._known_experiment(connection)
-        if known is None:
+            found = self._found_experiment(connection)
+        if found is None or not found.kind:
             with self._writing.begin() as connection:
                 self._lock(connection)
-                known = self._made_experiment(connection)
-        self.experiment_id, self.location = known
+                found = self._made_experiment(connection)
+        self.experiment_id, self.location = found.id, found.location
 
     def finished(self, runs_asked: Sequence[TrackedRun]) -> dict[str, KnownRun]:
         """The complete runs with the identities of these, by identity."""
@@ -251,17 +259,7 @@ class DatabaseStore:
             connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
             connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
 
-    def _known_experiment(self, connection: Connection) -> tuple[int, str] | None:
-        """Id and place of files of the experiment; None where it or the tag of its kind is missing."""
-        found = self._found_experiment(connection)
-        if found is None:
-            return None
-        kind = select(experiment_tags.c.value).where(
-            experiment_tags.c.experiment_id == found[0], experiment_tags.c.key == KIND_OF_EXPERIMENT[0]
-        )
-        return None if connection.execute(kind).first() is None else found
-
-    def _found_experiment(self, connection: Connection) -> tuple[int, str] | None:
+    def _found_experiment(self, connection: Connection) -> "_Experiment | None":
         named = select(experiments).where(experiments.c.name == self.experiment, experiments.c.workspace == "default")
         found = connection.execute(named).first()
         if found is None:
@@ -269,22 +267,24 @@ class DatabaseStore:
         if found.lifecycle_stage != "active":
             restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
             raise StoreError(f"experiment {self.experiment} is deleted: {restore}, or choose another name")
-        return found.experiment_id, found.artifact_location
+        kind = select(experiment_tags.c.value).where(
+            experiment_tags.c.experiment_id == found.experiment_id, experiment_tags.c.key == KIND_OF_EXPERIMENT[0]
+        )
+        return _Experiment(found.experiment_id, found.artifact_location, connection.execute(kind).scalar())
 
-    def _made_experiment(self, connection: Connection) -> tuple[int, str]:
-        """Id and place of files of the experiment, which is created where it is missing, and its kind noted."""
+    def _made_experiment(self, connection: Connection) -> "_Experiment":
+        """The experiment, which is created where it is missing, and its kind noted where nobody has."""
         found = self._found_experiment(connection)
         if found is None:
             now = int(1000 * time())
             row: dict[str, Any] = {"name": self.experiment, "workspace": "default", "lifecycle_stage": "active"}
             row |= {"creation_time": now, "last_update_time": now}
-            made = connection.execute(insert(experiments).returning(experiments.c.experiment_id), row)
-            experiment_id = made.scalar_one()
-            found = (experiment_id, beside_file(self.uri) or str(Path.cwd() / "mlruns" / str(experiment_id)))
-            mine = experiments.c.experiment_id == experiment_id
-            connection.execute(update(experiments).where(mine).values(artifact_location=found[1]))
-        key, value = KIND_OF_EXPERIMENT
-        connection.execute(insert(experiment_tags), {"experiment_id": found[0], "key": key, "value": value})
+            made = connection.execute(insert(experiments).returning(experiments.c.experiment_id), row).scalar_one()
+            found = _Experiment(made, beside_file(self.uri) or str(Path.cwd() / "mlruns" / str(made)))
+            mine = experiments.c.experiment_id == made
+            connection.execute(update(experiments).where(mine).values(artifact_location=found.location))
+        if not found.kind:
+            _insert(connection, experiment_tags, [(found.id, *KIND_OF_EXPERIMENT)])
         return found
 
     def _place(self, run_id: str) -> str:
