@@ -1,5 +1,8 @@
 """What is written to MLflow agrees with the schema, and takes few calls."""
 
+import getpass
+import json
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 
@@ -10,10 +13,12 @@ import yaml
 from harness import choices, make_config
 from stores import create_store
 
+from descent_lab.cli import predict, replay
 from descent_lab.sweeps.config import GROUPS, parse
 from descent_lab.sweeps.execute import run_all
 from descent_lab.sweeps.identity import flat
 from descent_lab.tracking import outbox, schema
+from descent_lab.tracking.inputs import inputs_of
 from descent_lab.tracking.reader import load
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
@@ -113,6 +118,73 @@ def test_tags_of_the_schema(tracked, name):
     assert tags["timing"] == "isolated" and tags["git.dirty"] in ("true", "false")
     assert len(tags["git.commit"]) == 40 and run.info.status == "FINISHED"
     assert run.info.run_name == make_config(*RUNS[name]).name
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_what_mlflow_itself_shows(tracked, name):
+    run, config = tracked.runs[name], make_config(*RUNS[name])
+    tags = run.data.tags
+    assert tags["mlflow.user"] == getpass.getuser() and tags["mlflow.source.git.commit"] == tags["git.commit"]
+    numbers = {key.removeprefix("version."): value for key, value in tags.items() if key.startswith("version.")}
+    assert {"python", "numpy", "jax"} <= set(numbers)
+    assert tags["versions"] == ", ".join(f"{library} {number}" for library, number in numbers.items())
+    first, end, *_, commands = tags["mlflow.note.content"].split("\n\n")
+    assert all(f"`{config.choices[group]}`" in first for group in ("backend", "dataset"))
+    assert f"at step {int(tracked.curve(name, 'lr')[-1].step) if name != 'diverged' else tags['diverged_at']}," in end
+    assert ("diverged" in end) == (name == "diverged")
+    _, again, *applied, _ = commands.splitlines()
+    assert again == f"python -m src.replay run={run.info.run_id} --uri {tracked.client.tracking_uri}"
+    assert len(applied) == (name != "regression")  # which keeps no theta
+    assert all(f" run={run.info.run_id} " in line for line in applied)
+
+
+def test_the_commands_of_a_description_work(tracked, capsys):
+    note = tracked.runs["classification"].data.tags["mlflow.note.content"]
+    again, applied = (shlex.split(line)[3:] for line in note.splitlines() if line.startswith("python "))
+    assert replay.main(again) == 0 and predict.main(applied) == 0
+    said = capsys.readouterr().out
+    assert "bit-identical" in said and "0.0" in said
+
+
+@pytest.mark.parametrize("name", ["validated", "regression"])
+def test_inputs_are_the_parts_of_the_data(tracked, name):
+    run, data = tracked.runs[name], make_config(*RUNS[name]).problem().data
+    inputs = {one.tags[0].value: one.dataset for one in run.inputs.dataset_inputs}
+    assert list(inputs) == list(data.parts) and {len(one.tags) for one in run.inputs.dataset_inputs} == {1}
+    for part, (x, _) in data.parts.items():
+        digest = inputs[part].digest
+        assert len(digest) <= 36 and inputs[part].name == run.data.params["dataset"]
+        assert json.loads(inputs[part].profile)["num_rows"] == len(x)
+        query = f"dataset.digest = '{digest}' and dataset.context = '{part}'"
+        assert run.info.run_id in {found.info.run_id for found in tracked.client.search_runs(["1"], query)}
+    columns = json.loads(inputs["train"].schema)["mlflow_colspec"]
+    assert [column["name"] for column in columns] == [*data.features, "class" if data.classes else "target"]
+    source = mlflow.data.get_source(run.inputs.dataset_inputs[0])
+    assert source.to_dict()["tags"]["mlflow.source.name"].startswith("descent_lab.data.")
+
+
+def test_digests_tell_contents_and_splits_apart_but_not_seeds(tmp_path):
+    def digests(*words):
+        config = make_config(*words)
+        return [one["digest"] for one in inputs_of(config.tracked.origin, config.problem().data.outline)]
+
+    path = tmp_path / "points.csv"
+    words = ["dataset=csv", f"dataset.path={path}", "dataset.target=y"]
+    path.write_text("x,y\n" + "".join(f"{k},{k * k}\n" for k in range(20)))
+    before = digests(*words, "seed=0")
+    assert digests(*words, "seed=1") == before and len(set(before)) == 2
+    assert digests(*words, "dataset.test_fraction=0.5") != before
+    (train, _) = inputs_of(make_config(*words).tracked.origin, make_config(*words).problem().data.outline)
+    assert train["name"] == "points.csv" and json.loads(train["source"]) == {"uri": str(path)}
+    path.write_text("x,y\n" + "".join(f"{k},{k}\n" for k in range(20)))
+    make_config.cache_clear()  # configurations remember the content of their data
+    assert digests(*words, "seed=0") != before
+
+
+def test_wide_data_are_described_by_their_shapes():
+    config = make_config("dataset=digits")
+    schema = json.loads(inputs_of(config.tracked.origin, config.problem().data.outline)[0]["schema"])
+    assert json.loads(schema["mlflow_tensorspec"]["features"])[0]["tensor-spec"]["shape"] == [-1, 64]
 
 
 @pytest.mark.parametrize("name", SCORES)

@@ -27,6 +27,20 @@ def _no_rows() -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Outline:
+    """What data are like, without their numbers.
+
+    rows: the number of samples of each part: train, validation (where there are such samples) and test.
+    features: the names of the columns of x. n_targets: the number of columns of y. classes: as in `Data`.
+    """
+
+    rows: tuple[tuple[str, int], ...]
+    features: tuple[str, ...]
+    n_targets: int
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Data:
     """Training, validation and test samples of one problem, all float64.
 
@@ -63,6 +77,12 @@ class Data:
         parts = {"train": (self.x_train, self.y_train), "validation": (self.x_validation, self.y_validation)}
         return {name: xy for name, xy in parts.items() if len(xy[0])} | {"test": (self.x_test, self.y_test)}
 
+    @property
+    def outline(self) -> Outline:
+        """What these data are like."""
+        rows = tuple((part, len(x)) for part, (x, _) in self.parts.items())
+        return Outline(rows, self.features, self.y_train.shape[1], self.classes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Suggested:
@@ -95,6 +115,10 @@ class Dataset(Component, ABC):
         are drawn from.
         Raises DataError where there is nothing that can be trained on.
         """
+
+    def source(self) -> str | None:
+        """The path of the file that the training samples come from; None where code makes them."""
+        return None
 
     def fingerprint(self) -> str | None:
         """A hash of the samples, where the options do not determine them, such as for files; None where they do."""

@@ -5,12 +5,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_types import Ge, Gt, Predicate
 
 from descent_lab import plugins
-from descent_lab.components import COMPONENTS, resolve
+from descent_lab.components import COMPONENTS, resolve, target_of
 from descent_lab.data.base import Dataset
 from descent_lab.data.batching import Batching
 from descent_lab.derivatives.base import Backend
@@ -23,7 +24,7 @@ from descent_lab.seeding import Seed, Seeds
 from descent_lab.sweeps.engines.base import Engine
 from descent_lab.sweeps.identity import described, digest, flat
 from descent_lab.sweeps.objective import FINAL_LOSS, Objective
-from descent_lab.tracking.record import TrackedRun, Tracking
+from descent_lab.tracking.record import Origin, TrackedRun, Tracking
 from descent_lab.training.run import Dtype, Record, Run, Stop
 from descent_lab.validation import refuse_unknown, typed
 
@@ -87,9 +88,16 @@ class Config:
             params=self.params,
             settings={**self.values, "choices": dict(self.choices)},
             fingerprint=self.fingerprint,
+            origin=self._origin(),
             tracking=self.tracking,
             force=self.force,
         )
+
+    def _origin(self) -> Origin:
+        path = self.dataset.source()
+        content = digest({"dataset": self.dataset, "data": self.fingerprint})
+        name = self.choices["dataset"] if path is None else Path(path).name
+        return Origin(name, content, target_of(self.dataset), path)
 
     @cached_property
     def identity(self) -> str:

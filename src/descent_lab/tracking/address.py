@@ -17,12 +17,17 @@ for name, value in {
 SQLITE = "sqlite:///"
 
 
+def default() -> str:
+    """The address where nothing names another: mlflow.db at the repository root (installed: in the current folder)."""
+    return f"{SQLITE}{ROOT / 'mlflow.db'}"
+
+
 def resolve(uri: str | None) -> str:
     """The address of the store that tracking.uri means, with an absolute path where the store is a SQLite file.
 
     None means MLFLOW_TRACKING_URI, or else mlflow.db at the repository root (installed: in the current folder).
     """
-    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{ROOT / 'mlflow.db'}"
+    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or default()
     return SQLITE + str(Path(chosen.removeprefix(SQLITE)).absolute()) if chosen.startswith(SQLITE) else chosen
 
 

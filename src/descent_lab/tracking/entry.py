@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from descent_lab.tracking import outbox
+from descent_lab.tracking.note import NOTE, note
 from descent_lab.tracking.outbox import FinishedRun
 from descent_lab.tracking.provenance import commit, writer
 from descent_lab.tracking.record import TrackedRun
@@ -74,6 +75,10 @@ class Entry:
         """The tag that says what an added entry is, of ADDED; None for a trained run."""
         return next((tag for tag in ADDED if tag in self.tags), None)
 
+    def with_id(self, run_id: str) -> "Entry":
+        """The same finished run in a store that chose this id for it: its description names the id."""
+        return replace(self, tags={**self.tags, NOTE: self.tags[NOTE].replace(self.tags["parcel"], run_id)})
+
     def with_log(self, seconds: float) -> "Entry":
         """The same finished run after so many more seconds of tracking, which its ledger counts."""
         points = [(name, value + seconds * (name in LOGGED), at, step) for name, value, at, step in self.points]
@@ -81,21 +86,24 @@ class Entry:
 
 
 def entry_of(finished: FinishedRun, folder: Path, artifacts: Path | None = None) -> Entry:
-    """The entry of a finished run.
+    """The entry of a finished run, whose id in the store is the name of its folder, unless `with_id` says another.
 
     folder: of the run in the outbox. artifacts: where its files are now; None: in the outbox.
     """
     files = artifacts or folder / "artifacts"
+    curves = outbox.curves(files)
     started = int(1000 * finished.started)
     ledger = {f"ledger/{name}_seconds": value for name, value in finished.ledger.items()}
     once = [(name, value, started, 0) for name, value in {**finished.summary, **ledger}.items()]
+    text = note(finished, folder.name, int(curves["step"][-1]))
     return Entry(
         name=finished.name,
         started=started,
         ended=int(1000 * (finished.started + finished.ledger["wall"])),
         params=finished.params,
-        tags=_shown(finished.tags) | finished.tags | {"parcel": folder.name},
-        points=points(outbox.curves(files), finished.started) + once,
+        tags=_shown(finished.tags) | finished.tags | {"parcel": folder.name, NOTE: text},
+        points=points(curves, finished.started) + once,
+        inputs=[Input(**one) for one in finished.inputs],
         artifacts=files,
     )
 
@@ -106,13 +114,13 @@ def live_entry(tracked: TrackedRun, started: float, tags: Mapping[str, str]) -> 
     return Entry(name=tracked.name, started=int(1000 * started), ended=None, params=tracked.params, tags=all_tags)
 
 
-def report_entry(about: str, folder: Path, names: Sequence[str], note: str) -> Entry:
+def report_entry(about: str, folder: Path, names: Sequence[str], text: str) -> Entry:
     """The entry of a report, which shows its page and figures.
 
-    about: what the report is about. names: of its files, relative to `folder`. note: a text in Markdown.
+    about: what the report is about. names: of its files, relative to `folder`. text: in Markdown.
     """
     now = int(1000 * time())
-    tags = {**_shown({}), "report": about, "mlflow.source.name": "reports.build", "mlflow.note.content": _cut(note)}
+    tags = {**_shown({}), "report": about, "mlflow.source.name": "reports.build", NOTE: _cut(text)}
     name = f"report: {about}"
     return Entry(name=name, started=now, ended=now, params={}, tags=tags, artifacts=folder, files=names)
 

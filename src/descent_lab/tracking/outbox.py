@@ -10,7 +10,7 @@ import marshal
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from errno import ENOSPC
@@ -28,6 +28,7 @@ from descent_lab.errors import ConfigError, StoreError
 from descent_lab.metrics import better
 from descent_lab.paths import ROOT
 from descent_lab.tracking import npz
+from descent_lab.tracking.inputs import inputs_of
 from descent_lab.tracking.record import KnownRun, RunKey, TrackedRun
 from descent_lab.training.run import Outcome
 
@@ -51,6 +52,8 @@ class FinishedRun:
     uri: str
     experiment: str
     force: bool  # write it even if the store holds a finished run of this identity
+    inputs: Sequence[dict[str, Any]] = ()  # the parts of its data (inputs.py)
+    n_features: int = 0  # of a sample; 0: not known
 
     @property
     def key(self) -> RunKey:
@@ -231,6 +234,8 @@ def describe(
         uri=uri,
         experiment=experiment,
         force=tracked.force,
+        inputs=inputs_of(tracked.origin, outcome.data) if outcome.data else (),
+        n_features=len(outcome.data.features) if outcome.data else 0,
     )
 
 

@@ -1,9 +1,12 @@
 """Where a run comes from: the sweep, the commit, the versions of the libraries and the process that writes it."""
 
+import getpass
 import os
 import platform
+import re
 import socket
 import subprocess
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from importlib.metadata import version
@@ -20,6 +23,8 @@ def tags(sweep: str | None) -> dict[str, str]:
         "sweep": sweep or sweep_name(),
         **commit(),
         "versions": versions(),
+        **{f"version.{name}": number for name, number in _numbers().items()},
+        **_shown_by_mlflow(),
     }
 
 
@@ -28,18 +33,33 @@ def sweep_name() -> str:
     return f"{datetime.now():%Y-%m-%d %H:%M:%S} {uuid4().hex[:4]}"
 
 
-@cache
 def versions() -> str:
     """The versions of Python and of the libraries that compute."""
-    libraries = [f"{name} {version(name)}" for name in ("numpy", "jax", "jaxlib")]
-    return ", ".join([f"python {platform.python_version()}", *libraries])
+    return ", ".join(f"{name} {number}" for name, number in _numbers().items())
+
+
+@cache
+def _numbers() -> dict[str, str]:
+    """The versions by name."""
+    return {"python": platform.python_version()} | {name: version(name) for name in ("numpy", "jax", "jaxlib")}
+
+
+@cache
+def _shown_by_mlflow() -> dict[str, str]:
+    """Who began the runs, and in which branch of which repository, as far as it is known here."""
+    ways = {"user": getpass.getuser, "source.git.branch": _branch, "source.git.repoURL": _remote}
+    shown = {}
+    for tag, ask in ways.items():
+        with suppress(OSError, KeyError, subprocess.CalledProcessError):  # no such user, no git, no repository
+            shown[f"mlflow.{tag}"] = ask()
+    return {tag: value for tag, value in shown.items() if value}
 
 
 @cache
 def commit() -> dict[str, str]:
     """git.commit (40 hexadecimal digits) and git.dirty (true or false) of the repository; `unknown` outside one."""
     try:
-        head, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+        (head, _), changes = _head(), _git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         return {"git.commit": "unknown", "git.dirty": "unknown"}
     return {"git.commit": head, "git.dirty": str(bool(changes)).lower()}
@@ -57,6 +77,22 @@ def is_gone(name: str) -> bool:
     """
     host, _, pid = name.rpartition(":")
     return host == socket.gethostname() and (int(pid) == os.getpid() or not psutil.pid_exists(int(pid)))
+
+
+@cache
+def _head() -> tuple[str, str]:
+    """The commit and the branch, which is called HEAD where there is none."""
+    commit, branch = _git("rev-parse", "HEAD", "--abbrev-ref", "HEAD").splitlines()
+    return commit, branch
+
+
+def _branch() -> str:
+    return _head()[1].replace("HEAD", "")
+
+
+def _remote() -> str:
+    """The address of the repository, without a user or a password in it."""
+    return re.sub(r"(?<=://)[^/@]*@", "", _git("config", "--get", "remote.origin.url"))
 
 
 def _git(*arguments: str) -> str:

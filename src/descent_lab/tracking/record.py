@@ -67,6 +67,20 @@ class Tracking:
     summary: bool = True
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where the data of a run come from.
+
+    name: of the data set, or of its file. digest: 20 hexadecimal digits, of the options that make or split the data and
+    of the content of files. path: of the file of the training samples; None: `made_by`, a class, makes them.
+    """
+
+    name: str
+    digest: str
+    made_by: str
+    path: str | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrackedRun:
     """A run as the tracking store will describe it.
@@ -75,7 +89,7 @@ class TrackedRun:
     identity: hash of everything that can change the run's curves.
     params: every leaf of the configuration by its dotted name, and the choice of each group.
     settings: the same as nested values, for config.yaml.
-    fingerprint: hash of the content of data that come from files; None for other data.
+    fingerprint: hash of the content of data that come from files; None for other data. origin: of the data.
     tracking: where the run is written.
     force: write the run even if the store holds a finished run of this identity.
     """
@@ -85,6 +99,7 @@ class TrackedRun:
     params: Mapping[str, str]
     settings: Mapping[str, Any]
     fingerprint: str | None
+    origin: Origin
     tracking: Tracking
     force: bool
 

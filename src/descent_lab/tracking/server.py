@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from descent_lab.tracking.address import beside_file, lock_path
 from descent_lab.tracking.entry import KIND_OF_EXPERIMENT, Entry, Input, Point, entry_of
+from descent_lab.tracking.note import NOTE
 from descent_lab.tracking.provenance import is_gone
 from descent_lab.tracking.record import KnownRun, TrackedRun
 from descent_lab.tracking.stores import Delivery
@@ -82,8 +83,8 @@ class ServerStore:
         run = self._claim(entry, delivery.finished.force, delivery.live_run)
         if run is not None:
             copy_files(entry, run.info.artifact_uri, self.uri)
-            entry = entry.with_log(delivery.log_seconds + perf_counter() - begin)
-            self._log(run.info.run_id, entry.params, entry.points, {})
+            entry = entry.with_id(run.info.run_id).with_log(delivery.log_seconds + perf_counter() - begin)
+            self._log(run.info.run_id, entry.params, entry.points, {NOTE: entry.tags[NOTE]})
             self._log_inputs(run.info.run_id, entry.inputs)
             self.client.set_terminated(run.info.run_id, end_time=entry.ended)
         elif delivery.live_run is not None:

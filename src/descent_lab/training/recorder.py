@@ -137,6 +137,7 @@ class Recorder:
             device=self.device,
             diverged_at=self.diverged_at[r],
             gradient_equivalents=self.runs[r].gradient_equivalents(int(curves["step"].max(initial=0))),
+            data=self.runs[r].problem.data.outline,
         )
 
     def _snapshots(self, r: int) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from descent_lab.components import neutral
+from descent_lab.data.base import Outline
 from descent_lab.derivatives.base import Backend
 from descent_lab.loops.base import Program
 from descent_lab.loops.stacking import shape
@@ -124,6 +125,7 @@ class Outcome:
     device: str
     diverged_at: int | None = None
     gradient_equivalents: float = np.nan  # what its steps cost, up to the last record
+    data: Outline | None = None  # what it was trained and tested on
 
     @property
     def status(self) -> str:

@@ -32,6 +32,10 @@ class UserFile(Tabular):
         validation, test = (None if p is None else self.read(p) for p in (self.validation_path, self.test_path))
         return Tables(self.read(self.path), validation, test)
 
+    def source(self) -> str:
+        """The path of the file of the training samples."""
+        return self.path
+
     def fingerprint(self) -> str:
         """The SHA-256 (hexadecimal) of the contents of the files."""
         return fingerprint(self.path, self.validation_path, self.test_path)
