@@ -473,8 +473,11 @@ def _latest(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 def _once(used: Iterable[Input]) -> list[Input]:
-    """The first of the inputs of each name and digest."""
-    return list({(data.name, data.digest): data for data in reversed(list(used))}.values())
+    """The first of the inputs of each name and digest, in their order: MLflow shows the first one of a run."""
+    first: dict[tuple[str, str], Input] = {}
+    for data in used:
+        first.setdefault((data.name, data.digest), data)
+    return list(first.values())
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
