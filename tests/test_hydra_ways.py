@@ -99,7 +99,7 @@ REFUSED = {  # a command: what its one line must say
     "-m hydra.sweeper.tuned=[lr] tuning.by=train/lss": r"must be one of loss, rmse, grad_norm; did you mean loss\?",
     "tuning.at=last": "tuning.at=last: must be 'final' or 'best'",
     "-m engine=processes engine.workers=0": "^engine.workers=0: must be greater than or equal to 1$",
-    "tracking.uri=sqlite:////nosuch/x.db": "^tracking.uri=sqlite:////nosuch/x.db: there is no folder /nosuch$",
+    "tracking.uri=sqlite:////nosuch/x.db": "^tracking.uri=sqlite:.*x.db: cannot be opened .there is no folder /nosuch.",
     "plugins.allow=[a-b]": "plugins.allow=a-b: must be names of top-level packages",
     "optimizer._target_=subprocess.Popen": "package subprocess is neither",
 }
