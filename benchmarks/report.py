@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import NamedTuple
 
 from benchmarks.measuring import RESULTS, Report, parser
 from benchmarks.sweep import place, seconds
@@ -25,30 +26,58 @@ SWEEP = (
     "epochs=60",
     "record.points=100",
 )
-READING = "from descent_lab.tracking.reader import load; import sys; load(sys.argv[1])"
+BY_SQL = "from descent_lab.tracking.reader import load; import sys; load(sys.argv[1])"
+BY_CLIENT = f"from descent_lab.tracking.reader import client, store; store.connect = client.Client; {BY_SQL}"
+READING = [
+    "runs",
+    "by SQL, s",
+    "by MLflow's client, s",
+    "times less",
+    "by SQL, processor s",
+    "by the client, processor s",
+    "by SQL, MiB",
+    "by the client, MiB",
+]
+ABOUT_READING = "Medians of whole processes in turns, which read runs and their curves, but make no long table of them."
 ABOUT = (
     "Medians of whole processes; least and most are without attaching. MiB: of the largest process. Aim: 1,000 runs in "
     "10 s with a page under 5 MB, 10,000 runs in 90 s and 4 GB, both with reading."
 )
 
 
-def build(environment: dict[str, str], output: Path, *more: str) -> tuple[float, float]:
-    """Wall seconds of reports.build as a process, and the MiB of the largest of its processes."""
+class Used(NamedTuple):
+    """What a process used: its wall seconds, processor seconds, and the MiB of the largest process."""
+
+    wall: float
+    processor: float
+    memory: float
+
+
+def used(environment: dict[str, str], *arguments: str) -> Used:
+    """What a Python process used that runs these arguments; exits where it fails."""
     begin = perf_counter()
-    command = [sys.executable, "-m", "reports.build", f"output={output}", *more]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
+    process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
     if status:
-        sys.exit(f"reports.build ended with status {status}")
-    return perf_counter() - begin, used.ru_maxrss / 1024
+        sys.exit(f"{' '.join(arguments)} ended with status {status}")
+    return Used(perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def reading(environment: dict[str, str]) -> float:
-    """Wall seconds of a process that only reads the store."""
-    begin = perf_counter()
+def build(environment: dict[str, str], output: Path, *more: str) -> Used:
+    """What reports.build used as a process."""
+    return used(environment, "-m", "reports.build", f"output={output}", *more)
+
+
+def reading(environment: dict[str, str], rounds: int) -> list[float]:
+    """Medians of whole processes that read the store by SQL and by MLflow's client, in turns.
+
+    Wall seconds of either, how many times less by SQL, processor seconds of either, MiB of either.
+    """
     uri = environment["MLFLOW_TRACKING_URI"]
-    subprocess.run([sys.executable, "-c", READING, uri], cwd=ROOT, env=environment, check=True)
-    return perf_counter() - begin
+    laps = [[used(environment, "-c", way, uri) for way in (BY_SQL, BY_CLIENT)] for _ in range(rounds)]
+    sql, client = (Used(*map(median, zip(*way, strict=True))) for way in zip(*laps, strict=True))
+    times = median(theirs.wall / ours.wall for ours, theirs in laps)
+    return [sql.wall, client.wall, times, sql.processor, client.processor, sql.memory, client.memory]
 
 
 def main() -> None:
@@ -56,23 +85,24 @@ def main() -> None:
     options.add_argument("--runs", type=int, nargs="+", default=[1000])
     arguments = options.parse_args()
     report = Report("report", "Building a report")
-    lines = []
+    lines, read = [], []
+    rounds = 1 if arguments.quick else arguments.rounds
     for n_runs in [CELLS] if arguments.quick else arguments.runs:
         with place() as environment:
             seconds("src.run", ["-m", *SWEEP, f"seed=range({max(1, n_runs // CELLS)})"], environment)
             output = Path(environment["DESCENT_OUTBOX"]).parent / "report"
-            laps = [
-                (reading(environment), *build(environment, output, "attach=false"), *build(environment, output))
-                for _ in range(1 if arguments.quick else arguments.rounds)
-            ]
+            laps = [(build(environment, output, "attach=false"), build(environment, output)) for _ in range(rounds)]
             page = (output / "index.html").stat().st_size / 1e6
-        alone, plain, _, attached, memory = (median(column) for column in zip(*laps, strict=True))
-        by_round = [lap[1] for lap in laps]
-        times = [f"{value:.1f}" for value in (plain, attached, alone, min(by_round), max(by_round))]
+            read.append([f"{n_runs}", *(f"{value:.3g}" for value in reading(environment, rounds))])
+        plain, attached = ([lap.wall for lap in way] for way in zip(*laps, strict=True))
+        memory = median(lap.memory for _, lap in laps)
+        times = [f"{value:.1f}" for value in (median(plain), median(attached), min(plain), max(plain))]
         lines.append([f"{n_runs}", *times, f"{memory:.0f}", f"{page:.2f}"])
-    columns = ["runs", "seconds", "and attached to MLflow", "reading alone", "least", "most", "MiB", "page MB"]
+    columns = ["runs", "seconds", "and attached to MLflow", "least", "most", "MiB", "page MB"]
     report.table("reports.build", columns, lines, ABOUT)
     report.keep("reports.build", [dict(zip(columns, line, strict=True)) for line in lines])
+    report.table("reading alone", READING, read, ABOUT_READING)
+    report.keep("reading alone", [dict(zip(READING, line, strict=True)) for line in read])
     report.write(None if arguments.quick else RESULTS)
 
 
