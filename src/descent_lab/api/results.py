@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,7 +101,7 @@ class Results:
     """Many runs; those of a store and those trained in memory have the same columns.
 
     runs: one row a run: run_id, name, status, every parameter by its own name, and every summary metric.
-    curves: long: run_id, step, epoch, step_seconds, metric, value.
+    made: makes `curves`, which are large, when they are first used.
     failed: the runs that could not be made or trained: (name, why).
     best: of a sweep that tuned: the best setting of each entrant, both as overrides; empty where every one diverged.
     params: the columns of runs that are parts of the configuration.
@@ -109,11 +110,16 @@ class Results:
     """
 
     runs: "pd.DataFrame"
-    curves: "pd.DataFrame"
+    made: "Callable[[], pd.DataFrame]" = field(repr=False)
     open: Callable[[str], Result] = field(repr=False)
     failed: Sequence[tuple[str, str]] = ()
     best: Mapping[tuple[str, ...], Sequence[str]] = field(default_factory=dict)
     params: tuple[str, ...] = ()
+
+    @cached_property
+    def curves(self) -> "pd.DataFrame":
+        """Long: run_id, step, epoch, step_seconds, metric, value."""
+        return self.made()
 
     def verdicts(
         self,

@@ -48,7 +48,7 @@ def load(
             raise ModelError(f"run={run}: no finished run of that id in {stored.uri}")
         return _result(stored, run)
     stored = reader.load(uri, experiment, filter, sweep, metrics)
-    return Results(stored.runs, stored.curves, lambda run_id: _result(stored, run_id), params=stored.params)
+    return Results(stored.runs, lambda: stored.curves, lambda run_id: _result(stored, run_id), params=stored.params)
 
 
 def _result(stored: reader.Results, run_id: str) -> Result:

@@ -70,9 +70,8 @@ def sweep(
     curves = [member.outcome.curves for member in members.values()]
     runs = with_length(runs_frame(in_memory([member.described() for member in members.values()])), curves)
     params = tuple(sorted({name for member in members.values() for name in member.config.params}))
-    return Results(
-        runs, curves_frame(members, curves), lambda run_id: members[run_id].result(), tuple(memory.failed), best, params
-    )
+    made = partial(curves_frame, tuple(members), curves)
+    return Results(runs, made, lambda run_id: members[run_id].result(), tuple(memory.failed), best, params)
 
 
 def _words(overrides: Sequence[str] | str) -> Sequence[str]:

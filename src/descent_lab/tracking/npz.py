@@ -24,10 +24,8 @@ DATE = 0x21  # 1980-01-01, the first that ZIP knows, so that equal arrays make e
 MEMBER, DIRECTORY_MARK = Struct("<I4xHHHHIIIHHHHHII"), 0x02014B50  # of the central directory, before the name
 LOCAL = Struct("<26xHH")  # the end of a local header: the lengths of the name, and of what follows it
 END, END_MARK = Struct("<4xHHHHII"), b"PK\x05\x06"
-HEADER = re.compile(
-    rb"\x93NUMPY\x01\x00(?:..)\{'descr': '([<>|][biufcU]\d+)', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n",
-    re.DOTALL,
-)
+START, NPY_1_0 = Struct("<8sH"), b"\x93NUMPY\x01\x00"  # of a .npy file: its format, the length of its header
+HEADER = re.compile(rb"\{'descr': '([<>|][biufcU]\d+)', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n")
 
 
 def write(path: Path, arrays: Mapping[str, Any]) -> None:
@@ -101,9 +99,19 @@ def _unzipped(content: bytes, keys: Collection[str] | None) -> dict[str, np.ndar
 
 def _array(content: memoryview, checksum: int) -> np.ndarray:
     """The array of a .npy file."""
-    header = HEADER.match(content)
-    if header is None or crc32(content) != checksum:
+    start, n_header = START.unpack_from(content)
+    offset = START.size + n_header
+    if start != NPY_1_0 or crc32(content) != checksum:
         raise _Unusual
-    dtype, sizes = header.groups()
-    shape = [int(size) for size in sizes.split(b",") if size.strip()]
-    return np.frombuffer(content, dtype.decode(), offset=header.end()).reshape(shape).copy()
+    dtype, shape = _described(bytes(content[START.size : offset]))
+    return np.frombuffer(content, dtype, offset=offset).reshape(shape).copy()
+
+
+@lru_cache(maxsize=1024)
+def _described(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """The type and the shape of an array, as the header of its .npy file says. Raises _Unusual for other headers."""
+    facts = HEADER.fullmatch(header)
+    if facts is None:
+        raise _Unusual
+    dtype, sizes = facts.groups()
+    return np.dtype(dtype.decode()), tuple(int(size) for size in sizes.split(b",") if size.strip())
