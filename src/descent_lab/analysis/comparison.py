@@ -25,7 +25,8 @@ class Comparison:
     results: the runs as stored. study: those that can be compared, labelled. selection: those that are reported.
     measure: what is asked about. asked: what is asked of pairs.
     left_out: the problems on which no run has what is asked about.
-    incomparable: why other problems are left out of comparisons, as far as these were made.
+    incomparable: why other problems are left out of comparisons, as far as these were made. at_start: the value of a
+    metric at the start of each run, as far as it was asked for.
     """
 
     results: Results
@@ -35,6 +36,7 @@ class Comparison:
     asked: Asked
     left_out: Sequence[str]
     incomparable: dict[str, str] = field(default_factory=dict)
+    at_start: dict[str, pd.Series] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -93,7 +95,7 @@ class Comparison:
         and `incomparable` says why. Raises NotGiven where no problem has some.
         """
         measure, value = measure or self.measure, value or self.value
-        runs = runs.assign(start=runs["run_id"].map(starts(self.results.curves, measure.metric)).astype(float))
+        runs = runs.assign(start=runs["run_id"].map(self._starts(measure.metric)).astype(float))
         parts, reason = [], "no runs"
         for problem, rows in runs.groupby("dataset", sort=False):
             try:
@@ -103,6 +105,14 @@ class Comparison:
         if not parts:
             raise NotGiven(reason)
         return pd.concat(parts, ignore_index=True)
+
+    def _starts(self, metric: str) -> pd.Series:
+        """The value of a metric at step 0 of each run, also of those that are left out of the study."""
+        if metric not in self.at_start:
+            of_all = len(self.study.runs) == len(self.results.runs)
+            curves = self.study.curves_of(metric) if of_all else self.results.curves
+            self.at_start[metric] = starts(curves, metric) if len(curves) else pd.Series(dtype=float)
+        return self.at_start[metric]
 
     def verdicts(self) -> pd.DataFrame:
         """The verdicts on each problem and, with several, over all (`statistics.verdicts`)."""
@@ -122,7 +132,10 @@ def _having(runs: Study, measure: Measure) -> tuple[Study, list[str]]:
 def _with_tuned_by(runs: Study, measure: Measure) -> pd.DataFrame:
     """The runs with what settings are chosen by, by the plan of each problem."""
     by_problem = runs.runs.groupby("dataset", sort=False)
-    values = [tuned_by(rows, runs.curves, chosen_by(latest_plan(rows), measure)) for _, rows in by_problem]
+    values = []
+    for _, rows in by_problem:
+        chosen = chosen_by(latest_plan(rows), measure)
+        values.append(tuned_by(rows, runs.curves_of(chosen.metric), chosen))
     return runs.runs.join(pd.concat(values))
 
 

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 
 from descent_lab.tracking.study_record import StudyRecord
@@ -28,5 +29,6 @@ def latest_plan(runs: pd.DataFrame) -> StudyRecord | None:
     """The plan of the run that was started last, of those that have one; None where no run has one."""
     if "tracking.tuning" not in runs:
         return None
-    told = runs[[plan_of(text) is not None for text in runs["tracking.tuning"]]]
-    return plan_of(told.loc[told["started"].idxmax(), "tracking.tuning"]) if len(told) else None
+    texts, started = runs["tracking.tuning"].to_numpy(), runs["started"].to_numpy()
+    told = np.flatnonzero([plan_of(text) is not None for text in texts])
+    return plan_of(texts[told[started[told].argmax()]]) if len(told) else None

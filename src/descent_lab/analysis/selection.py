@@ -17,6 +17,7 @@ KEYS = ("dataset", "entrant")
 IN_BLOCK = [*KEYS, "block"]
 SETTING = ["setting", "lr", "place"]
 THEN = {"estimate": "then_estimate", "mean": "then_mean"}  # the median and the mean of THEN_BY
+NEEDED = [*KEYS, *SETTING, "seed", "status", "started", "tracking.phase", "tracking.tuning", TUNED_BY, THEN_BY]
 FOLDS = 10  # parts of the seeds; each part is reported at the setting that is best on the others
 AS_GIVEN = "one setting each: nothing was chosen"
 SAME = "setting chosen on the very seeds it is reported on: optimistic"
@@ -67,11 +68,14 @@ def select(runs: pd.DataFrame, tuning_seeds: Collection[int] | None = None) -> S
     tuning_seeds: one block with these tuning seeds; None: as above. Raises NotGiven if they leave nothing to report.
     """
     parts, chosen, tuning, blocks = [], [], {}, {}
-    for problem, group in runs.groupby("dataset", sort=True):
+    narrow = runs[[name for name in NEEDED if name in runs]].assign(row=np.arange(len(runs)))
+    for problem, group in narrow.groupby("dataset", sort=True):
         reported, how, tuning[str(problem)], blocks[str(problem)] = _on_problem(group, tuning_seeds)
-        parts.append(reported)
+        parts.append(reported[["row", "block"]])
         chosen.append(how)
-    return Selection(pd.concat(parts, ignore_index=True), pd.concat(chosen, ignore_index=True), tuning, blocks)
+    rows = pd.concat(parts, ignore_index=True)
+    reported = runs.take(rows["row"]).reset_index(drop=True).assign(block=rows["block"])
+    return Selection(reported, pd.concat(chosen, ignore_index=True), tuning, blocks)
 
 
 def _on_problem(runs: pd.DataFrame, named: Collection[int] | None) -> Parts:

@@ -38,6 +38,8 @@ def studies(results: Results, most_entrants: int = MOST) -> dict[str, Results]:
 
 def _part(results: Results, runs: pd.DataFrame) -> Results:
     def curves() -> pd.DataFrame:
+        if len(runs) == len(results.runs):
+            return results.curves
         kept = results.curves["run_id"].isin(set(runs["run_id"]))
         return results.curves[kept].reset_index(drop=True)
 

@@ -9,6 +9,7 @@ A cell is one problem, one entrant and one setting. The runs of a cell differ on
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,16 +39,31 @@ class Study:
     `without_backend` is the label of the entrant with its backend left out. `setting` is the label of the setting, and
     `place` its place among the settings of the same hyperparameters, in the order of their values. `tuned` names
     these, joined by commas.
-    curves: those of these runs.
-    compared: the groups that make an entrant.
+    results: the runs as stored. compared: the groups that make an entrant.
     sources: all runs with the same labels, those too in which single streams have seeds of their own.
     """
 
     runs: pd.DataFrame
-    curves: pd.DataFrame
+    results: Results
     compared: tuple[str, ...]
     repeats: int  # runs left out, because another run has the same settings and seed
     sources: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """The curves of these runs."""
+        curves = self.results.curves
+        if len(self.runs) == len(self.results.runs):
+            return curves
+        return curves[curves["run_id"].isin(self.runs["run_id"])]
+
+    @cached_property
+    def _by_metric(self) -> dict[str, pd.DataFrame]:
+        return {str(metric): rows for metric, rows in self.curves.groupby("metric", sort=False)}
+
+    def curves_of(self, metric: str) -> pd.DataFrame:
+        """The rows of `curves` of one metric; none where nothing has recorded it."""
+        return self._by_metric.get(metric, self.curves.head(0))
 
     def of(self, run_ids: Collection[str]) -> pd.DataFrame:
         """The rows of these runs."""
@@ -79,10 +95,7 @@ def study(results: Results, compared: Sequence[str] | None = None, tuned: Sequen
     )
     compared_runs = _with_one_seed(labelled)
     distinct = _once(compared_runs)
-    curves = results.curves
-    if len(distinct) < len(runs):
-        curves = curves[curves["run_id"].isin(distinct["run_id"])]
-    return Study(distinct, curves, tuple(compared), len(compared_runs) - len(distinct), labelled)
+    return Study(distinct, results, tuple(compared), len(compared_runs) - len(distinct), labelled)
 
 
 def _with_one_seed(runs: pd.DataFrame) -> pd.DataFrame:

@@ -55,7 +55,14 @@ from descent_lab.analysis.statistics.targets import (
     reference_targets,
     without_targets,
 )
-from descent_lab.analysis.statistics.tuning import best_of_k, best_setting, centres, sensitivity, tuning_cells
+from descent_lab.analysis.statistics.tuning import (
+    best_of_k,
+    best_setting,
+    centres,
+    centres_by_fold,
+    sensitivity,
+    tuning_cells,
+)
 from descent_lab.analysis.statistics.typical import typical
 from descent_lab.analysis.statistics.variance import variance_components
 from descent_lab.analysis.statistics.verdicts import Asked, verdicts
@@ -70,6 +77,7 @@ __all__ = [
     "best_setting",
     "blocks",
     "centres",
+    "centres_by_fold",
     "common_records",
     "comparable",
     "confounds",

@@ -25,6 +25,7 @@ from descent_lab.errors import NotGiven
 
 THESE, LIKE_THESE = "these problems", "problems like these"
 ONE_SIDED = {"low": np.nan, "high": np.nan, "note": "all runs of one are better: a bootstrap gives no interval"}
+DRAWN = ("dataset", "data", "block", "seed")  # what a bootstrap needs of runs, beside the entrant and a value
 MOST = 2.0  # the highest score: twice the way of the reference, on the scale of the levels
 
 
@@ -80,7 +81,7 @@ def aggregates(
     """
     require(scored, "dataset", "seed", entrant, "score")
     complete(scored.groupby(["dataset", entrant])["score"].size().unstack(entrant), "aggregates")
-    drawing = _Drawing(scored, entrant, seed)
+    drawing = _Drawing(scored[[name for name in (*DRAWN, entrant, "score") if name in scored]], entrant, seed)
     rows = []
     for name in drawing.entrants:
         x = drawing.rows_of(name)["score"].to_numpy(dtype=float)
@@ -111,7 +112,7 @@ def probability_better(
     """
     require(runs, "dataset", "seed", entrant, "level")
     sign = 1.0 if one_of("better", better, WORST) == "lower" else -1.0
-    signed = runs.assign(level=sign * runs["level"])
+    signed = runs[[name for name in (*DRAWN, entrant, "resolution") if name in runs]].assign(level=sign * runs["level"])
     names = sorted(signed[entrant].unique())
     if len(names) < 2:
         raise NotGiven(f"column {entrant!r}: a comparison needs 2 entrants, found {names}")

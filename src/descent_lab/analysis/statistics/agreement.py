@@ -31,10 +31,12 @@ def agreement(
     - parts_at: the first step at which a pair differs by more than TOLERANCE; missing where none does.
     """
     keys = columns_of(by)
-    require(curves, "run_id", "step", "metric", "value")
     require(runs, "run_id", "lr", "seed", apart, *keys)
     several = runs[runs.groupby(keys, dropna=False)[apart].transform("nunique") > 1]
+    if several.empty:
+        return pd.DataFrame()
     named = several[["run_id", *keys, "lr", "seed", apart]]
+    require(curves, "run_id", "step", "metric", "value")
     records = curves.loc[curves["metric"] == metric, ["run_id", "step", "value"]].merge(named, on="run_id")
     first = several.sort_values(apart, key=lambda names: names.where(names != reference, ""))
     against = first.groupby(keys, dropna=False)[apart].first()

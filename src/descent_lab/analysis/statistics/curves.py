@@ -1,45 +1,75 @@
 """How does a metric change during training, across seeds? Its median and interval at every recorded point."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from descent_lab.analysis.statistics.frames import WORST, columns_of, confident, one_of, require
 from descent_lab.analysis.statistics.intervals import median_interval
-from descent_lab.analysis.statistics.seeds import sorted_groups
+from descent_lab.analysis.statistics.seeds import joined, sorted_groups
 from descent_lab.errors import NotGiven
 
 AXES = ("step", "epoch", "gradients", "step_seconds")
 CLOCK_POINTS = 100  # points of a curve over seconds, as runs record at different times
 
 
-def on_axis(curves: pd.DataFrame, runs: pd.DataFrame, metric: str, axis: str) -> pd.DataFrame:
-    """The records of one metric: `run_id, x, value`, sorted by run and step, with x in units of `axis`.
+class Records(NamedTuple):
+    """The records of one metric, those of each run together and in the order of their steps.
+
+    ids: of the runs, (n_runs,). run: the place of each record's run in `ids`; x: where the record is on an axis; value:
+    each (n_records,).
+    """
+
+    ids: np.ndarray
+    run: np.ndarray
+    x: np.ndarray
+    value: np.ndarray
+
+
+def of_runs(curves: pd.DataFrame, runs: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """The rows of `curves` with this metric and of these runs; the place of the run of each row, and the runs' ids."""
+    require(curves, "step", "value")
+    records = curves[curves["metric"] == metric]
+    run, ids = pd.factorize(records["run_id"])
+    if (run < 0).any():
+        require(records, "run_id")
+    wanted = ids.isin(runs["run_id"])
+    kept = wanted[run]
+    places = np.cumsum(wanted) - 1
+    return records[kept], places[run[kept]], ids[wanted].to_numpy()
+
+
+def on_axis(curves: pd.DataFrame, runs: pd.DataFrame, metric: str, axis: str) -> Records:
+    """The records of one metric of these runs, with x in units of `axis`.
 
     On the axis `gradients`, x counts gradient-equivalents, which a run spends evenly: x = step * gradients / steps.
     Raises ValueError for an unknown axis, and NotGiven for an unknown metric and for runs without a record.
     """
     one_of("axis", axis, AXES)
-    require(curves, "run_id", "step", "metric", "value")
-    records = curves[(curves["metric"] == metric) & curves["run_id"].isin(runs["run_id"])]
+    records, run, ids = of_runs(curves, runs, metric)
     if records.empty:
         raise NotGiven(f"metric {metric!r}: must be one of {', '.join(sorted(curves['metric'].unique()))}")
-    absent = set(runs["run_id"]) - set(records["run_id"])
+    absent = set(runs["run_id"]) - set(ids)
     if absent:
         raise NotGiven(f"{len(absent)} runs have no record of {metric!r}, among them {min(map(str, absent))}")
-    records = records.sort_values(["run_id", "step"], kind="stable")
-    return pd.DataFrame({"run_id": records["run_id"], "x": _position(records, runs, axis), "value": records["value"]})
+    step, value = records["step"].to_numpy(), records["value"].to_numpy(dtype=float)
+    x = _position(records, ids, run, runs, axis)
+    if ((np.diff(run) < 0) | ((np.diff(run) == 0) & (np.diff(step) < 0))).any():
+        order = np.lexsort((step, run))
+        run, x, value = run[order], x[order], value[order]
+    return Records(ids, run, x, value)
 
 
-def _position(records: pd.DataFrame, runs: pd.DataFrame, axis: str) -> np.ndarray:
+def _position(records: pd.DataFrame, ids: np.ndarray, run: np.ndarray, runs: pd.DataFrame, axis: str) -> np.ndarray:
     if axis != "gradients":
         recorded: np.ndarray = require(records, axis)[axis].to_numpy(dtype=float)
         return recorded
     require(runs, "gradients", "steps")
     per_step = runs["gradients"] / runs["steps"].where(runs["steps"] > 0, 1)
-    rate = records["run_id"].map(dict(zip(runs["run_id"], per_step, strict=True)))
-    spent: np.ndarray = (records["step"] * rate).to_numpy(dtype=float)
+    rate = pd.Series(ids).map(dict(zip(runs["run_id"], per_step, strict=True))).to_numpy(dtype=float)
+    spent: np.ndarray = records["step"].to_numpy(dtype=float) * rate[run]
     return spent
 
 
@@ -64,32 +94,27 @@ def summarise_curves(
     confident(confidence)
     worst = WORST[one_of("better", better, WORST)]
     records = on_axis(curves, runs, metric, axis)
-    traces = _traces(records, dict(zip(runs["run_id"], runs["status"] == "diverged", strict=True)), worst)
-    parts = []
+    diverged = set(runs["run_id"][runs["status"] == "diverged"])
+    traces: dict[object, Trace] = dict(zip(records.ids, _traces(records, diverged, worst), strict=True))
+    run_ids, groups = runs["run_id"].to_numpy(), []
     for key, index in sorted_groups(runs, keys):
-        members = [traces[run] for run in runs["run_id"].to_numpy()[index]]
+        members = [traces[run] for run in run_ids[index]]
         grid = _grid(members, axis)
         bands = median_interval(np.stack([_sampled(*trace, grid) for trace in members], axis=-1), confidence)
-        named = dict(zip(keys, key, strict=True)) | {axis: grid, "n": len(members)}
-        parts.append(pd.DataFrame(named | bands._asdict()))
-    return pd.concat(parts, ignore_index=True)
+        groups.append((key, {axis: grid, "n": np.full(len(grid), len(members))} | bands._asdict()))
+    return joined(keys, groups)
 
 
 Trace = tuple[np.ndarray, np.ndarray, float]  # of a run: positions, values, and the value beyond the last position
 
 
-def _traces(records: pd.DataFrame, diverged: dict[object, bool], worst: float) -> dict[object, Trace]:
-    """The trace of each run by its id."""
-    run = records["run_id"].to_numpy()
-    x = records["x"].to_numpy(dtype=float)
-    value = records["value"].to_numpy(dtype=float)
-    value = np.where(np.isfinite(value), value, worst)
-    ends = np.append(np.flatnonzero(run[1:] != run[:-1]) + 1, len(run))
+def _traces(records: Records, diverged: set[object], worst: float) -> Iterator[Trace]:
+    """The trace of each run, in the order of their ids."""
+    value = np.where(np.isfinite(records.value), records.value, worst)
+    ends = np.append(np.flatnonzero(np.diff(records.run)) + 1, len(records.run))
     starts = np.append(0, ends[:-1])
-    return {
-        run[i]: (x[i:j], value[i:j], worst if diverged[run[i]] else value[j - 1])
-        for i, j in zip(starts, ends, strict=True)
-    }
+    for name, i, j in zip(records.ids, starts, ends, strict=True):
+        yield records.x[i:j], value[i:j], worst if name in diverged else value[j - 1]
 
 
 def _grid(members: list[Trace], axis: str) -> np.ndarray:
@@ -101,5 +126,7 @@ def _grid(members: list[Trace], axis: str) -> np.ndarray:
 
 def _sampled(x: np.ndarray, value: np.ndarray, beyond: float, grid: np.ndarray) -> np.ndarray:
     """The value of a run at each point of the grid: that of the last record at or before the point."""
+    if np.array_equal(x, grid):
+        return value
     sampled = value[np.maximum(np.searchsorted(x, grid, side="right") - 1, 0)]
     return np.where(grid > x[-1], beyond, sampled)

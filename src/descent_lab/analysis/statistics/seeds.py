@@ -1,6 +1,6 @@
 """What does one setting reach, across seeds? Median, mean and interquartile mean, each with an interval."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,16 @@ def sorted_groups(frame: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[Any,
     """The key and the positions of the rows of each group, sorted by key."""
     grouped = frame.groupby(keys, sort=True, observed=True, dropna=False).indices
     return [(key if isinstance(key, tuple) else (key,), np.asarray(index)) for key, index in grouped.items()]
+
+
+def joined(keys: list[str], groups: Sequence[tuple[tuple[Any, ...], Mapping[str, np.ndarray]]]) -> pd.DataFrame:
+    """The columns of all groups, one group below the other, beside the key of each.
+
+    groups: at least one; the key of each, and its columns, which have the same names in all groups.
+    """
+    lengths = [len(next(iter(columns.values()))) for _, columns in groups]
+    of_keys = {name: pd.Series([key[i] for key, _ in groups]).repeat(lengths).array for i, name in enumerate(keys)}
+    return pd.DataFrame(of_keys | {name: np.concatenate([of[name] for _, of in groups]) for name in groups[0][1]})
 
 
 def _cell(x: np.ndarray, stratum: np.ndarray | None, statistic: str, confidence: float, seed: int) -> Row:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from descent_lab.analysis.statistics.curves import on_axis
+from descent_lab.analysis.statistics.curves import Records, of_runs, on_axis
 from descent_lab.analysis.statistics.frames import WORST, columns_of, levels, once, one_of, require
 from descent_lab.analysis.statistics.intervals import median
 from descent_lab.analysis.statistics.seeds import sorted_groups
@@ -190,30 +190,41 @@ def first_hits(
     if absent := set(runs["dataset"]) - set(targets["dataset"]):
         raise NotGiven(f"data set {min(map(str, absent))} has no target")
     records = on_axis(common_records(curves, runs, metric), runs, metric, axis)
-    records["before"] = records.groupby("run_id")["x"].shift()
     tries = runs.merge(targets[["dataset", "level", "target"]], on="dataset")
-    hit = _hits(records, tries, better)
-    last = tries["run_id"].map(records.groupby("run_id")["x"].last())
-    censored = last.mask(tries["status"] == "diverged", np.inf)
+    run = pd.Index(records.ids).get_indexer(tries["run_id"])
+    at, before = _hits(records, run, tries["target"].to_numpy(dtype=float), better)
+    last = np.full(len(records.ids), np.nan)
+    known = ~np.isnan(records.x)
+    last[records.run[known]] = records.x[known]
+    censored = np.where(tries["status"] == "diverged", np.inf, last[run])
+    reached = ~np.isnan(at)
     return tries.assign(
-        reached=hit["x"].notna(),
-        time=hit["x"].fillna(censored),
-        resolution=hit["x"] - hit["before"].fillna(hit["x"]),
-        spent=hit["x"].fillna(last),
+        reached=reached,
+        time=np.where(reached, at, censored),
+        resolution=at - np.where(np.isnan(before), at, before),
+        spent=np.where(reached, at, last[run]),
     )
 
 
-def _hits(records: pd.DataFrame, tries: pd.DataFrame, better: str) -> pd.DataFrame:
-    """The position `x` of the first record that is as good as the target, and of the one `before`, for each row of
-    `tries`; NaN without one.
+def _hits(records: Records, run: np.ndarray, target: np.ndarray, better: str) -> tuple[np.ndarray, np.ndarray]:
+    """Where the first record is that is as good as the target, and where the one before it; NaN without one.
+
+    run: the place of a run in `records.ids`; target: one of its targets; both (n_tries,), as is what is given.
     """
     sign = 1.0 if better == "lower" else -1.0
-    positions = pd.DataFrame(np.nan, index=tries.index, columns=["x", "before"])
-    for _, rows in tries.groupby(tries.groupby("run_id").cumcount()):
-        target = records["run_id"].map(dict(zip(rows["run_id"], rows["target"], strict=True)))
-        first = records[sign * records["value"] <= sign * target].drop_duplicates("run_id").set_index("run_id")
-        positions.loc[rows.index] = first[["x", "before"]].reindex(rows["run_id"]).to_numpy()
-    return positions
+    value, goal = sign * records.value, np.full(len(records.ids), np.nan)
+    previous = np.where(np.diff(records.run, prepend=-1) == 0, np.roll(records.x, 1), np.nan)
+    at, before = np.full(len(run), np.nan), np.full(len(run), np.nan)
+    number = pd.Series(run).groupby(run).cumcount().to_numpy()
+    for rows in (np.flatnonzero(number == k) for k in range(number.max() + 1)):
+        goal[run[rows]] = sign * target[rows]
+        good = np.flatnonzero(value <= goal[records.run])
+        first = np.full(len(records.ids), -1)
+        first[records.run[good[::-1]]] = good[::-1]  # of several, the last that is assigned stays
+        found = first[run[rows]]
+        at[rows] = np.where(found >= 0, records.x[found], np.nan)
+        before[rows] = np.where(found >= 0, previous[found], np.nan)
+    return at, before
 
 
 def common_records(curves: pd.DataFrame, runs: pd.DataFrame, metric: str = "train/loss") -> pd.DataFrame:
@@ -223,13 +234,13 @@ def common_records(curves: pd.DataFrame, runs: pd.DataFrame, metric: str = "trai
     Where more epochs than steps are common, as with batches of different sizes, epochs take the place of steps.
     """
     require(runs, "run_id", "dataset")
-    problem = dict(zip(runs["run_id"], runs["dataset"], strict=True))
-    records = curves[(curves["metric"] == metric) & curves["run_id"].isin(problem)]
-    kept = np.zeros(len(records), dtype=bool)
-    run_id = records["run_id"].to_numpy()
+    records, run, ids = of_runs(curves, runs, metric)
+    problems = pd.factorize(pd.Series(ids).map(dict(zip(runs["run_id"], runs["dataset"], strict=True))))[0]
     positions = {axis: records[axis].to_numpy(dtype=float).round(9) for axis in ("step", "epoch") if axis in records}
-    for rows in records.groupby(records["run_id"].map(problem)).indices.values():
-        runs_of_rows = pd.factorize(run_id[rows])[0]
+    kept = np.zeros(len(records), dtype=bool)
+    for problem in range(len(set(problems))):
+        rows = np.flatnonzero(problems[run] == problem)
+        runs_of_rows = pd.factorize(run[rows])[0]
         found = {axis: _common(position[rows], runs_of_rows) for axis, position in positions.items()}
         common, _ = max(found.values(), key=lambda pair: pair[1])
         kept[rows] = common | _last(positions["step"][rows], runs_of_rows)
@@ -241,9 +252,9 @@ def _common(position: np.ndarray, run: np.ndarray) -> tuple[np.ndarray, int]:
     records there are at positions that several runs got to.
     """
     last = np.sort(_ends_of(position, run))
-    place, inverse = np.unique(position, return_inverse=True)
-    pairs = np.unique(np.column_stack([inverse, run]), axis=0)  # a run may record twice at one position
-    here = np.bincount(pairs[:, 0], minlength=len(place))
+    inverse, place = pd.factorize(position, sort=True)
+    pairs = pd.unique(inverse * len(last) + run)  # a run may record twice at one position
+    here = np.bincount(pairs // len(last), minlength=len(place))
     common = here == len(last) - np.searchsorted(last, place, side="left")
     return np.asarray(common[inverse]), int(here[common & (here > 1)].sum())
 

@@ -5,12 +5,13 @@ seeds, and the chosen cells are reported on held-out seeds. No seed is used for 
 """
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
 from descent_lab.analysis.statistics.frames import WORST, columns_of, levels, one_of, require
-from descent_lab.analysis.statistics.seeds import sorted_groups, summarise
+from descent_lab.analysis.statistics.seeds import joined, sorted_groups, summarise
 from descent_lab.errors import NotGiven
 
 CELLS = ("dataset", "optimizer")
@@ -42,11 +43,42 @@ def centres(
     """The values that `best_setting` compares, without intervals: `*by, <setting>, estimate` (the median), `mean`."""
     cell = [*columns_of(by), setting]
     require(runs, *cell, "seed", value)
-    used = runs[runs["seed"].isin(list(tuning_seeds))]
-    if used.empty:
+    used = runs["seed"].isin(list(tuning_seeds)).to_numpy()
+    if not used.any():
         raise NotGiven(f"no run has a tuning seed: {sorted(tuning_seeds)} of {sorted(runs['seed'].unique())}")
-    grouped = used.assign(level=levels(used, value, better)).groupby(cell, dropna=False)["level"]
+    grouped = runs.loc[used, cell].assign(level=levels(runs, value, better)[used]).groupby(cell, dropna=False)["level"]
     return grouped.agg(estimate="median", mean="mean").reset_index()
+
+
+def centres_by_fold(
+    runs: pd.DataFrame,
+    value: str,
+    folds: Sequence[Collection[int]],
+    by: Sequence[str] = CELLS,
+    better: str = "lower",
+    setting: str = "lr",
+) -> pd.DataFrame:
+    """The median of each setting on the seeds of each fold: `*by, <setting>, fold, estimate`.
+
+    Settings that have no run on the seeds of a fold have no row for it.
+    """
+    cell = [*columns_of(by), setting]
+    require(runs, *cell, "seed", value)
+    x, seed = levels(runs, value, better), runs["seed"].to_numpy()
+    inside = np.array([np.isin(seed, list(fold)) for fold in folds])
+    groups = [
+        (key, {"fold": np.arange(len(folds)), "estimate": _medians(x[index], inside[:, index])})
+        for key, index in sorted_groups(runs, cell)
+    ]
+    return joined(cell, groups).dropna(subset="estimate", ignore_index=True)
+
+
+def _medians(x: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """The median of the x, (n,), that are inside, for each row of `inside`, (n_rows, n); NaN where none is."""
+    n, ordered = inside.sum(axis=1), np.sort(np.where(inside, x, np.nan), axis=1)  # NaN comes last
+    middle = np.stack([(n - (n > 0)) // 2, n // 2], axis=1)
+    below, above = np.take_along_axis(ordered, middle, axis=1).T
+    return np.asarray(np.where(below == above, below, below / 2 + above / 2))
 
 
 def best_setting(
@@ -94,17 +126,19 @@ def best_of_k(
         raise NotGiven(f"{lacking} lack a score on seeds that they were not chosen on (column {report!r})")
     worst = WORST[one_of("better", better, WORST)]
     ordered = trials.sort_values(value, ascending=better == "lower", na_position="last", kind="stable")
-    parts = []
+    outcomes = ordered[report].to_numpy(dtype=float)
+    outcomes = np.where(np.isfinite(outcomes), outcomes, worst)
+    groups = []
     for key, index in sorted_groups(ordered, keys):
-        outcome = ordered[report].to_numpy(dtype=float)[index]
-        outcome = np.where(np.isfinite(outcome), outcome, worst)
-        share = _share_best(len(index), replacement)
-        columns = {"k": np.arange(1, len(index) + 1), "n_trials": len(index)}
+        n, outcome = len(index), outcomes[index]
+        share = _share_best(n, replacement)
+        columns = {"k": np.arange(1, n + 1), "n_trials": np.full(n, n)}
         columns |= {"expected": _expected(share, outcome), "median": _weighted_median(share, outcome)}
-        parts.append(pd.DataFrame(dict(zip(keys, key, strict=True)) | columns))
-    return pd.concat(parts, ignore_index=True)
+        groups.append((key, columns))
+    return joined(keys, groups)
 
 
+@lru_cache(maxsize=64)
 def _share_best(n: int, replacement: bool) -> np.ndarray:
     """P(the i-th best of n trials is the best of k drawn trials): shape (n, n), k by i."""
     # none of k trials is among the i best:  q_k(i) = (1 - i / n)^k, or C(n - i, k) / C(n, k)

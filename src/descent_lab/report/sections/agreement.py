@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from descent_lab.analysis import statistics as st
+from descent_lab.analysis.measure import TRAINING
 from descent_lab.analysis.statistics.agreement import FIRST, TOLERANCE
 from descent_lab.report.blocks import Block, Files, Rows, Words, grouped
 from descent_lab.report.report import Report
@@ -21,7 +22,7 @@ SAID = (
 
 def agreement(report: Report) -> pd.DataFrame:
     """Each backend against the reference, by problem and optimizer."""
-    return st.agreement(report.study.curves, report.study.runs, ["dataset", "without_backend"])
+    return st.agreement(report.study.curves_of(TRAINING.metric), report.study.runs, ["dataset", "without_backend"])
 
 
 def in_words(table: pd.DataFrame) -> list[str]:

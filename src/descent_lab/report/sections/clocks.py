@@ -32,7 +32,7 @@ def clock_curves(report: Report) -> pd.DataFrame:
     isolated = own.groupby(runs["dataset"]).transform("any")
     parts = [(runs[own], "isolated"), (runs[~isolated], "shared")]
     summaries = [
-        st.summarise_curves(report.study.curves, part, PAIR, TRAIN, SECONDS).assign(timing=timing)
+        st.summarise_curves(report.study.curves_of(TRAIN), part, PAIR, TRAIN, SECONDS).assign(timing=timing)
         for part, timing in parts
         if len(part)
     ]

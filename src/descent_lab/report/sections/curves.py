@@ -67,10 +67,9 @@ def bands(report: Report, metrics: Sequence[str]) -> pd.DataFrame:
     the setting chosen for it.
     """
     runs = report.selection.runs
-    recorded = report.study.curves[["run_id", "metric"]].drop_duplicates().groupby("metric")["run_id"].agg(set)
     parts = []
     for metric in metrics:
-        measured = runs["run_id"].isin(recorded.get(metric, set()))
+        measured = runs["run_id"].isin(report.study.curves_of(metric)["run_id"].unique())
         if measured.any():
             parts.append(_bands(report.study, runs[measured], PAIR, metric, better(metric.partition("/")[2])))
     if not parts:
@@ -94,7 +93,7 @@ def curves_by_lr(report: Report) -> pd.DataFrame:
 
 
 def _bands(study: Study, runs: pd.DataFrame, by: list[str], metric: str, better: str = "lower") -> pd.DataFrame:
-    summary = st.summarise_curves(study.curves, runs, by, metric, "step", better=better)
+    summary = st.summarise_curves(study.curves_of(metric), runs, by, metric, "step", better=better)
     rates = runs.groupby(by)[["passes", "gradients", "steps"]].max()
     per_step = rates[["passes", "gradients"]].div(rates["steps"].clip(lower=1), axis=0).reset_index()
     summary = summary.merge(per_step, on=by).assign(metric=metric)

@@ -25,6 +25,7 @@ NAMES = {"iqm": "interquartile mean score (higher is better)", "optimality_gap":
 HEAD = ("entrant", "interquartile mean", "with other problems", "optimality gap", "with other problems", "note")
 WINS_HEAD = ("a", "b", "P(a run of a is better)", "with other problems", "problems")
 ONE_HEAD = ("entrant", "data sets", "most often", "against the tuned setting", "at worst", "on")
+NEEDED = ("run_id", "dataset", "data", "entrant", "setting", "seed", "status", "dtype")  # columns for `one_setting`
 ROW = 0.24  # inches
 
 
@@ -48,14 +49,17 @@ def one_setting(report: Report) -> pd.DataFrame:
     """Each entrant at one setting for all problems, chosen on the other data sets."""
     runs, tuning, chosen_by = report.study.runs, report.selection.tuning, report.chosen_by
     several = runs.groupby(["dataset", "entrant"])["setting"].transform("nunique") > 1
-    runs = runs[several].reset_index(drop=True)
+    needed = dict.fromkeys((*NEEDED, report.value, chosen_by.column))
+    runs = runs.loc[several, [name for name in needed if name in runs]].reset_index(drop=True)
     if runs.empty:
         raise NotGiven("no entrant was run at several settings")
     if chosen_by.at == "time_to":
         raise NotGiven("settings were chosen by the time to a target, which has no mean over problems")
     seeds = zip(runs["dataset"], runs["seed"], strict=True)
     on_tuning = [seed in tuning.get(str(problem), ()) for problem, seed in seeds]
-    trials = report.as_compared(runs.assign(by_value=chosen_by.of(runs, report.study.curves)), chosen_by, "by_value")
+    trials = report.as_compared(
+        runs.assign(by_value=chosen_by.of(runs, report.study.curves_of(chosen_by.metric))), chosen_by, "by_value"
+    )
     levels = report.as_compared(runs)
     levels = levels.assign(phase=np.where(on_tuning, TUNING, HELD_OUT), by=trials["level"])
     return st.one_setting(levels, report.comparable, by="by", by_better=chosen_by.better)

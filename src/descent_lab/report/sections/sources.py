@@ -1,6 +1,7 @@
 """Sources of variance: how much of the spread is the split, the start, the order of batches, and the tuning."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 import pandas as pd
 
@@ -9,6 +10,7 @@ from descent_lab.errors import NotGiven
 from descent_lab.report.blocks import Block, Files, Heading, Words, plain
 from descent_lab.report.report import Report
 from descent_lab.report.section import SECTIONS, Section, Table
+from descent_lab.seeding import Seeds
 
 STREAMS = {
     "dataset": "problem", "entrant": "entrant", "setting": "setting", "source": "source", "n": "runs",
@@ -23,7 +25,8 @@ TUNING = {
 def streams(report: Report) -> pd.DataFrame:
     """The part of each stream in the variance, where single streams were given seeds of their own."""
     runs = report.study.sources
-    named = [name for name in runs if str(name).startswith("seeds.") and (runs[name].fillna("None") != "None").any()]
+    streams = [f"seeds.{stream.name}" for stream in fields(Seeds)]
+    named = [name for name in streams if name in runs and (runs[name].fillna("None") != "None").any()]
     if not named:
         raise NotGiven("no stream was given seeds of its own, as by seeds.split='range(10)'")
     return st.variance_components(report.as_compared(runs), named, ["dataset", "entrant", "setting"])

@@ -52,7 +52,8 @@ def targets(report: Report) -> pd.DataFrame:
             raise NotGiven(f"the given targets are of other problems than {_problems(report)}")
         return known.assign(reference="given")
     own, _ = _of_reference(report)
-    return st.interpolated_targets(report.study.curves, own, *_asked(report, own)).assign(reference=report.reference)
+    curves = report.study.curves_of(report.measure.metric)
+    return st.interpolated_targets(curves, own, *_asked(report, own)).assign(reference=report.reference)
 
 
 def no_targets(report: Report) -> pd.DataFrame:
@@ -65,7 +66,8 @@ def no_targets(report: Report) -> pd.DataFrame:
     absent = sorted(problems - set(own["dataset"]))
     missing = pd.DataFrame({"dataset": absent, "detail": [f"{report.reference} has no run: no target"] * len(absent)})
     reference, _, *told = _asked(report, own)
-    return pd.concat([missing, st.without_targets(report.study.curves, own, reference, *told)], ignore_index=True)
+    curves = report.study.curves_of(report.measure.metric)
+    return pd.concat([missing, st.without_targets(curves, own, reference, *told)], ignore_index=True)
 
 
 def _asked(report: Report, own: pd.DataFrame) -> tuple[str, Sequence[float], str, str, str, str, str]:
@@ -84,16 +86,18 @@ def hits(report: Report) -> pd.DataFrame:
     wanted = report.table("targets")
     if wanted.empty:
         raise NotGiven("there are no targets")
-    runs = report.selection.runs[report.selection.runs["dataset"].isin(wanted["dataset"])]
-    known = [name for name in RUN if name in runs]
+    reported = report.selection.runs
+    known = [name for name in RUN if name in reported]
+    needed = ["dataset", "status", "timing", "steps", "gradients", *known]
+    runs = reported.loc[reported["dataset"].isin(wanted["dataset"]), needed]
     keep = ["clock", "dataset", "level", "target", *known, "reached", "time", "resolution", "spent"]
-    parts = []
+    asked, parts = report.measure, []
+    curves = report.study.curves_of(asked.metric)
     for clock in CLOCKS:
         timed = runs[runs["timing"] == "isolated"] if clock == "step_seconds" else runs
         timed = timed[timed["gradients"].notna()] if clock == "gradients" else timed
         if len(timed):
-            asked = report.measure
-            first = st.first_hits(report.study.curves, timed, wanted, asked.metric, clock, asked.better)
+            first = st.first_hits(curves, timed, wanted, asked.metric, clock, asked.better)
             parts.append(first.assign(clock=clock)[keep])
     return pd.concat(parts, ignore_index=True)
 

@@ -1,6 +1,6 @@
 """Tuning: what was searched, the loss at each setting, the best of k trials, and lr with another hyperparameter."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,22 +76,21 @@ def best_of_k(report: Report) -> pd.DataFrame:
     one, they are chosen on all tuning seeds but one, and scored on that one. The result is the mean over these folds.
     """
     parts = []
-    for name, rows in report.study.runs.groupby("dataset", sort=True):
-        seeds = report.selection.tuning[str(name)] or sorted(set(rows["seed"]))
-        several = rows.groupby("entrant")["place"].transform("nunique") > 1
-        rows = rows[several & rows["seed"].isin(seeds)]
-        plan = latest_plan(report.study.runs[report.study.runs["dataset"] == name])
+    columns = [*PAIR, "place", "seed", "status", TUNED_BY]
+    for name, runs in report.study.runs.groupby("dataset", sort=True):
+        seeds = report.selection.tuning[str(name)] or sorted(set(runs["seed"]))
+        several = runs.groupby("entrant")["place"].transform("nunique") > 1
+        rows = runs.loc[several & runs["seed"].isin(seeds), columns]
+        plan = latest_plan(runs)
         folds = [[seed for seed in seeds if seed != left] for left in seeds]
         if plan and plan.blocks > 1:
             folds = [list(tuning) for tuning in plan.tuning_seeds]
-        for place, fold in enumerate(folds):
-            rest = [seed for seed in seeds if seed not in fold]
-            if rest and fold and len(rows):
-                trials = _trials(rows, fold, rest)
-                parts.append(st.best_of_k(trials, PAIR).assign(fold=place))
+        folds = [fold for fold in folds if fold and not set(seeds) <= set(fold)]
+        if folds and len(rows):
+            parts.append(_trials(rows, folds, [sorted(set(seeds) - set(fold)) for fold in folds]))
     if not parts:
         raise NotGiven("no entrant was run at more than one setting, on two seeds or more")
-    every = pd.concat(parts, ignore_index=True)
+    every = st.best_of_k(pd.concat(parts, ignore_index=True), [*PAIR, "fold"])
     means = every.groupby([*PAIR, "k"], sort=True).agg(
         n_trials=("n_trials", "max"),
         expected=("expected", "mean"),
@@ -102,11 +101,13 @@ def best_of_k(report: Report) -> pd.DataFrame:
     return means.reset_index().assign(**{name: sign * means[name].to_numpy() for name in ("expected", "median")})
 
 
-def _trials(rows: pd.DataFrame, fold: Collection[int], rest: Collection[int]) -> pd.DataFrame:
-    """Each setting with the median by which it is chosen, and the median that is its score."""
-    chosen = st.centres(rows, TUNED_BY, fold, PAIR, setting="place")
-    scores = st.centres(rows, TUNED_BY, rest, PAIR, setting="place").rename(columns={"estimate": "held_out"})
-    return chosen.merge(scores[[*PAIR, "place", "held_out"]], on=[*PAIR, "place"])
+def _trials(rows: pd.DataFrame, folds: Sequence[Collection[int]], rests: Sequence[Collection[int]]) -> pd.DataFrame:
+    """Each setting in each fold with the median by which it is chosen, and with its score, the median on the rest."""
+    chosen, scores = (st.centres_by_fold(rows, TUNED_BY, seeds, PAIR, setting="place") for seeds in (folds, rests))
+    trials = chosen.merge(scores.rename(columns={"estimate": "held_out"}), on=[*PAIR, "place", "fold"])
+    if without := len(folds) - trials["fold"].nunique():
+        raise NotGiven(f"in {without} of {len(folds)} folds no setting was run on the seeds that score it")
+    return trials
 
 
 def settings(report: Report) -> pd.DataFrame:
