@@ -1,7 +1,7 @@
 """Static figures: the theme, panels with one legend and a note, axes that a reader can use, and files without a date.
 
-What is drawn in the panels is up to the sections, most of it by seaborn's functions for axes. The same frame gives the
-same bytes. Text is literal: names from outside may hold $, _, % or braces.
+What is drawn in the panels is up to the sections. The same frame gives the same bytes. Text is literal: names from
+outside may hold $, _, % or braces.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -25,22 +24,37 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLoc
 
 from descent_lab.report.looks import BEYOND, DASHES, DIVERGED, MOST, Looks, Span, Style, layers, natural
 
+INK = ".15"  # of text
 RC = {
     "svg.hashsalt": "descent-lab",
     "svg.fonttype": "path",
     "text.parse_math": False,
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same figure on every machine
+    "font.family": "sans-serif",
     "font.size": 8,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
     "axes.titlesize": 8.5,
     "axes.titleweight": "bold",
     "axes.labelsize": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#555555",
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.axisbelow": True,
+    "axes.grid": True,
     "axes.linewidth": 0.7,
     "grid.color": "#E4E4E4",
     "grid.linewidth": 0.6,
+    "grid.linestyle": "-",
     "lines.linewidth": 1.4,
+    "lines.solid_capstyle": "round",
+    "patch.edgecolor": "white",
+    "patch.force_edgecolor": True,
+    "patch.linewidth": 0.8,
     "lines.markersize": 4,
     "legend.frameon": False,
     "legend.fontsize": 8,
@@ -49,8 +63,8 @@ RC = {
     "ytick.labelsize": 8,
     "xtick.major.size": 3,
     "ytick.major.size": 3,
-    "xtick.bottom": True,
-    "ytick.left": True,
+    "xtick.major.width": 1.0,
+    "ytick.major.width": 1.0,
 }
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PANEL = (3.1, 2.35)  # inches
@@ -63,8 +77,8 @@ Draw = Callable[[Axes, pd.DataFrame], None]
 
 @contextmanager
 def theme() -> Iterator[None]:
-    """Seaborn's white grid at the size of a paper, for what is made within the block alone."""
-    with rc_context({**sns.axes_style("whitegrid"), **sns.plotting_context("paper"), **RC}):
+    """A white grid at the size of a paper, for what is made within the block alone."""
+    with rc_context(RC):
         yield
 
 
@@ -92,7 +106,7 @@ def panels(
         figure, foot = _sheet(rows, columns, legend, note, head, panel)
         for i, (_, group) in enumerate(groups):
             ax = figure.add_subplot(rows, columns, i + 1)
-            ax.set(xlabel=" ", ylabel=" ")  # seaborn looks through all ticks to label an axis that has no label
+            ax.set(xlabel=" ", ylabel=" ")  # or seaborn looks through all ticks to label an axis
             draw(ax, group)
             ax.set_title("\n".join(titles[i]), loc="left", y=1.02)
             ax.set_xlabel(x_label if i + columns >= len(groups) else "")
@@ -230,6 +244,8 @@ def diverged(colour: Any, some: bool = False) -> dict[str, Any]:
 
 def heatmap(ax: Axes, shade: pd.DataFrame, words: np.ndarray, **more: Any) -> None:
     """A matrix of coloured cells with words in them."""
+    import seaborn as sns  # imported here because it takes half a second, and few figures need it
+
     size = 7 if max(shade.shape) <= 7 else 5
     sns.heatmap(
         shade, ax=ax, annot=words, fmt="", annot_kws={"fontsize": size}, linewidths=0.5, linecolor="white", cbar=False,

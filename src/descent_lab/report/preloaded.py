@@ -9,11 +9,12 @@ for name in SPARED:  # as if they were not installed; a figure that needs them a
 
 import matplotlib.backends.backend_agg  # noqa: E402
 import matplotlib.backends.backend_svg  # noqa: E402
+import seaborn  # noqa: E402
 
 import descent_lab.report.drawing  # noqa: E402
 from descent_lab.report.section import ordered  # noqa: E402
 
-__all__ = ["descent_lab", "matplotlib"]
+__all__ = ["descent_lab", "matplotlib", "seaborn"]
 
 ordered()  # the sections, whose functions draw
 for name in SPARED:

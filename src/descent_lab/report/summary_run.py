@@ -52,7 +52,7 @@ def add_summary(key: SweepKey, part: Part, stores: Stores) -> bool:
     if len(found.runs) < 2:
         return False
     report = Report.of(found)
-    bands, counts = curves.bands(report, _metrics(report)), counts_of(report, part)
+    bands, counts = _bands(report), counts_of(report, part)
     with TemporaryDirectory() as name:
         folder = Path(name)
         _write(report, bands, counts, folder)
@@ -64,10 +64,13 @@ def add_summary(key: SweepKey, part: Part, stores: Stores) -> bool:
     return True
 
 
-def _metrics(report: Report) -> list[str]:
-    """The losses of all sets, the other metrics of the test set, and what the report asks about."""
-    of_test = (f"test/{name}" for name in METRICS)
-    return list(dict.fromkeys([*LOSSES, *of_test, report.measure.metric]))
+def _bands(report: Report) -> pd.DataFrame:
+    """Bands of the losses of all sets, of the other metrics of the test set, and of what the report asks about."""
+    wanted = dict.fromkeys([*LOSSES, *(f"test/{name}" for name in METRICS), report.measure.metric])
+    made = report.table("curves")
+    more = [name for name in wanted if name not in set(made["metric"])]
+    parts = [made[made["metric"].isin(wanted)], *curves.bands(report, more)]
+    return pd.concat(parts, ignore_index=True)
 
 
 def counts_of(report: Report, part: Part) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Curves: the training loss and the test metrics along training, as medians over seeds with intervals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,6 @@ from descent_lab.report.plots import BAND, Plot
 from descent_lab.report.report import PAIR, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.report.sections.ledger import unfair
-from descent_lab.report.words import listed
 from descent_lab.wording import slug
 
 if TYPE_CHECKING:
@@ -57,24 +56,24 @@ def drawn_metrics(report: Report) -> list[str]:
 
 def curves(report: Report) -> pd.DataFrame:
     """Bands of train/loss, and of metrics of the validation and test sets, over the runs that are reported."""
-    return bands(report, [TRAIN, *drawn_metrics(report)])
+    parts = list(bands(report, [TRAIN, *drawn_metrics(report)]))
+    if not parts:
+        raise NotGiven("no run has a curve")
+    return pd.concat(parts, ignore_index=True)
 
 
-def bands(report: Report, metrics: Sequence[str]) -> pd.DataFrame:
-    """Bands of these metrics, as far as they were recorded, over the runs that are reported.
+def bands(report: Report, metrics: Iterable[str]) -> Iterator[pd.DataFrame]:
+    """Bands of each of these metrics that was recorded, over the runs that are reported.
 
     They stand on three axes at once, and are those of the results: of the seeds held out, where there are some, each at
     the setting chosen for it.
     """
     runs = report.selection.runs
-    parts = []
     for metric in metrics:
         measured = runs["run_id"].isin(report.study.curves_of(metric)["run_id"].unique())
         if measured.any():
-            parts.append(_bands(report.study, runs[measured], PAIR, metric, better(metric.partition("/")[2])))
-    if not parts:
-        raise NotGiven(f"no run has a record of {listed(metrics)}")
-    return pd.concat(parts, ignore_index=True).merge(report.selection.chosen[CELL], on=PAIR)
+            rows = _bands(report.study, runs[measured], PAIR, metric, better(metric.partition("/")[2]))
+            yield rows.merge(report.selection.chosen[CELL], on=PAIR)
 
 
 def curves_by_lr(report: Report) -> pd.DataFrame:

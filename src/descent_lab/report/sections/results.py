@@ -109,8 +109,6 @@ def final_losses(
     that go on beyond the axis are hollow triangles there. medians: `dataset, entrant, estimate, low, high`. label: of
     the values. log: whether their axis is logarithmic, where it can be.
     """
-    import seaborn as sns
-
     from descent_lab.report import drawing
 
     def span(values: pd.DataFrame) -> Span | None:
@@ -121,12 +119,7 @@ def final_losses(
         here = medians[medians["dataset"] == group["dataset"].iloc[0]].set_index("entrant")[LIMITS].reindex(names)
         values = _values(group, medians)
         drawing.value_axis(ax, span(values), values[LIMITS], along="x")
-        inside = group[np.isfinite(group["loss"])].assign(loss=lambda finite: finite["loss"].clip(*ax.get_xlim()))
-        sns.stripplot(
-            inside, x="loss", y="entrant", hue="entrant", order=names, hue_order=names, jitter=False, size=3,
-            palette=[looks[name].colour for name in names], alpha=0.55, legend=False, ax=ax, orient="h",
-        )  # fmt: skip
-        _dodge(ax)
+        _seeds(ax, group, names, looks)
         for place, name in enumerate(names):
             mine = values[values["entrant"] == name]
             drawing.edges(ax, np.full(len(mine), place), mine, looks[name].colour, along="x")
@@ -168,13 +161,17 @@ def _longest(runs: pd.DataFrame) -> int:
     return int(min(22, runs["entrant"].str.len().max()))
 
 
-def _dodge(ax: "Axes") -> None:
-    """Spread the points of each entrant over half a row, in the order of the runs: chance has no part in it."""
-    for points in ax.collections:
-        offsets = np.ma.getdata(points.get_offsets()).copy()
-        if len(offsets) > 1:
-            offsets[:, 1] += np.linspace(-0.25, 0.25, len(offsets))
-            points.set_offsets(offsets)
+def _seeds(ax: "Axes", group: pd.DataFrame, names: list[str], looks: Looks) -> None:
+    """A dot for each value on the axis, those of an entrant spread over half a row in their order: chance has no part.
+
+    group: `entrant, loss`.
+    """
+    ax.grid(visible=False, axis="y")
+    on_axis = group[group["loss"].between(*ax.get_xlim())]
+    for place, name in enumerate(names):
+        values = on_axis.loc[on_axis["entrant"] == name, "loss"].to_numpy()
+        spread = np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else np.zeros(len(values))
+        ax.plot(values, place + spread, "o", color=looks[name].colour, markersize=3, markeredgewidth=0, alpha=0.55)
 
 
 def _diverged(ax: "Axes", group: pd.DataFrame, names: list[str], looks: Looks) -> None:
