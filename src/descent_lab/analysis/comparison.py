@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
@@ -13,7 +13,9 @@ from descent_lab.analysis.selection import DIVERGED, Selection, select
 from descent_lab.analysis.statistics import Asked, comparable, starts, verdicts, with_diverged_blocks
 from descent_lab.analysis.study import LR, Study, study
 from descent_lab.errors import ConfigError, NotGiven
-from descent_lab.tracking.reader import Results
+
+if TYPE_CHECKING:
+    from descent_lab.tracking.reader import Results
 
 NAMED = {"judged": "entrant", "baselines": "entrant", "beforehand": "dataset"}  # options that name what there is
 
@@ -29,7 +31,7 @@ class Comparison:
     metric at the start of each run, as far as it was asked for.
     """
 
-    results: Results
+    results: "Results"
     study: Study
     selection: Selection
     measure: Measure
@@ -41,7 +43,7 @@ class Comparison:
     @classmethod
     def of(
         cls,
-        results: Results,
+        results: "Results",
         *,
         compared: Sequence[str] | None = None,
         tuned: Sequence[str] = LR,

@@ -11,7 +11,7 @@ from descent_lab.analysis.plans import latest_plan
 from descent_lab.analysis.statistics.frames import WORST
 from descent_lab.errors import ConfigError
 from descent_lab.metrics import METRICS, Better, better
-from descent_lab.tracking.reader.frames import column
+from descent_lab.tracking.columns import column
 from descent_lab.tracking.study_record import StudyRecord
 
 At = Literal["final", "best", "chosen", "time_to"]

@@ -1,16 +1,19 @@
 """Splits a store into its studies: runs that were made to be compared with each other."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from descent_lab.analysis.study import study
-from descent_lab.tracking.reader import Results
+
+if TYPE_CHECKING:
+    from descent_lab.tracking.reader import Results
 
 MOST = 24  # entrants on one page; with more, runs without the name of a study are told apart by the command
 
 
-def studies(results: Results, most_entrants: int = MOST) -> dict[str, Results]:
+def studies(results: "Results", most_entrants: int = MOST) -> dict[str, "Results"]:
     """The studies of a store by name, in the order in which they began.
 
     Runs with the same `tracking.sweep` in one experiment are a study. Runs to which no such name was given are one
@@ -36,7 +39,7 @@ def studies(results: Results, most_entrants: int = MOST) -> dict[str, Results]:
     return parts
 
 
-def _part(results: Results, runs: pd.DataFrame) -> Results:
+def _part(results: "Results", runs: pd.DataFrame) -> "Results":
     def curves() -> pd.DataFrame:
         if len(runs) == len(results.runs):
             return results.curves

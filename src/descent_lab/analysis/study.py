@@ -10,15 +10,17 @@ A cell is one problem, one entrant and one setting. The runs of a cell differ on
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from descent_lab.analysis.plans import plan_of
 from descent_lab.analysis.statistics.cost import BACKENDS, gradient_equivalents
-from descent_lab.tracking.reader import Results
 from descent_lab.tracking.study_record import place_of
+
+if TYPE_CHECKING:
+    from descent_lab.tracking.reader import Results
 
 COMPARED = ("backend", "optimizer", "schedule")
 OTHERS = ("init", "batching", "model")
@@ -44,7 +46,7 @@ class Study:
     """
 
     runs: pd.DataFrame
-    results: Results
+    results: "Results"
     compared: tuple[str, ...]
     repeats: int  # runs left out, because another run has the same settings and seed
     sources: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -70,7 +72,7 @@ class Study:
         return self.runs[self.runs["run_id"].isin(run_ids)]
 
 
-def study(results: Results, compared: Sequence[str] | None = None, tuned: Sequence[str] = LR) -> Study:
+def study(results: "Results", compared: Sequence[str] | None = None, tuned: Sequence[str] = LR) -> Study:
     """Label every run with its problem, entrant and setting, and keep one run per cell and seed.
 
     compared: the groups that make an entrant; None: COMPARED or, if none of these varies, the others that vary.
@@ -237,7 +239,7 @@ def _word(runs: pd.DataFrame, name: str) -> pd.Series:
     return (values if name in GROUPS else name.rpartition(".")[2] + "=" + values).where(runs[name].notna(), "")
 
 
-def _gradients(results: Results) -> pd.Series:
+def _gradients(results: "Results") -> pd.Series:
     """The gradient-equivalents that each run spent, as the run counted them from its own network.
 
     Runs that were stored before runs counted have none. Where there are such runs, all runs get the rule of thumb of
@@ -255,7 +257,7 @@ def _gradients(results: Results) -> pd.Series:
     return counted.mask(known, pd.Series(estimated, index=runs.index[known], dtype=float))
 
 
-def _n_params(results: Results, row: Any) -> int:
+def _n_params(results: "Results", row: Any) -> int:
     """The number of parameters, where the rule of thumb depends on it; else 1."""
     if row.backend == "taylor" or row.optimizer == "newton":
         return max(1, results.theta(row.run_id).get("final", np.empty(1)).size)

@@ -2,9 +2,9 @@
 
 import base64
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
-import bokeh
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
@@ -14,7 +14,7 @@ from descent_lab.report.plots import Plot, as_json
 from descent_lab.report.report import Report
 
 TEMPLATES = Path(__file__).parent / "templates"
-BOKEH = Path(bokeh.__file__).parent / "server" / "static" / "js"
+BOKEH = Path(str(find_spec("bokeh").origin)).parent / "server" / "static" / "js"  # type: ignore[union-attr]
 LIBRARY = ("bokeh.min.js", "bokeh-api.min.js")  # without the parts that are not used
 
 

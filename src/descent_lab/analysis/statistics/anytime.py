@@ -17,8 +17,8 @@ from functools import cached_property, lru_cache
 from itertools import count
 
 import numpy as np
-from scipy import special
 
+from descent_lab.analysis.statistics import special
 from descent_lab.analysis.statistics.evidence import NEARLY, POWER, Evidence, least_units
 from descent_lab.analysis.statistics.hodges_lehmann import Middle
 from descent_lab.analysis.statistics.means import Mean, t_quantile

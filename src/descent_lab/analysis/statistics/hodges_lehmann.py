@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy import special
 
+from descent_lab.analysis.statistics import special
 from descent_lab.analysis.statistics.evidence import NEARLY, POWER, Evidence
 
 EXACT_UP_TO = 500  # for more differences than this the normal approximation is used

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special  # not scipy.stats, which takes half a second to import
+
+from descent_lab.analysis.statistics import special
 
 RESAMPLES = 2_000  # number of samples of a bootstrap
 POOL_FROM = 10  # with this many samples per stratum, the bootstrap of a pooled median covers what it promises

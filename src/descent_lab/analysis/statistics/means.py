@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import special
 
+from descent_lab.analysis.statistics import special
 from descent_lab.analysis.statistics.evidence import POWER, Evidence, least_units
 
 

@@ -13,8 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
+from descent_lab.analysis.statistics import special
 from descent_lab.analysis.statistics.blocks import PAIR, differences
 from descent_lab.analysis.statistics.family import hierarchical
 from descent_lab.analysis.statistics.frames import WORST, complete, confident, one_of, require

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
+from descent_lab.analysis.statistics import special
 from descent_lab.analysis.statistics.frames import columns_of, confident, require
 from descent_lab.analysis.statistics.intervals import shortfall
 from descent_lab.analysis.statistics.seeds import sorted_groups

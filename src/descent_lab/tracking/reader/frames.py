@@ -11,16 +11,12 @@ from descent_lab.components import NEUTRAL
 from descent_lab.data.base import Dataset
 from descent_lab.optim.schedules import Schedule
 from descent_lab.seeding import Seeds
+from descent_lab.tracking.columns import column
 from descent_lab.tracking.reader.source import INFO, TAGS, Stored
 from descent_lab.training.run import Stop
 
 NUMBERS = {"seed": int, "epochs": int, "lr": float}
 AXES = {"step": "step", "epoch": "epoch", "time/step_seconds": "step_seconds"}
-SHORT = {
-    "time/step_seconds": "logged_step_seconds",
-    "ledger/step_seconds": "step_seconds",
-    "lr": "final_lr",  # the parameter lr keeps its name
-}
 LATER = {  # the params that runs stored by earlier versions lack, and the values that train as before
     f"{group}.{option.name}": str(option.default)
     for group, kind in {"dataset": Dataset, "schedule": Schedule, "seeds": Seeds, "stop": Stop}.items()
@@ -64,11 +60,6 @@ def with_length(runs: pd.DataFrame, curves: Sequence[Mapping[str, np.ndarray]]) 
     """
     passes = [float(of_run["epoch"][-1]) for of_run in curves]
     return runs.assign(steps=[int(of_run["step"][-1]) for of_run in curves], passes=passes)
-
-
-def column(metric: str) -> str:
-    """The column of a metric: `final/train_loss` is final_train_loss, `ledger/step_seconds` step_seconds."""
-    return SHORT.get(metric, metric.removeprefix("ledger/").replace("/", "_"))
 
 
 def curves_frame(run_ids: Iterable[str], curves: Sequence[Mapping[str, np.ndarray]]) -> pd.DataFrame:
