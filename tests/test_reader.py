@@ -33,6 +33,7 @@ ASKED = {
     "query": Wanted(query="params.lr = '0.1' and attributes.status = 'FINISHED'"),
     "query of one experiment": Wanted("earlier", query="params.dataset LIKE 'i%'"),
     "sweep": Wanted(sweep="demo"),
+    "sweep with a quote": Wanted(sweep="it's"),
     "params": Wanted(params={"dataset": "iris", "lr": "0.1"}),
     "nothing": Wanted(params={"dataset": "no such data"}),
 }

@@ -54,9 +54,14 @@ class Client:
 def _query(wanted: Wanted) -> str:
     query = wanted.query
     terms = [f"({query})" if " or " in query.lower() else query] if query.strip() else []
-    terms += [f"tags.sweep = '{wanted.sweep}'"] if wanted.sweep else []
-    terms += [f"attributes.run_id = '{wanted.run}'"] if wanted.run else []
-    return " and ".join([*terms, *(f"params.`{name}` = '{value}'" for name, value in wanted.params.items())])
+    terms += [f"tags.sweep = {_quoted(wanted.sweep)}"] if wanted.sweep else []
+    terms += [f"attributes.run_id = {_quoted(wanted.run)}"] if wanted.run else []
+    return " and ".join([*terms, *(f"params.`{name}` = {_quoted(value)}" for name, value in wanted.params.items())])
+
+
+def _quoted(text: str) -> str:
+    """A text in quotes of the kind that it does not hold: MLflow knows no other way. One with both is refused."""
+    return f'"{text}"' if "'" in text else f"'{text}'"
 
 
 def _about(run: "Run", experiments: Mapping[str, str]) -> About:

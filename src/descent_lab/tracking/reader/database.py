@@ -24,7 +24,8 @@ class Database:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self.engine = schema.engine(uri, read_only=True)
+        with one_line(f"uri={uri}: cannot be read"):  # such as without the driver that a database needs
+            self.engine = schema.engine(uri, read_only=True)
 
     def revision(self) -> str | None:
         """The revision of the store's tables; None where there is no store. Raises StoreError if it cannot be read."""
