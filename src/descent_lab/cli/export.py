@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from descent_lab.cli.entry import reported
 from descent_lab.errors import ConfigError
 from descent_lab.paths import command, module_of
+from descent_lab.tracking.address import is_folder
 from descent_lab.wording import counted, slug
 
 if TYPE_CHECKING:
@@ -141,8 +142,10 @@ def write(model: "Exported", winner: "Winner", given: Mapping[str, str], several
         folder = Path(given["output"]) / slug(winner.label) if several else Path(given["output"])
         model.save(folder)
         print(f"{folder}: {''.join(words)}{why}")
-    if "register" in given or "output" not in given:
-        model_id, before = model.log()
-        name = given.get("register")
-        registered = f"; {name} version {model.register(model_id, name)}" if name else ""
-        print(f"models:/{model_id}: {''.join(words)}{why}{registered}{' (logged before)' if before else ''}")
+    name = given.get("register")
+    if name or "output" not in given:
+        if name and is_folder(model.uri):
+            raise ConfigError(f"register={name}: {model.uri} is a folder of runs, which has no model registry")
+        address, before = model.log()
+        registered = f"; {name} version {model.register(address, name)}" if name else ""
+        print(f"{address}: {''.join(words)}{why}{registered}{' (logged before)' if before else ''}")

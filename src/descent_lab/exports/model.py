@@ -15,6 +15,7 @@ from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 
@@ -23,6 +24,7 @@ from descent_lab.errors import ConfigError, ModelError, StoreError
 from descent_lab.problems.predictor import Predictor
 from descent_lab.sweeps.restore import restore
 from descent_lab.tracking import reader
+from descent_lab.tracking.address import FOLDER, is_folder
 
 CARRIED = "descent_lab_model"  # the name of the copied code, which must not hide an installed descent_lab
 LIBRARIES = ("mlflow", "numpy", "pandas")  # what a model needs; it is pinned to what is installed here
@@ -102,26 +104,38 @@ class Exported:
         """Write the MLflow model into a folder that is not there yet. Raises ConfigError where it cannot be written."""
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise ConfigError(f"output={folder}: is there already; give another folder, or remove it")
+        _refuse_without_mlflow()
+        draft = folder.with_name(f".{folder.name}.{uuid4().hex}.draft")
         with _quiet(), self._parts() as parts:
             import mlflow.pyfunc
 
             try:
-                mlflow.pyfunc.save_model(path=str(folder), **parts)
+                mlflow.pyfunc.save_model(path=str(draft), **parts)
+                draft.rename(folder)  # so that it appears when it is complete
             except OSError as error:
                 raise ConfigError(f"output={folder}: cannot be written ({error.strerror or error})") from None
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
 
     def log(self) -> tuple[str, bool]:
-        """Log the model to its run in the store: its id, and whether an earlier export had done so already.
+        """Log the model to its run in the store: its address, and whether an earlier export had done so already.
 
-        Raises StoreError in one line where the store refuses.
+        In a folder of runs it is a folder of the run. Raises StoreError in one line where the store refuses.
         """
+        if is_folder(self.uri):
+            folder = Path(self.uri.removeprefix(FOLDER)) / self.run_id / f"model_{self.which}"
+            before = folder.exists()
+            if not before:
+                self.save(folder)
+            return str(folder), before
+        _refuse_without_mlflow()
         with _quiet(), _store(self.uri) as client:
             experiment = str(self.row["experiment_id"])
             there = client.search_logged_models([experiment], filter_string=f"source_run_id = '{self.run_id}'")
             for model in there:
                 if model.tags.get(TAG) == self.which and model.status.name == "READY":
-                    return str(model.model_id), True
-            return self._logged(client, experiment), False
+                    return f"models:/{model.model_id}", True
+            return f"models:/{self._logged(client, experiment)}", False
 
     def _logged(self, client: Any, experiment: str) -> str:
         """Log the model anew; its id. It counts as ready when all of it is there; one that fails is deleted."""
@@ -144,15 +158,15 @@ class Exported:
             raise
         return model_id
 
-    def register(self, model_id: str, name: str) -> str:
+    def register(self, address: str, name: str) -> str:
         """The version of a logged model in the model registry under this name, in which it is entered once."""
         with _quiet(), _store(self.uri) as client:
             import mlflow
 
             for known in client.search_model_versions(f"name = '{name}'"):
-                if f"models:/{model_id}" == known.source or model_id == known.model_id:
+                if address in (known.source, f"models:/{known.model_id}"):
                     return str(known.version)
-            return str(mlflow.register_model(f"models:/{model_id}", name).version)
+            return str(mlflow.register_model(address, name).version)
 
     @contextmanager
     def _parts(self) -> Iterator[dict[str, Any]]:
@@ -180,6 +194,13 @@ class Exported:
                 "pip_requirements": self.requirements,
                 "metadata": self.metadata,
             }
+
+
+def _refuse_without_mlflow() -> None:
+    try:
+        import mlflow.pyfunc  # noqa: F401 - is it there?
+    except ImportError:
+        raise ConfigError("export: models are written by MLflow, which is not installed: pip install mlflow") from None
 
 
 @contextmanager

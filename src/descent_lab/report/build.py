@@ -18,6 +18,7 @@ from descent_lab.errors import NotGiven, without_password
 from descent_lab.paths import ROOT, command
 from descent_lab.report.folder import made_anew, refuse_foreign
 from descent_lab.report.pool import Figures
+from descent_lab.tracking.address import is_folder
 from descent_lab.wording import counted
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ def main(words: Sequence[str]) -> int:
         results = _read(options)
         with made_anew(options.output) as folder:
             reports = _build_all(results, figures, folder, options)
-    if options.attach == "true":
+    if options.attach == "true" and not is_folder(results.uri):
         for about, built in reports.items():
             _attach(results.uri, about, built, options)
     n_files = sum(len(built.shown) + len(built.others) for built in reports.values()) + (len(reports) > 1)

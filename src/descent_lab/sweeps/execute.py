@@ -14,6 +14,7 @@ from descent_lab.sweeps.engines.serial import Serial
 from descent_lab.sweeps.live import train_watched
 from descent_lab.sweeps.summary import Failed, Part, Summary
 from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
+from descent_lab.tracking.address import is_folder
 from descent_lab.tracking.outbox import summary_of, undelivered_runs
 from descent_lab.tracking.provenance import tags
 from descent_lab.tracking.record import KnownRun, RunKey, SweepKey
@@ -66,7 +67,7 @@ def _parts(configs: Iterable[Config], finished: Finished, summary: Summary) -> d
     for config in configs:
         tracking, key = config.tracking, config.tracked.key
         sweep = summary.sweep or tracking.sweep
-        if sweep is None or tracking.offline or not tracking.summary:
+        if sweep is None or tracking.offline or not tracking.summary or is_folder(key.uri):
             continue
         part = parts.setdefault(SweepKey(key.uri, key.experiment, sweep), Part(new=summary.delivered > 0))
         if id(config) in failed:

@@ -15,6 +15,7 @@ for name, value in {
     os.environ.setdefault(name, value)
 
 SQLITE = "sqlite:///"
+FOLDER = "folder:"  # a folder of runs, without MLflow (folder.py)
 
 
 def default() -> str:
@@ -23,12 +24,20 @@ def default() -> str:
 
 
 def resolve(uri: str | None) -> str:
-    """The address of the store that tracking.uri means, with an absolute path where the store is a SQLite file.
+    """The address of the store that tracking.uri means, with an absolute path where it is a SQLite file or a folder.
 
     None means MLFLOW_TRACKING_URI, or else mlflow.db at the repository root (installed: in the current folder).
+    `folder:` without a path means the folder `runs` there.
     """
     chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or default()
+    if is_folder(chosen):
+        return FOLDER + str(Path(chosen.removeprefix(FOLDER) or ROOT / "runs").absolute())
     return SQLITE + str(Path(chosen.removeprefix(SQLITE)).absolute()) if chosen.startswith(SQLITE) else chosen
+
+
+def is_folder(uri: str) -> bool:
+    """Whether a store is a folder of runs, of which MLflow knows nothing."""
+    return uri.startswith(FOLDER)
 
 
 def is_database(uri: str) -> bool:

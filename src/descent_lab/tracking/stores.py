@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from descent_lab.errors import ConfigError, StoreError, without_password
-from descent_lab.tracking.address import is_database, sqlite_file
+from descent_lab.tracking.address import is_database, is_folder, sqlite_file
 from descent_lab.tracking.entry import Entry, Point
 from descent_lab.tracking.outbox import FinishedRun
 from descent_lab.tracking.record import KnownRun, TrackedRun
@@ -101,11 +101,15 @@ class Stores:
 
 
 def _opened(uri: str, experiment: str) -> Store:
-    """The store at an address, by SQL where it is a database whose tables are known."""
+    """The store at an address: a folder of runs, a database whose tables are known, or what MLflow's client opens."""
     with _refused(uri):
         file = sqlite_file(uri)
         if file and not file.parent.is_dir():
             raise StoreError(f"there is no folder {file.parent}")
+        if is_folder(uri):
+            from descent_lab.tracking.folder import FolderStore  # which imports this module
+
+            return FolderStore(uri, experiment)
         if is_database(uri) and _tables_are_known(uri):
             from descent_lab.tracking.database import DatabaseStore  # which imports this module
 

@@ -13,6 +13,7 @@ from descent_lab.metrics import METRICS
 from descent_lab.report.blocks import Block, Files, Html
 from descent_lab.report.report import Report
 from descent_lab.report.section import SECTIONS, Section, Table
+from descent_lab.tracking.address import FOLDER, is_folder
 
 COLUMNS = {
     "name": "run", "dataset": "problem", "entrant": "entrant", "lr": "lr", "seed": "seed", "status": "status",
@@ -24,7 +25,7 @@ TABLE = Markup("""\
 <label>Status <select id="status"><option value="">any</option><option>finished</option><option>diverged</option></select></label>
 <label>Order by <select id="order"></select></label>
 <span id="count"></span></p>
-<p class="how">Words must all match; a click on a heading sorts. Links open the run in MLflow at {}.</p>
+<p class="how">Words must all match; a click on a heading sorts. Links open {}.</p>
 <table class="cards" id="run-table"><thead></thead><tbody></tbody></table>
 <p class="pages"><button type="button" id="back">Back</button> <span id="page"></span> <button type="button" id="on">On</button></p>
 <script type="application/json" id="run-data">{}</script>
@@ -46,9 +47,16 @@ def _data(report: Report) -> Markup:
     table = report.table("runs")
     kept = [name for name in COLUMNS if name in table]
     rows = [[_plain(value) for value in row] for row in table[kept].itertuples(index=False)]
-    data = {"head": [COLUMNS[name] for name in kept], "rows": rows, "links": report.mlflow.rstrip("/")}
+    data = {"head": [COLUMNS[name] for name in kept], "rows": rows, "link": _link(report)}
     data |= {"ids": list(table["run_id"]), "experiments": list(table["experiment_id"])}
     return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
+
+
+def _link(report: Report) -> str:
+    """The address of a run, with {experiment} and {run} in place of ids."""
+    if is_folder(report.results.uri):
+        return f"{Path(report.results.uri.removeprefix(FOLDER)).as_uri()}/{{run}}/"
+    return f"{report.mlflow.rstrip('/')}/#/experiments/{{experiment}}/runs/{{run}}"
 
 
 def _plain(value: Any) -> Any:
@@ -61,7 +69,8 @@ def _plain(value: Any) -> Any:
 
 def content(report: Report) -> Iterator[Block]:
     """The table, which the script fills."""
-    yield Html(TABLE.format(report.mlflow, _data(report)))
+    opened = "the folder of a run" if is_folder(report.results.uri) else f"the run in MLflow at {report.mlflow}"
+    yield Html(TABLE.format(opened, _data(report)))
     yield Files(["runs"])
 
 

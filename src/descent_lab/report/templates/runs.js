@@ -2,7 +2,7 @@
 // The table of runs: filter, sort, page.
 (() => {
   const byId = (id) => document.getElementById(id);
-  const { head, rows, ids, links, experiments } = JSON.parse(byId("run-data").textContent);
+  const { head, rows, ids, link, experiments } = JSON.parse(byId("run-data").textContent);
   const text = rows.map((row) => row.join(" ").toLowerCase());
   const status = head.indexOf("status");
   const PAGE = 25;
@@ -29,7 +29,7 @@
     td.dataset.label = head[j];
     if (j === 0) {
       const a = document.createElement("a");
-      a.href = `${links}/#/experiments/${experiments[i]}/runs/${ids[i]}`;
+      a.href = link.replace("{experiment}", experiments[i]).replace("{run}", ids[i]);
       a.textContent = value;
       td.append(a);
     } else td.textContent = say(value);
