@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -12,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.request import urlopen
@@ -25,6 +25,7 @@ from descent_lab.paths import ROOT
 from descent_lab.sweeps.config import Config
 from descent_lab.sweeps.execute import run_all
 from descent_lab.tracking import outbox
+from descent_lab.tracking.database import prepare
 from descent_lab.tracking.entry import ADDED
 
 FILES = {"config.yaml", "curves.npz", "predictions.npz", "theta.npz"}
@@ -69,32 +70,11 @@ def stored(database: Path) -> list[Stored]:
     return [run for run in runs if run.tags.keys().isdisjoint(ADDED)]
 
 
-def create_store(database: Path) -> str:
-    """Create a SQLite store without runs, and return its address.
-
-    It is a copy of a store in the cache of the tests, because MLflow takes 2.5 seconds to create one.
-    """
-    template = ROOT / ".cache" / "tests" / f"empty-store-{version('mlflow')}.db"
-    if not template.exists():
-        from mlflow import MlflowClient
-
-        template.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=template.parent) as folder:  # other test processes must not see half a store
-            created, copied = Path(folder) / "created.db", Path(folder) / "copied.db"
-            MlflowClient(f"sqlite:///{created}").search_experiments()
-            copy_database(created, copied)
-            copied.rename(template)
-    database.parent.mkdir(parents=True, exist_ok=True)
-    copy_database(template, database)
-    return f"sqlite:///{database}"
-
-
-def copy_database(source: Path | str, target: Path) -> None:
-    """Copy a SQLite store with what is still in its write-ahead log."""
-    with sqlite3.connect(source) as read, sqlite3.connect(target) as written:
-        read.backup(written)
-    read.close()
-    written.close()
+def create_store(file: Path) -> str:
+    """Create a SQLite store without runs, and return its address."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    prepare(f"sqlite:///{file}")
+    return f"sqlite:///{file}"
 
 
 def _stored(query: Callable, run_id: str, status: str, artifacts: str) -> Stored:
@@ -247,3 +227,40 @@ def earlier_store(folder: Path) -> str:
         database.executescript(dump.read_text().replace("{FOLDER}", str(folder)))
     database.close()
     return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+@contextmanager
+def postgresql() -> Iterator[Callable[[str], str]]:
+    """A PostgreSQL server of its own; gives a function from a name to the address of a new, empty database.
+
+    Skips the test where PostgreSQL is not installed. It does not run as root, and so not in a folder of pytest.
+    """
+    pytest.importorskip("psycopg")
+    tools = [shutil.which("initdb"), shutil.which("pg_ctl")]
+    tools = tools if all(tools) else sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/*")))
+    found = {Path(tool).name: tool for tool in tools}
+    if not {"initdb", "pg_ctl"} <= set(found):
+        pytest.skip("PostgreSQL is not installed")
+    user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+
+    def call(tool: str, *arguments: str) -> None:
+        subprocess.run([*user, found[tool], *arguments], cwd="/", check=True, stdout=subprocess.DEVNULL)
+
+    with TemporaryDirectory(dir="/tmp") as made:  # a short path, as that of a socket must not exceed 107 characters
+        if user:
+            shutil.chown(made, "postgres")
+        data, socket_folder = f"{made}/data", f"-k {made} -c listen_addresses='' -c fsync=off"
+        call("initdb", "--pgdata", data, "--username", "mlflow", "--auth", "trust", "--encoding", "UTF8")
+        call("pg_ctl", "--pgdata", data, "--log", f"{made}/log", "--wait", "--options", socket_folder, "start")
+        try:
+            yield lambda name: _new_database(made, name)
+        finally:
+            call("pg_ctl", "--pgdata", data, "--mode", "immediate", "--wait", "stop")
+
+
+def _new_database(server: str, name: str) -> str:
+    import psycopg
+
+    with psycopg.connect(f"host={server} user=mlflow dbname=postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"postgresql+psycopg://mlflow@/{name}?host={server}"

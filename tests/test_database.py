@@ -2,7 +2,7 @@
 
 import json
 import math
-import sqlite3
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 from harness import make_config
 from mlflow import MlflowClient
-from stores import assert_whole, create_store, stored
+from sqlalchemy import inspect
+from stores import assert_whole, create_store, postgresql, stored
 
 from descent_lab.cli import deliver
 from descent_lab.errors import ConfigError
-from descent_lab.paths import ROOT
+from descent_lab.paths import CACHE, ROOT
 from descent_lab.sweeps.execute import run_all
 from descent_lab.tracking import database, entry, outbox, schema, server
+from descent_lab.tracking.address import local_path
 from descent_lab.tracking.database import DatabaseStore
 from descent_lab.tracking.entry import Entry, Input, live_entry, points, report_entry
 from descent_lab.tracking.server import ServerStore
@@ -86,32 +88,28 @@ def write_all(store, outcomes, folder: Path) -> None:
     store.add(Entry(name="s", started=NOW, ended=NOW + 9, params={"runs": "3"}, tags=tags, points=ODD, inputs=DATA))
 
 
-def dump(path: Path) -> dict[str, list[tuple]]:
+def dump(uri: str) -> dict[str, list[str]]:
     """The rows of every table, in an order, with the names of what they belong to in place of ids."""
-    connection = sqlite3.connect(path)
-    names = dict(connection.execute("select run_uuid, name || ' ' || lifecycle_stage from runs"))
-    names |= dict(connection.execute("select dataset_uuid, name from datasets"))
-    names |= {
-        use: f"{names[run]} uses {names[data]}"
-        for use, run, data in connection.execute("select input_uuid, destination_id, source_id from inputs")
-    }
-    tables = [name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")]
-    rows = {}
-    for table in tables:
-        found = connection.execute(f"select * from {table}")
-        columns = [column for column, *_ in found.description]
-        named = [_without_times(table, dict(zip(columns, row, strict=True)), names, path) for row in found]
-        rows[table] = sorted(map(repr, named))
-    connection.close()
-    return rows
+    with schema.engine(uri, read_only=True).begin() as connection:
+        names = dict(map(tuple, _rows(connection, "select run_uuid, name || ' ' || lifecycle_stage from runs")))
+        names |= dict(map(tuple, _rows(connection, "select dataset_uuid, name from datasets")))
+        uses = _rows(connection, "select input_uuid, destination_id, source_id from inputs")
+        names |= {use: f"{names[run]} uses {names[data]}" for use, run, data in uses}
+        tables = inspect(connection).get_table_names()
+        rows = {table: _rows(connection, f"select * from {table}") for table in tables}
+    return {table: sorted(repr(_told_apart(table, dict(row._mapping), names)) for row in rows[table]) for table in rows}
 
 
-def _without_times(table, row, names, path):
+def _rows(connection, query: str) -> list:
+    return connection.exec_driver_sql(query).fetchall()
+
+
+def _told_apart(table, row, names):
+    """A row without what differs from store to store."""
     made_now = {"experiments": ("creation_time", "last_update_time"), "runs": ("deleted_time",)}.get(table, ())
     values = {name: value is None if name in made_now else names.get(value, value) for name, value in row.items()}
     if table == "runs":
-        assert values["artifact_uri"] == f"file://{path.parent}/mlartifacts/{row['run_uuid']}/artifacts"
-        del values["artifact_uri"]
+        assert values.pop("artifact_uri").endswith(f"/{row['run_uuid']}/artifacts")
         if values["name"].startswith("report"):  # ends when it is written
             del values["end_time"]
     if row.get("key") == "parcel":
@@ -120,18 +118,18 @@ def _without_times(table, row, names, path):
         assert row["run_uuid"] in row["value"] or "run=" not in row["value"]
         values["value"] = row["value"].replace(row["run_uuid"], "its id")
     if table == "experiments":
-        values["artifact_location"] = values["artifact_location"].replace(str(path.parent), "")
+        del values["artifact_location"]
     return values
 
 
-def files(path: Path) -> list[tuple[str, list[str]]]:
-    """The files of all runs of a store, by the name of the run."""
-    connection = sqlite3.connect(path)
+def files(uri: str) -> list[tuple[str, str, list[str]]]:
+    """The name of each run, the folder above the folders of its experiment's runs, and the names of its files."""
     found = []
-    for run_id, name in connection.execute("select run_uuid, name from runs"):
-        folder = path.parent / "mlartifacts" / run_id / "artifacts"
-        found.append((name, sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())))
-    connection.close()
+    with schema.engine(uri, read_only=True).begin() as connection:
+        for name, place in _rows(connection, "select name, artifact_uri from runs"):
+            folder = local_path(place)
+            inside = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+            found.append((name, place.partition("://")[1] + folder.parents[1].name, inside))
     return sorted(found)
 
 
@@ -152,18 +150,32 @@ def _told(client, run) -> str:
     return told.replace(run.data.tags.get("parcel", "no folder"), "")
 
 
-def test_either_way_leaves_the_same_rows_and_files(outcomes, tmp_path):
-    uris = {way: create_store(tmp_path / way.__name__ / "mlflow.db") for way in (DatabaseStore, ServerStore)}
+def assert_the_same(uris, outcomes, folder: Path) -> None:
+    """Both ways of writing leave the same in these stores. uris: an address for each way."""
     for way, uri in uris.items():
-        write_all(way(uri, "optimizers"), outcomes, tmp_path / "report")
-    by_sql, by_client = (tmp_path / way.__name__ / "mlflow.db" for way in uris)
-    ours, theirs = dump(by_sql), dump(by_client)
+        write_all(way(uri, "optimizers"), outcomes, folder / "report")
+    ours, theirs = dump(uris[DatabaseStore]), dump(uris[ServerStore])
     assert ours.keys() == theirs.keys()
     for table, rows in theirs.items():
         assert ours[table] == rows, table
     assert [len(theirs[table]) for table in ("runs", "datasets", "inputs")] == [7, 2, 9]
-    assert files(by_sql) == files(by_client)
+    assert files(uris[DatabaseStore]) == files(uris[ServerStore])
     assert answers(uris[DatabaseStore]) == answers(uris[ServerStore])
+
+
+def test_either_way_leaves_the_same_rows_and_files(outcomes, tmp_path):
+    ways = (DatabaseStore, ServerStore)
+    assert_the_same({way: create_store(tmp_path / way.__name__ / "mlflow.db") for way in ways}, outcomes, tmp_path)
+
+
+@pytest.mark.slow
+def test_either_way_leaves_the_same_in_postgresql(outcomes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where MLflow puts files
+    with postgresql() as new:
+        uris = {way: new(way.__name__.lower()) for way in (DatabaseStore, ServerStore)}
+        for uri in uris.values():
+            assert database.prepare(uri) in schema.TESTED
+        assert_the_same(uris, outcomes, tmp_path)
 
 
 def small(*overrides: str, seeds: int = 1) -> str:
@@ -223,6 +235,31 @@ def test_tables_of_the_installed_mlflow_are_known():
     assert _get_latest_schema_revision() in schema.TESTED
 
 
+OLDEST = """
+import sys
+from mlflow import MlflowClient
+client = MlflowClient(sys.argv[1])
+for run in client.search_runs([one.experiment_id for one in client.search_experiments()]):
+    print(run.info.status, run.data.params["seed"], len(client.get_metric_history(run.info.run_id, "train/loss")))
+"""
+
+
+@pytest.mark.slow
+def test_a_store_of_the_oldest_mlflow_is_written_and_read_by_it(store, tmp_path):
+    (oldest,) = re.findall(r'"mlflow>=([\d.]+)"', (ROOT / "pyproject.toml").read_text())
+    python = tmp_path / "oldest" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "oldest"], check=True)
+    install = [python, "-m", "pip", "install", "--quiet", f"mlflow=={oldest}.0"]
+    if subprocess.run(install, stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("packages cannot be installed here")
+    ask = [python, "-c", OLDEST, f"sqlite:///{store}"]
+    assert subprocess.run(ask, check=True, capture_output=True, text=True).stdout == ""
+    assert database.prepare(f"sqlite:///{store}") in schema.TESTED
+    assert "3 finished" in small(seeds=3)
+    told = subprocess.run(ask, check=True, capture_output=True, text=True).stdout
+    assert sorted(told.splitlines()) == [f"FINISHED {seed} 3" for seed in range(3)]
+
+
 def test_tables_that_are_not_known_are_left_to_mlflow(store, monkeypatch, capsys):
     create_store(store)
     monkeypatch.setattr(schema, "TESTED", frozenset({"another"}))
@@ -234,10 +271,11 @@ def test_tables_that_are_not_known_are_left_to_mlflow(store, monkeypatch, capsys
 
 
 PAUSED = """
-import sys, time
+import time
+from pathlib import Path
 from descent_lab.cli import deliver
 from descent_lab.errors import ConfigError
-from descent_lab.paths import ROOT
+from descent_lab.paths import CACHE, ROOT
 from descent_lab.tracking import database, outbox
 
 def pause(owner, name, done):
@@ -249,6 +287,7 @@ def pause(owner, name, done):
         time.sleep(600)
     setattr(owner, name, pauses)
 
+database.CACHE = Path({cache!r})
 pause({owner}, {name!r}, {done})
 deliver.main()
 """
@@ -257,21 +296,26 @@ MOMENTS = {
     "in the transaction, half written": ("database.DatabaseStore", "_insert_inputs", False),
     "in the transaction, all written": ("database.DatabaseStore", "_insert", True),
     "committed, in the outbox as well": ("database.DatabaseStore", "_write", True),
-    "as the tables of the store are made": ("database", "_create_tables", True),
+    "as the tables of a new store are made": ("database", "_create_tables", True),
+    "as a new store is about to appear": ("database", "_empty_store", True),
 }
 
 
-@pytest.mark.parametrize("moment", [*list(MOMENTS)[:-1], pytest.param(list(MOMENTS)[-1], marks=pytest.mark.slow)])
-def test_killed_while_it_writes(store, moment):
+@pytest.mark.parametrize(
+    "moment", [pytest.param(name, marks=[pytest.mark.slow] * ("made" in name)) for name in MOMENTS]
+)
+def test_killed_while_it_writes(store, tmp_path, moment):
     """kill -9 at this moment; then the runs are delivered again."""
-    if moment in list(MOMENTS)[:-1]:
+    owner, name, done = MOMENTS[moment]
+    if "new store" not in moment:
         create_store(store)
     small("tracking.offline=true", seeds=3)
-    owner, name, done = MOMENTS[moment]
-    code = PAUSED.format(owner=owner, name=name, done=done)
+    cache = tmp_path if name == "_create_tables" else CACHE
+    code = PAUSED.format(owner=owner, name=name, done=done, cache=str(cache))
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "paused\n"
         process.kill()
     assert deliver.main() == 0
     assert_whole(store, 3)
-    assert {path.suffix for path in store.parent.iterdir()} <= {".db", ".lock", "", ".db-wal", ".db-shm"}
+    left = {path.name.removeprefix(store.name) for path in store.parent.iterdir()}
+    assert left <= {"", ".lock", "-wal", "-shm", "mlartifacts"}

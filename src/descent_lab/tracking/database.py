@@ -7,9 +7,11 @@ has written it is whether a run of that id is there. The files of a run are put 
 
 import os
 import shutil
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from itertools import chain
 from math import isfinite, isnan
 from pathlib import Path
@@ -23,6 +25,7 @@ from sqlalchemy import Column, Connection, Select, Table, delete, func, insert, 
 from sqlalchemy.exc import DataError, IntegrityError
 
 from descent_lab.errors import StoreError
+from descent_lab.paths import CACHE
 from descent_lab.tracking.address import SQLITE, beside_file, local_path, lock_path, sqlite_file
 from descent_lab.tracking.entry import KIND_OF_EXPERIMENT, Entry, Input, Point, entry_of
 from descent_lab.tracking.outbox import new_name
@@ -45,7 +48,7 @@ from descent_lab.tracking.schema import (
 from descent_lab.tracking.stores import Delivery
 
 BATCH = 32  # the most runs of one transaction, which no other program can write beside on SQLite
-ROWS = 100  # of one INSERT: SQLite takes the interpreter's lock once an INSERT, and training waits for that
+ROWS = 500  # of one INSERT: SQLite takes the interpreter's lock once an INSERT, and training waits for that
 IDS = 500  # the most ids or identities of one query
 LARGEST = 1.7976931348623157e308  # MLflow holds this in place of infinity
 LOCK = 0x6465736365_6E74  # the number of our advisory lock in PostgreSQL: "descent" in ASCII
@@ -188,7 +191,7 @@ class DatabaseStore:
 
     def extend(self, run_id: str, points: Sequence[Point]) -> None:
         """Add points to a run that was begun."""
-        rows = list(dict.fromkeys(_metric_row(run_id, point) for point in points))
+        rows = _metric_rows(run_id, points)
         latest = {row[1]: row for row in _latest(rows)}
         replaced = [latest_metrics.c.run_uuid == run_id, latest_metrics.c.key.in_(latest)]
         with self._writing.begin() as connection:
@@ -348,20 +351,44 @@ def _revision(uri: str) -> str | None:
 
 
 def _create(uri: str) -> None:
-    """Let MLflow make the tables. A SQLite file appears under its name when it is complete, as this takes seconds."""
+    """Make the tables of a store. A SQLite file is a copy of an empty store, and appears under its name complete."""
     path = sqlite_file(uri)
     if path is None or path.exists():
         _create_tables(uri)
         return
-    for left in path.parent.glob(f".{path.name}.*.new*"):  # by processes that were killed
-        left.unlink(missing_ok=True)
-    draft = path.parent / f".{path.name}.{new_name()}.new"
+    with _complete(path) as draft:
+        shutil.copyfile(_empty_store(), draft)
+        now = int(1000 * time())
+        own = {"artifact_location": str(Path.cwd() / "mlruns" / "0"), "creation_time": now, "last_update_time": now}
+        with engine(f"{SQLITE}{draft}").begin() as connection:
+            connection.execute(update(experiments).values(own))  # MLflow's experiment `Default`
+
+
+def _empty_store() -> Path:
+    """A SQLite store without runs. MLflow of this version makes it once on this machine, because that takes seconds."""
+    path = CACHE / "stores" / f"empty-{version('mlflow')}.db"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            with _complete(path) as draft:
+                _create_tables(f"{SQLITE}{draft}")
+    return path
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[Path]:
+    """A file to be written, which takes the name `path` when the block ends; drafts of killed processes are removed.
+
+    One process at a time may do this.
+    """
+    draft = path.with_name(f".{path.name}.{new_name()}.draft")
     try:
-        _create_tables(f"{SQLITE}{draft}")
+        yield draft
         draft.rename(path)
     finally:
-        for left in path.parent.glob(f"{draft.name}*"):
-            left.unlink()
+        for left in path.parent.iterdir():
+            if left.name.startswith(f".{path.name}."):
+                left.unlink()
 
 
 def _create_tables(uri: str) -> None:

@@ -166,8 +166,7 @@ def run_files(session: Path) -> list[Path]:
 
 def curves(artifacts: Path) -> dict[str, np.ndarray]:
     """The curves of the run whose files are in a folder, each (n_records,)."""
-    with np.load(artifacts / "curves.npz") as file:
-        return dict(file)
+    return npz.read(artifacts / "curves.npz")
 
 
 def discard(folder: Path) -> None:
