@@ -126,14 +126,14 @@ def _export(sweep: TunedSweep, best: Mapping[tuple[str, ...], Sequence[Chosen]],
 
     for name, jobs in sweep.judged(best):
         configs = [parse(*compose(job)) for job in jobs]
-        winner = finished_run([config.tracked.key for config in configs], " ".join(name))
+        winner = finished_run([config.key for config in configs], " ".join(name))
         if winner is None:
             print(
                 f"not exported: {' '.join(name)}: no run of its setting on a held-out seed in the store",
                 file=sys.stderr,
             )
         else:
-            write(Exported.of(winner.run_id, uri=configs[0].tracked.key.uri), winner, {})
+            write(Exported.of(winner.run_id, uri=configs[0].key.uri), winner, {})
 
 
 def _refuse_export(config: Config) -> None:

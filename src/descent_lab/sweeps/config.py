@@ -24,7 +24,7 @@ from descent_lab.seeding import Seed, Seeds
 from descent_lab.sweeps.engines.base import Engine
 from descent_lab.sweeps.identity import described, digest, flat
 from descent_lab.sweeps.objective import FINAL_LOSS, Objective
-from descent_lab.tracking.record import Origin, TrackedRun, Tracking
+from descent_lab.tracking.record import Origin, RunKey, TrackedRun, Tracking
 from descent_lab.training.run import Dtype, Record, Run, Stop
 from descent_lab.validation import refuse_unknown, typed
 
@@ -79,9 +79,14 @@ class Config:
         """Every leaf by its dotted name, and each group's choice by the group's name."""
         return {name: str(value) for name, value in flat(self.values).items()} | dict(self.choices)
 
-    @cached_property
+    @property
+    def key(self) -> RunKey:
+        """Where the run belongs, and which one it is."""
+        return self.tracking.key(self.identity)
+
+    @property
     def tracked(self) -> TrackedRun:
-        """What is to be tracked of the run, and where."""
+        """What is to be tracked of the run, and where. It is made anew each time: many runs would fill the memory."""
         return TrackedRun(
             name=self.name,
             identity=self.identity,

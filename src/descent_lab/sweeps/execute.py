@@ -45,7 +45,7 @@ def run_all(configs: Sequence[Config | Failed], progress: bool) -> Summary:
     pending = [plan.unfinished(group, finished.keys()) for group in groups]
     summary.skipped = len(valid) - sum(len(group.configs) for group in pending)
     for config in valid:
-        known = finished.get(config.tracked.key)
+        known = finished.get(config.key)
         if known is not None and not known.diverged:
             summary.results[config.identity] = config.tuning.results(known.summary, known.curves)
     stacks = [stack for group in pending if group.configs for stack in plan.cut(group, valid[0].engine)]
@@ -65,7 +65,7 @@ def _parts(configs: Iterable[Config], finished: Finished, summary: Summary) -> d
     failed = {id(failure.config) for failure in summary.failed}
     parts: dict[SweepKey, Part] = {}
     for config in configs:
-        tracking, key = config.tracking, config.tracked.key
+        tracking, key = config.tracking, config.key
         sweep = summary.sweep or tracking.sweep
         if sweep is None or tracking.offline or not tracking.summary or is_folder(key.uri):
             continue
@@ -87,7 +87,7 @@ def _finished(configs: Sequence[Config], stores: Stores, summary: Summary) -> Fi
     by_store: dict[Store, list[Config]] = {}
     for config in configs:
         if not config.tracking.offline:
-            by_store.setdefault(stores.of(config.tracked), []).append(config)
+            by_store.setdefault(stores.at(config.key.uri, config.key.experiment), []).append(config)
     if not configs[0].dry_run:
         summary.delivered, _ = deliver_abandoned(stores, {store.uri for store in by_store})
     finished: Finished = {}
@@ -96,8 +96,9 @@ def _finished(configs: Sequence[Config], stores: Stores, summary: Summary) -> Fi
     for store, members in by_store.items():
         if not configs[0].dry_run:
             store.delete_orphans()
-        unforced = [config.tracked for config in members if not config.force]
-        for identity, known in (store.finished(unforced) if unforced else {}).items():
+        unforced = [config for config in members if not config.force]
+        there = store.finished(config.tracked for config in unforced) if unforced else {}
+        for identity, known in there.items():
             finished[RunKey(store.uri, store.experiment, identity)] = known
     return finished
 

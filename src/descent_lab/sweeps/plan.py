@@ -69,7 +69,7 @@ def _refuse_size(config: Config, run: Run) -> None:
 
 def unfinished(group: Stack, finished: Collection[RunKey]) -> Stack:
     """The runs of a group that are still to be trained, each once; those with `force` although they are finished."""
-    by_key = {config.tracked.key: config for config in group.configs}
+    by_key = {config.key: config for config in group.configs}
     configs = [config for key, config in by_key.items() if config.force or key not in finished]
     return Stack(configs, group.n_steps, group.bytes * len(configs) // len(group.configs))
 

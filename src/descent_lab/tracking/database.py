@@ -97,7 +97,7 @@ class DatabaseStore:
                 found = self._made_experiment(connection)
         self.experiment_id, self.location = found.id, found.location
 
-    def finished(self, runs_asked: Sequence[TrackedRun]) -> dict[str, KnownRun]:
+    def finished(self, runs_asked: Iterable[TrackedRun]) -> dict[str, KnownRun]:
         """The complete runs with the identities of these, by identity."""
         with self._reading.begin() as connection:
             same = self._with_identities(connection, {run.identity for run in runs_asked})

@@ -66,6 +66,10 @@ class Tracking:
     offline: bool = False
     summary: bool = True
 
+    def key(self, identity: str) -> RunKey:
+        """Where the run of this identity belongs, with the address of the store as it is resolved now."""
+        return RunKey(resolve(self.uri), self.experiment, identity)
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -106,4 +110,4 @@ class TrackedRun:
     @property
     def key(self) -> RunKey:
         """Where the run belongs, with the address of the store as it is resolved now."""
-        return RunKey(resolve(self.tracking.uri), self.tracking.experiment, self.identity)
+        return self.tracking.key(self.identity)

@@ -6,7 +6,7 @@ not finished, which its next attempt, or the next writer of the same run, delete
 
 import logging
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,7 @@ class ServerStore:
             self.client = client_of(uri)
             self.experiment_id = self._open_experiment(experiment)
 
-    def finished(self, runs: Sequence[TrackedRun]) -> dict[str, KnownRun]:
+    def finished(self, runs: Iterable[TrackedRun]) -> dict[str, KnownRun]:
         """The complete runs that resemble these, by identity.
 
         It takes one query for runs with the params that all of `runs` share, whatever their number. So the answer may

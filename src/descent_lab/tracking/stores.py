@@ -4,7 +4,7 @@ Sweeps, `deliver` and reports use `Stores`; they do not know the writers behind 
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -42,7 +42,7 @@ class Store(Protocol):
     experiment: str
     batch_size: int  # the most runs that one call of `deliver` takes
 
-    def finished(self, runs: Sequence[TrackedRun]) -> Mapping[str, KnownRun]:
+    def finished(self, runs: Iterable[TrackedRun]) -> Mapping[str, KnownRun]:
         """The complete runs with the identities of these, by identity; other runs may be among them."""
 
     def deliver(self, batch: Sequence[Delivery]) -> Mapping[Path, Exception]:
