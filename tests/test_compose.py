@@ -13,6 +13,7 @@ PLAIN = [
     *("batching.size=5", "optimizer.weight_decay=0.1", "stop.target=null", "tracking.experiment='a b'"),
     *("record.every=2", "suggested.activation=relu", "model.activation=${suggested.activation}", "epochs=${seed}"),
     *("+note=1", "++lr=2", "~stop.target", "dataset.n_samples=20", "seeds.split=4", "seeds={split: 3}"),
+    *("seed=-0", "epochs=1E2", "lr=2.50e-03", "epochs=007", "lr=1.", "lr=.5", "seed=1_000", "lr=inf", "dtype=1e400"),
     *("stop=null", "record={points: 9}", "record.points=5", "dtype=${tracking.experiment}"),
 ]
 BAD = ["lrr=1", "lr.x=1", "optimizer.beta9=1", "dataset.path=x", "backend=numyp", "lr=${nowhere}", "model.hidden.0.x=1"]

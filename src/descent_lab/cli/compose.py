@@ -7,7 +7,7 @@ refers to; to put one in place of another takes 10 microseconds, and OmegaConf, 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -16,6 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 Composed = tuple[Mapping[str, Any], Mapping[str, str]]  # values by name, choice by group
 REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")  # to a value by its dotted name
+NUMBER = re.compile(
+    r"((?!hydra\b)[a-z_]\w*(?:\.[a-z_]\w*)*)=(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[+-]?\d+)?)", re.ASCII | re.I
+)
 MISSING = "???"  # stands for a value that must be given
 KEPT = 64  # configurations that a base remembers
 
@@ -124,30 +127,44 @@ def _replaced(values: Mapping[str, Any], path: Sequence[str], value: Any) -> Map
     return {**values, key: _replaced(values[key], rest, value) if rest else value}
 
 
+class Word(NamedTuple):
+    """An override: the key and the value that it gives in place of another; no key if it does anything else."""
+
+    text: str
+    key: str | None
+    value: Any
+
+
 class Composer:
     """Composes as `load` does for every list of overrides, but calls it only once for each combination of choices."""
 
     def __init__(self, load: Callable[[list[str]], DictConfig], is_group: Callable[[str], bool]):
         self.load, self.is_group = load, is_group
         self.parser = OverridesParser.create()
-        self.parsed: dict[str, Override] = {}
+        self.words: dict[str, Word] = {}
         self.bases: dict[tuple[str, ...], Base] = {}
 
     def __call__(self, overrides: Sequence[str]) -> Composed:
         """Values and choices. Raises what Hydra raises for overrides that do not fit."""
-        parsed = [self._parse(text) for text in overrides]
-        shaping = tuple(str(o.input_line) for o in parsed if not self._is_plain(o))
+        words = [self._word(text) for text in overrides]
+        shaping = tuple(word.text for word in words if word.key is None)
         if shaping not in self.bases:
             self.bases[shaping] = Base(self.load(list(shaping)))
         try:
-            return self.bases[shaping].given({o.key_or_group: o.value() for o in parsed if self._is_plain(o)})
+            return self.bases[shaping].given({word.key: word.value for word in words if word.key is not None})
         except OmegaConfBaseException:
             return plain(self.load(list(overrides)))  # raises Hydra's own message
 
-    def _parse(self, text: str) -> Override:
-        if text not in self.parsed:
-            (self.parsed[text],) = self.parser.parse_overrides([text])
-        return self.parsed[text]
+    def _word(self, text: str) -> Word:
+        if text in self.words:
+            return self.words[text]
+        number = NUMBER.fullmatch(text)  # which Hydra's parser takes 0.3 ms for
+        if number and not self.is_group(number[1]):
+            return Word(text, number[1], int(number[2]) if number[2].lstrip("-").isdigit() else float(number[2]))
+        (override,) = self.parser.parse_overrides([text])
+        is_plain = self._is_plain(override)
+        self.words[text] = Word(text, override.key_or_group, override.value()) if is_plain else Word(text, None, None)
+        return self.words[text]
 
     def _is_plain(self, override: Override) -> bool:
         """Whether it gives a new value to an existing key, and makes no choice, adds no key and deletes none."""

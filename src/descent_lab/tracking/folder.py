@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -88,7 +88,7 @@ class FolderStore:
             for draft in self.folder.path.glob(f".*{DRAFT}"):
                 shutil.rmtree(draft)
 
-    def finished(self, runs: Sequence[TrackedRun]) -> dict[str, KnownRun]:
+    def finished(self, runs: Iterable[TrackedRun]) -> dict[str, KnownRun]:
         """The complete runs of the experiment, by identity."""
         return {
             run.tags["identity"]: KnownRun(
