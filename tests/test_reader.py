@@ -21,7 +21,7 @@ from descent_lab.tracking.reader.client import Client
 from descent_lab.tracking.reader.database import Database
 from descent_lab.tracking.reader.frames import runs_frame
 from descent_lab.tracking.reader.store import connect
-from tests.stores import create_store, earlier_store
+from tests.stores import create_store, earlier_store, postgresql
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 
@@ -41,11 +41,17 @@ ASKED = {
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory):
-    """15 runs of version 0.1 and a report; and runs of every other kind, as MLflow's client writes them."""
+    """15 runs of version 0.1 and a report; and runs of every other kind."""
+    uri = earlier_store(tmp_path_factory.mktemp("kinds"))
+    write_every_kind(uri)
+    return uri
+
+
+def write_every_kind(uri):
+    """Runs of every kind as MLflow's client writes them, in the experiments `other` and `gone`."""
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
 
-    uri = earlier_store(tmp_path_factory.mktemp("kinds"))
     client = MlflowClient(uri)
     other, gone = client.create_experiment("other"), client.create_experiment("gone")
 
@@ -68,14 +74,33 @@ def uri(tmp_path_factory):
     client.delete_run(run(OURS))
     run(OURS, gone)
     client.delete_experiment(gone)
-    return uri
 
 
 @pytest.mark.parametrize("wanted", ASKED.values(), ids=ASKED)
 def test_both_ways_find_the_same(uri, wanted):
+    assert_the_same(uri, wanted)
+
+
+@pytest.mark.slow
+def test_both_ways_find_the_same_in_postgresql(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where MLflow puts files
+    with postgresql() as new:
+        uri = new("kinds")
+        write_every_kind(uri)
+        for wanted in ASKED.values():
+            if wanted.experiment != "earlier":
+                assert_the_same(uri, wanted)
+        with pytest.raises(StoreError, match="is not an MLflow store"):
+            load(new("nothing"))
+
+
+def assert_the_same(uri, wanted):
+    """MLflow's client and SQL find the same runs, and the same points of their curves."""
     by_client, by_sql = Client(uri).find(wanted), Database(uri).find(wanted)
     assert by_sql == by_client
     pd.testing.assert_frame_equal(runs_frame(by_sql), runs_frame(by_client))
+    ids = [run.run_id for run in by_sql.runs]
+    np.testing.assert_equal(Database(uri).histories(ids, PARTS), Client(uri).histories(ids, PARTS))
 
 
 def test_what_is_found_of_all_kinds(uri):
@@ -90,12 +115,9 @@ def test_what_is_found_of_all_kinds(uri):
     assert len(find(uri, Wanted(run=found.runs["run_id"][0])).runs) == 1
 
 
-def test_both_ways_give_the_same_curves_of_runs_without_files(uri):
+def test_runs_without_files_have_the_points_of_their_metrics(uri):
     found = find(uri, Wanted())
-    ids = list(found.runs["run_id"])
-    by_sql, by_client = Database(uri).histories(ids, PARTS), Client(uri).histories(ids, PARTS)
-    np.testing.assert_equal(by_sql, by_client)
-    bare = Artifacts(uri, dict.fromkeys(ids, "file:///nowhere"))
+    bare = Artifacts(uri, dict.fromkeys(found.runs["run_id"], "file:///nowhere"))
     lost = read_curves(bare, found.runs, ["train/loss"])
     assert set().union(*lost) == {"step", "epoch", "time/step_seconds", "train/loss"}
     whole = read_curves(found.artifacts, found.runs)
@@ -148,7 +170,7 @@ def test_reading_needs_no_right_to_write_and_leaves_nothing_behind():
         uri = create_store(Path(folder) / "mlflow.db")
         with schema.engine(uri).begin() as writing:  # from here on, the file has a write-ahead log
             assert schema.revision(writing)
-        content = (Path(folder) / "mlflow.db").read_bytes()
+        before = {file.name: file.read_bytes() for file in Path(folder).iterdir()}
         os.chmod(folder, 0o555)
         try:
             with anybody():
@@ -156,7 +178,7 @@ def test_reading_needs_no_right_to_write_and_leaves_nothing_behind():
         finally:
             os.chmod(folder, 0o755)
         assert load(uri).runs.empty
-        assert os.listdir(folder) == ["mlflow.db"] and (Path(folder) / "mlflow.db").read_bytes() == content
+        assert {file.name: file.read_bytes() for file in Path(folder).iterdir()} == before
 
 
 def test_a_revision_that_was_not_tested_is_left_to_mlflow(tmp_path):

@@ -1,7 +1,7 @@
 """Reads a store in a database by SQL: one query a table for all runs, and no import of mlflow.
 
-1,000 runs of 70 params, 15 tags and 24 metrics are found in 0.1 s of processor time; MLflow's client takes 2.9 s, as it
-makes an object of every entry.
+1,000 runs of 70 params, 15 tags and 24 metrics are found in 0.2 s of processor time, 10,000 in 2 s. MLflow's client
+takes 1.3 ms a run, as it makes an object of every entry.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
