@@ -105,16 +105,17 @@ def compare(report: Report, work: Callable[[Version], Lap], rounds: int, version
 def main() -> None:
     options = parser(__doc__, "single runs only, once", 5)
     options.add_argument("--against", type=Path, help="a clone of another version")
+    options.add_argument("--only", nargs="+", choices=[work.__name__ for work in (alone, sweeps, demo)])
     given = options.parse_args()
     versions = {OURS: Version(ROOT, Path(sys.executable))}
     if given.against:
         folder = given.against.resolve()
         versions["before"] = Version(folder, folder / ".venv" / "bin" / "python")
     report = Report("processes", "Whole commands")
-    compare(report, alone, 1 if given.quick else given.rounds, versions)
-    if not given.quick:
-        compare(report, sweeps, given.rounds, versions)
-        compare(report, demo, 1, versions)
+    rounds: dict[Callable[[Version], Lap], int] = {alone: given.rounds, sweeps: given.rounds, demo: 1}
+    for work, n in ({alone: 1} if given.quick else rounds).items():
+        if not given.only or work.__name__ in given.only:
+            compare(report, work, n, versions)
     report.write(None if given.quick else RESULTS)
 
 

@@ -50,7 +50,6 @@ def main() -> None:
     path, sys.argv[1:] = sys.argv[1], sys.argv[2:]
     begin = perf_counter()
     import jax  # noqa: F401
-    import mlflow  # noqa: F401
 
     from descent_lab.cli import session
     from descent_lab.sweeps import execute, plan, worker

@@ -74,6 +74,7 @@ def start_up(report: Report, rounds: int) -> None:
         arguments = [f"backend={backend}", "force=true"]
         with place() as environment, tempfile.TemporaryDirectory() as folder:
             into = Path(folder) / "modules.json"
+            seconds("src.run", arguments, environment)  # creates the store
             seconds("benchmarks.imports", [str(into), *arguments], environment)
             run, imports = [], []
             for _ in range(rounds):
@@ -81,7 +82,7 @@ def start_up(report: Report, rounds: int) -> None:
                 imports.append(seconds("benchmarks.imports", [str(into)], environment))
             modules = set(json.loads(into.read_text()))
         unused = sorted(
-            {"jax", "torch", "matplotlib", "seaborn", "sklearn", "statsmodels", "scipy", "pandas"} & modules
+            {"jax", "mlflow", "torch", "matplotlib", "seaborn", "sklearn", "scipy", "pandas", "joblib"} & modules
         )
         a, b = median(run), median(imports)
         lines.append([f"{a / b:.2f}", "1.5", backend, f"{a:.2f}", f"{b:.2f}", " ".join(unused)])
