@@ -16,6 +16,7 @@ from time import time
 import numpy as np
 import pandas as pd
 
+from descent_lab.errors import NotGiven, without_password
 from descent_lab.metrics import METRICS
 from descent_lab.paths import command
 from descent_lab.report.blocks import Block, Heading, Lines, Rows, Words
@@ -26,17 +27,19 @@ from descent_lab.report.report import PAIR, Report
 from descent_lab.report.section import Drawing
 from descent_lab.report.sections import curves, results, summary
 from descent_lab.sweeps.summary import Part
+from descent_lab.tracking.address import default
 from descent_lab.tracking.entry import Point, summary_entry
 from descent_lab.tracking.reader import Wanted
 from descent_lab.tracking.record import SweepKey
 from descent_lab.tracking.stores import Stores
+from descent_lab.wording import counted
 
 BANDS = {"median": "estimate", "low": "low", "high": "high"}  # a metric over steps, by the column that it shows
 LOSSES = ("train/loss", "validation/loss", "test/loss")
 LONGEST = 200  # letters of an entrant and a problem in the name of a metric, which may have 250 in all
 MOST_POINTS = 50_000  # of all metrics together, which takes about a second to write; curves.csv has all
-MOST_FIGURES = 8
-LEFT_OUT = ("curves_epoch", "curves_gradients")  # figures of what curves_step shows
+MOST_FIGURES = 6
+COUNTED = ["finished", "diverged", "failed", "skipped"]
 HOW = (
     "The metrics over steps are the median over seeds, and as low and high its 95 % interval (of 2 to 4 seeds: their "
     "range), of the runs that are reported. They end where too many runs have diverged for a finite number."
@@ -57,20 +60,26 @@ def add_summary(key: SweepKey, part: Part, stores: Stores) -> bool:
         folder = Path(name)
         _write(report, bands, counts, folder)
         files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-        points = [*_totals(counts), *_points(bands)]
-        stores.at(key.uri, key.experiment).add(
-            summary_entry(key.sweep, folder, files, _note(report, key, counts), points)
+        text, numbers = (
+            _text(report, key, part, counts),
+            {str(name): int(n) for name, n in counts[COUNTED].sum().items()},
         )
+        entry = summary_entry(key.sweep, folder, files, text, list(_points(bands)), numbers)
+        stores.at(key.uri, key.experiment).add(entry)
     return True
 
 
 def _bands(report: Report) -> pd.DataFrame:
     """Bands of the losses of all sets, of the other metrics of the test set, and of what the report asks about."""
-    wanted = dict.fromkeys([*LOSSES, *(f"test/{name}" for name in METRICS), report.measure.metric])
-    made = report.table("curves")
+    if not report.given("curves"):
+        raise NotGiven(report.missing["curves"])
+    made, wanted = report.table("curves"), _metrics(report)
     more = [name for name in wanted if name not in set(made["metric"])]
-    parts = [made[made["metric"].isin(wanted)], *curves.bands(report, more)]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([made[made["metric"].isin(wanted)], *curves.bands(report, more)], ignore_index=True)
+
+
+def _metrics(report: Report) -> list[str]:
+    return list(dict.fromkeys([*LOSSES, *(f"test/{name}" for name in METRICS), report.measure.metric]))
 
 
 def counts_of(report: Report, part: Part) -> pd.DataFrame:
@@ -99,15 +108,6 @@ def _entrant(runs: pd.DataFrame, compared: Sequence[str], choices: Mapping[str, 
     return " ".join(own or chosen.values())
 
 
-def _totals(counts: pd.DataFrame) -> Iterator[Point]:
-    """The counts as metrics, of all entrants together and of each."""
-    now, names = _now(), _names(counts["entrant"])
-    for column in counts.columns[1:]:
-        yield f"runs/{column}", float(counts[column].sum()), now, 0
-        for entrant, n in zip(counts["entrant"], counts[column], strict=True):
-            yield f"runs/{column} {names[entrant]}", float(n), now, 0
-
-
 def _points(bands: pd.DataFrame) -> Iterator[Point]:
     """The finite points of the bands as metrics such as `train/loss/median adam`; the problem is named where it varies.
 
@@ -115,7 +115,7 @@ def _points(bands: pd.DataFrame) -> Iterator[Point]:
     """
     several = bands["dataset"].nunique() > 1
     label = bands["entrant"] + (" on " + bands["dataset"] if several else "")
-    now, names = _now(), _names(label)
+    now, names = int(1000 * time()), _names(label)
     n_curves = len(BANDS) * len(bands[["metric", *PAIR]].drop_duplicates())
     for (metric, name), rows in bands.assign(label=label).groupby(["metric", "label"], sort=True):
         rows = rows.iloc[_spread(len(rows), MOST_POINTS // n_curves)]
@@ -140,17 +140,12 @@ def _names(labels: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _now() -> int:
-    """Milliseconds since 1970."""
-    return int(1000 * time())
-
-
 def _write(report: Report, bands: pd.DataFrame, counts: pd.DataFrame, folder: Path) -> None:
     """Write the files into the folder: results.md, tables and figures."""
     (folder / "figures").mkdir()
     for drawing in islice(_drawings(report), MOST_FIGURES):
         draw(drawing, folder / "figures" / drawing.name, kinds=("png",))
-    tables = {"curves": bands, "results": report.table("results"), "verdicts": report.table("pairs")}
+    tables = {"runs": counts, "curves": bands, "results": report.table("results"), "verdicts": report.table("pairs")}
     for name, table in tables.items():
         if len(table):
             table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
@@ -159,21 +154,34 @@ def _write(report: Report, bands: pd.DataFrame, counts: pd.DataFrame, folder: Pa
 
 
 def _drawings(report: Report) -> Iterator[Drawing]:
-    """The figures: the values of all seeds, and curves with their bands."""
+    """The figures: the values of all seeds, and curves with their bands of what is a metric of the summary as well."""
+    shown = {"curves_step", *(f"curves_{metric.replace('/', '_')}" for metric in _metrics(report))}
     yield from results.figures(report)
-    yield from (drawing for drawing in curves.figures(report) if drawing.name not in LEFT_OUT)
+    for drawing in curves.figures(report):
+        if drawing.name in shown or drawing.name.startswith("curves_by_lr"):
+            yield drawing
 
 
-def _note(report: Report, key: SweepKey, counts: pd.DataFrame) -> str:
+def _text(report: Report, key: SweepKey, part: Part, counts: pd.DataFrame) -> str:
     """What MLflow shows beside the run, in Markdown: verdicts, cautions and tables. It may be cut at its end."""
-    again = f"{command('report')} sweep={quote(key.sweep)}"
+    address = [] if key.uri == default() else [f"uri={without_password(key.uri)}"]
+    words = (f"sweep={key.sweep}", f"experiment={key.experiment}", *address)
+    again = " ".join([command("report"), *map(quote, words)])
     blocks = [
-        Words(f"{summary.about_runs(report)} More is in results.md; this command makes the whole report: {again}"),
+        Words(f"{summary.about_runs(report)} More is in results.md; the whole report: {again}"),
         Lines([f"{card.title}: {card.headline}" for card in summary.cards(report)]),
-        Lines(summary.cautions(report)),
+        Lines([*summary.cautions(report), *_elsewhere(report, part)]),
         *_tables(report, counts, short=True),
     ]
     return markdown(blocks)
+
+
+def _elsewhere(report: Report, part: Part) -> Iterator[str]:
+    """How many runs of the command are not in its sweep, as an earlier one had finished them."""
+    n = len(set(part.skipped) - set(report.results.runs["identity"]))
+    if n:
+        were = "was" if n == 1 else "were"
+        yield f"{counted(n, 'run')} of the command {were} finished before, by another sweep, and left out here."
 
 
 def _tables(report: Report, counts: pd.DataFrame, short: bool) -> Iterator[Block]:

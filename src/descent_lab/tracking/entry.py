@@ -125,13 +125,16 @@ def report_entry(about: str, folder: Path, names: Sequence[str], text: str) -> E
     return Entry(name=name, started=now, ended=now, params={}, tags=tags, artifacts=folder, files=names)
 
 
-def summary_entry(sweep: str, folder: Path, names: Sequence[str], note: str, points: Sequence[Point]) -> Entry:
-    """The entry that shows a whole sweep: its curves over seeds, counts, tables and figures.
+def summary_entry(
+    sweep: str, folder: Path, names: Sequence[str], text: str, points: Sequence[Point], numbers: Mapping[str, int]
+) -> Entry:
+    """The entry that shows a whole sweep: its curves over seeds, numbers of runs, tables and figures.
 
-    names: of its files, relative to `folder`. note: a text in Markdown.
+    names: of its files, relative to `folder`. text: in Markdown. numbers: of runs, by what became of them.
     """
     now = int(1000 * time())
-    tags = {**_shown(commit()), "summary": sweep, "mlflow.note.content": _cut(note)}
+    counts = {f"runs.{what}": str(n) for what, n in numbers.items()}
+    tags = {**_shown(commit()), "summary": sweep, **counts, NOTE: _cut(text)}
     name = f"summary: {sweep}"
     return Entry(name=name, started=now, ended=now, params={}, tags=tags, points=points, artifacts=folder, files=names)
 
