@@ -10,6 +10,7 @@ from descent_lab.analysis.measure import Measure
 from descent_lab.analysis.statistics import Asked
 from descent_lab.analysis.statistics.verdicts import BETTER, EQUAL, SLIGHTLY, UNDECIDED
 from descent_lab.report.verdict_words import AS_GIVEN, ONE_BLOCK, Wording, details, headline
+from descent_lab.report.words import interval, p_value
 
 NAMES = ("adam", "lion", "sgd", "wild")
 LOSS = Wording(Measure(), Asked(), tuned=True)
@@ -54,6 +55,14 @@ def test_no_words_without_a_verdict(told, unit):
         assert f"{winner} is {verdict} than {loser}: final training loss" in " ".join(details(pd.DataFrame(rows), LOSS))
     assert said.startswith(ONE_BLOCK) == (unit == "seeds")
     assert "together" not in said and "wins" not in said and "indistinguishable" not in said
+
+
+@given(st.floats(0.9, 1.1), st.floats(0.04, 0.06))
+def test_rounding_takes_no_limit_and_no_p_across_the_line_that_decides(limit, p):
+    low, high = (float(text) for text in interval(1.0, limit, limit, neutral=1.0).partition("[")[2][:-1].split(", "))
+    assert low == high and np.sign(low - 1) == np.sign(limit - 1)
+    assert np.sign(float(p_value(p).removeprefix("= ")) - 0.05) == np.sign(p - 0.05)
+    assert interval(3.1, 1.00042, 9.387, neutral=1.0) == "3.1 [1.0004, 9.39]"
 
 
 def test_the_effect_is_told_in_the_direction_of_the_winner():

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from descent_lab.data.builtin.polynomials import POLYNOMIALS
 from descent_lab.report.drawing import PANEL, log_x, theme, value_axis
 from descent_lab.report.looks import COLOURS, Span
+from descent_lab.wording import counted
 
 OURS, PUBLISHED, TRUTH = COLOURS["sgd"], COLOURS["adam"], "#444444"
 Drawing = Callable[[Axes], None]
@@ -33,7 +34,7 @@ def _band(ax: Axes, x: np.ndarray, values: np.ndarray) -> None:
         below, above = np.nanquantile(values, [low, high], axis=0)
         label = f"central {100 * (high - low):.0f} %"
         ax.fill_between(x, below, above, color=OURS, alpha=alpha, linewidth=0, label=label)
-    ax.plot(x, np.nanmedian(values, axis=0), color=OURS, label=f"median of {len(values)} seeds")
+    ax.plot(x, np.nanmedian(values, axis=0), color=OURS, label=f"median of {counted(len(values), 'seed')}")
 
 
 def _named(ax: Axes, title: str, x: str, y: str) -> None:
@@ -114,7 +115,7 @@ def search(
 
     def draw(ax: Axes) -> None:
         for (name, iterations, losses), colour in zip(curves, colours[-len(curves) :], strict=True):
-            labels = [f"{len(losses)} seeds, {name}"] + [None] * (len(losses) - 1)
+            labels = [f"{counted(len(losses), 'seed')}, {name}"] + [None] * (len(losses) - 1)
             for row, label in zip(losses, labels, strict=True):
                 ax.plot(iterations, row, color=colour, linewidth=0.9, label=label)
         for iteration, loss, name in published:
@@ -139,7 +140,7 @@ def layers(panels: Mapping[str, Panel]) -> Figure:
         x, truth, values, published = panel
 
         def draw(ax: Axes) -> None:
-            for row, label in zip(values, [f"{len(values)} seeds"] + [None] * len(values), strict=False):
+            for row, label in zip(values, [counted(len(values), "seed")] + [None] * len(values), strict=False):
                 ax.plot(x, row, color=OURS, alpha=0.12, linewidth=0.8, label=label)
             ax.plot(x, truth, color=TRUTH, linestyle="--", linewidth=1, label="truth")
             if published:

@@ -7,6 +7,7 @@ import numpy as np
 from descent_lab.replication import drawings
 from descent_lab.replication.studies import Obtained, obtain
 from descent_lab.replication.verdicts import MISSED, OPEN, REPRODUCED, Finding, Picture, Section, among
+from descent_lab.wording import counted
 
 NAME, SHORT = "layers_from_scratch", "S4"
 SETTINGS = ("line", "line_linear", "line_sigmoid", "plane", "space", "sign", "sign_deep")
@@ -48,7 +49,7 @@ def _alive(runs: Obtained) -> np.ndarray:
 def _line(runs: Obtained, published: list[float]) -> list[Finding]:
     mse = ((_values(runs) - runs.truth()[:, 0]) ** 2).mean(axis=1)
     alive = _alive(runs)
-    note = f"{int((mse < 1e-4).sum())} of {len(mse)} seeds below 1e-4, {int((~alive).sum())} dead"
+    note = f"{int((mse < 1e-4).sum())} of {counted(len(mse), 'seed')} below 1e-4, {int((~alive).sum())} dead"
     names = ("in one run", "in another")
     return [
         among(SHORT, f"1-6-6-6-1 ReLU, MSE at 30..40, {name}", value, mse, note, digits=2)
@@ -102,7 +103,7 @@ def _sign(runs: Obtained, name: str) -> Finding:
     right = runs.at("test/accuracy", runs.curves("test/accuracy")[0][-1])
     n = int((right == 1).sum())
     network = "1-6-1" if name == "sign" else "1-6-6-6-1"
-    said = f"all eight right in {n} of {len(right)} seeds"
+    said = f"all eight right in {n} of {counted(len(right), 'seed')}"
     verdict = REPRODUCED if n > len(right) / 2 else MISSED
     return Finding(SHORT, f"sign, {network}: test labels", "0 0 1 1 0 0 1 1", said, verdict, UNKNOWN, len(right))
 

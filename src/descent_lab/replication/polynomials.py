@@ -7,6 +7,7 @@ import numpy as np
 from descent_lab.replication import drawings
 from descent_lab.replication.studies import Obtained, configs, obtain, stored
 from descent_lab.replication.verdicts import OPEN, Finding, Picture, Section, among, exact
+from descent_lab.wording import counted
 
 NAME, SHORT = "which_polynomial", "S3"
 SETTING = ["+experiment=which_polynomial"]
@@ -73,7 +74,7 @@ def _remarks(golden: Obtained, scaled: Obtained, full: Obtained | None) -> list[
     said = [
         f"The untrained network's accuracy is {float(accuracy)!r}: {round(1200 * accuracy)} of 1200 points.",
         f"At equal iterations, float32: after {steps[-1]:,} the loss is {_spread(losses[:, -1])} over "
-        f"{len(losses)} seeds.",
+        f"{counted(len(losses), 'seed')}.",
     ]
     if full is None:
         return [*said, "The million iterations have not been run: --long does."]

@@ -7,6 +7,7 @@ import numpy as np
 from descent_lab.replication import drawings
 from descent_lab.replication.studies import obtain
 from descent_lab.replication.verdicts import MISSED, REPRODUCED, Finding, Picture, Section, among
+from descent_lab.wording import counted
 
 NAME, SHORT = "taylor_network", "S2"
 PER_EPOCH = 10  # samples in an epoch, each of which makes a step
@@ -22,7 +23,7 @@ def section(study: dict[str, Any]) -> Section:
     note = "correct bias updates; the notebook's are wrong (see defects)"
     finding = among(SHORT, figure, published["loss"], losses[:, np.searchsorted(steps, last)], note)
     picture = drawings.taylor(steps // PER_EPOCH, losses, (published["epoch"], published["loss"]))
-    caption = f"Mean loss per epoch: {len(losses)} seeds, and the published value."
+    caption = f"Mean loss per epoch: {counted(len(losses), 'seed')}, and the published value."
     remarks = [
         "The notebook drew weights and samples without a seed, so its figures are placed among those of many seeds. "
         "They come from a network whose hidden biases never moved; with all biases moving, as here, the same range "
@@ -39,7 +40,7 @@ def _step(published: dict[str, Any], seeds: range) -> list[Finding]:
         SHORT,
         "one step at lr 0.01 lowers the loss",
         "yes, in one run",
-        f"in {n_lower} of {len(before)} seeds",
+        f"in {n_lower} of {counted(len(before), 'seed')}",
         REPRODUCED if n_lower == len(before) else MISSED,
         seeds=len(before),
     )

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from descent_lab.wording import counted
+
 CENTRAL = 0.99  # the share of seeds within the interval that a figure is compared with
 ENOUGH = 100  # with fewer seeds there is no central 99 %, and their range is taken
 REPRODUCED, MISSED, OPEN = "reproduced", "not reproduced", "open"
@@ -77,7 +79,7 @@ def among(
     many = len(values) >= ENOUGH
     if not many:
         low, high = values.min(), values.max()
-    where = f"the central {100 * CENTRAL:.0f} %" if many else f"the range of {len(values)} seeds"
+    where = f"the central {100 * CENTRAL:.0f} %" if many else f"the range of {counted(len(values), 'seed')}"
     place = f"{'inside' if low <= published <= high else 'outside'} {where}"
     ours = f"{median:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]"
     percentile = 100 * float(np.mean(values < published) + np.mean(values == published) / 2)

@@ -11,6 +11,7 @@ import matplotlib.backends.backend_agg  # noqa: E402
 import matplotlib.backends.backend_svg  # noqa: E402
 import seaborn  # noqa: E402
 
+import descent_lab.report.build  # noqa: E402
 import descent_lab.report.drawing  # noqa: E402
 from descent_lab.report.section import ordered  # noqa: E402
 

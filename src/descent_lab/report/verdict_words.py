@@ -18,6 +18,7 @@ from descent_lab.wording import counted
 ONE_BLOCK = "At the settings chosen; the variance of tuning is not included"
 AS_GIVEN = "At the settings given; nothing was tuned"
 P_FLOOR = 1e-4
+NO_DIFFERENCE = 1.0  # as a ratio; 0, as a difference, is no number that others are rounded onto
 MANY = 1000  # further seeds that nobody runs: their number is not told
 
 
@@ -120,7 +121,7 @@ def _effect(row: Any, wording: Wording) -> str:
     if wording.measure.scale == "log":
         with np.errstate(divide="ignore"):
             times, least, most = (1 / effect, 1 / high, 1 / low) if row.winner == row.a else (effect, low, high)
-        return f"{wording.measure.label} {interval(times, least, most, '∞')} times lower"
+        return f"{wording.measure.label} {interval(times, least, most, '∞', NO_DIFFERENCE)} times lower"
     sign = (-1 if lower else 1) * (1 if row.winner == row.a else -1)
     least, most = sorted((sign * low, sign * high))
     return f"{wording.measure.label} {'lower' if lower else 'higher'} by {interval(sign * effect, least, most, '∞')}"
@@ -130,8 +131,9 @@ def _ratio(row: Any, wording: Wording) -> str:
     """The effect of a pair without a winner: a ratio or a difference, with its interval where there is one."""
     what = "ratio" if wording.measure.scale == "log" else "difference"
     bounded = np.isfinite(row.effect_high) and (row.effect_low > 0 or wording.measure.scale == "linear")
-    ends = (row.effect_low, row.effect_high) if bounded else (np.nan, np.nan)
-    return f"{what} {interval(row.effect, *ends)}"
+    low, high = (row.effect_low, row.effect_high) if bounded else (np.nan, np.nan)
+    neutral = NO_DIFFERENCE if wording.measure.scale == "log" else None
+    return f"{what} {interval(row.effect, low, high, neutral=neutral)}"
 
 
 def _undecided(rows: pd.DataFrame, wording: Wording) -> Iterator[str]:

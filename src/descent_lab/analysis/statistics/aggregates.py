@@ -22,6 +22,7 @@ from descent_lab.analysis.statistics.frames import WORST, complete, confident, o
 from descent_lab.analysis.statistics.ranks import FEWEST
 from descent_lab.analysis.statistics.resampling import RESAMPLES, drawn, few, limits
 from descent_lab.errors import NotGiven
+from descent_lab.wording import counted
 
 THESE, LIKE_THESE = "these problems", "problems like these"
 ONE_SIDED = {"low": np.nan, "high": np.nan, "note": "all runs of one are better: a bootstrap gives no interval"}
@@ -195,7 +196,7 @@ class _Drawing:
         n = len(set(self.data))
         note = self.note
         if over == LIKE_THESE and n < FEWEST:
-            note = f"{n} distinct data sets: {FEWEST} or more are needed to speak of others"
+            note = f"{counted(n, 'distinct data set')}: {FEWEST} or more are needed to speak of others"
         estimate = float(of_draws[0])
         low, high = (float(limit) for limit in limits(of_draws[1:], confident(confidence)))
         if note.endswith("no interval") or (over == LIKE_THESE and n < FEWEST):

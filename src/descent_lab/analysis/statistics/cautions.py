@@ -7,6 +7,7 @@ import pandas as pd
 from descent_lab.analysis.statistics.frames import columns_of, require
 from descent_lab.analysis.statistics.seeds import sorted_groups
 from descent_lab.analysis.statistics.tuning import CELLS, best_setting
+from descent_lab.wording import counted
 
 FEW = 3  # fewer values are nothing but edges
 
@@ -58,6 +59,6 @@ def _warnings(group: pd.DataFrame, best: pd.Series, min_seeds: int, max_diverged
             f"{len(short)} of {len(group)} cells have fewer than {min_seeds} seeds, as few as {least}",
         )
     if best["diverged"] > 0:
-        yield "diverged", f"{best['diverged']} of {best['n']} runs diverged at the best setting"
+        yield "diverged", f"{best['diverged']} of {counted(best['n'], 'run')} diverged at the best setting"
     if group["diverged"].sum() > max_diverged * group["n"].sum():
-        yield "diverged", f"{group['diverged'].sum()} of {group['n'].sum()} runs diverged over all settings"
+        yield "diverged", f"{group['diverged'].sum()} of {counted(group['n'].sum(), 'run')} diverged over all settings"

@@ -37,6 +37,8 @@ def confounds(
             word = what.get(column) or what.get(str(column).partition(".")[0])
             if word is None or str(column).partition(".")[0] in compared:
                 continue
+            if group[column].nunique(dropna=False) == 1:
+                continue
             values = group[column].astype(object).where(group[column].notna(), "none").map(str)
             sets = values.groupby(group[entrant]).agg(lambda x: tuple(sorted(set(x))))
             if sets.nunique() > 1:

@@ -10,6 +10,7 @@ from descent_lab.analysis.statistics.frames import WORST, columns_of, confident,
 from descent_lab.analysis.statistics.intervals import median_interval
 from descent_lab.analysis.statistics.seeds import joined, sorted_groups
 from descent_lab.errors import NotGiven
+from descent_lab.wording import counted
 
 AXES = ("step", "epoch", "gradients", "step_seconds")
 CLOCK_POINTS = 100  # points of a curve over seconds, as runs record at different times
@@ -53,7 +54,7 @@ def on_axis(curves: pd.DataFrame, runs: pd.DataFrame, metric: str, axis: str) ->
         raise NotGiven(f"metric {metric!r}: must be one of {', '.join(sorted(curves['metric'].unique()))}")
     absent = set(runs["run_id"]) - set(ids)
     if absent:
-        raise NotGiven(f"{len(absent)} runs have no record of {metric!r}, among them {min(map(str, absent))}")
+        raise NotGiven(f"{counted(len(absent), 'run')} without a record of {metric!r}, such as {min(map(str, absent))}")
     step, value = records["step"].to_numpy(), records["value"].to_numpy(dtype=float)
     x = _position(records, ids, run, runs, axis)
     if ((np.diff(run) < 0) | ((np.diff(run) == 0) & (np.diff(step) < 0))).any():

@@ -38,7 +38,8 @@ def fairness_ledger(
         raise ValueError(f"tolerance {tolerance}: must be 0 or more")
     tuned = runs["seed"].isin(list(tuning_seeds)).map({True: "tuning", False: "evaluation"})
     diverged = runs["status"] == "diverged"
-    groups = runs.assign(phase=tuned, diverged=diverged).groupby(["dataset", "phase", entrant], sort=True)
+    needed = runs[list(dict.fromkeys(["dataset", entrant, setting, "seed", *SPENT.values()]))]
+    groups = needed.assign(phase=tuned, diverged=diverged).groupby(["dataset", "phase", entrant], sort=True)
     counts = {
         "trials": (setting, "nunique"),
         "seeds": ("seed", "nunique"),

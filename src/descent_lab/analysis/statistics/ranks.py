@@ -21,6 +21,7 @@ from descent_lab.analysis.statistics.frames import WORST, complete, confident, o
 from descent_lab.analysis.statistics.groups import SAME
 from descent_lab.analysis.statistics.hodges_lehmann import Middle, smallest_p
 from descent_lab.errors import NotGiven
+from descent_lab.wording import counted
 
 PERMUTATIONS = 9_999  # number of random permutations of Friedman's test
 FEWEST = 6  # data sets for a test: the exact signed-rank test of 5 pairs cannot go below p = 0.06
@@ -89,7 +90,7 @@ def critical_difference(n_entrants: int, n_datasets: int, confidence: float = 0.
     # CD = q sqrt(k (k + 1) / 6 N), q the quantile of the studentised range over sqrt(2)
     k, n = n_entrants, n_datasets
     if k < 2 or n < 1:
-        raise NotGiven(f"{k} entrants on {n} data sets: needs at least 2 entrants and 1 data set")
+        raise NotGiven(f"{counted(k, 'entrant')} on {counted(n, 'data set')}: needs at least 2 entrants and 1 data set")
     return _q(k, confident(confidence)) * float(np.sqrt(k * (k + 1) / (6 * n)))
 
 
@@ -174,7 +175,9 @@ def _means(runs: pd.DataFrame, entrant: str, better: str) -> tuple[pd.DataFrame,
 def _enough(ranks: pd.DataFrame) -> pd.DataFrame:
     """`ranks`, if they are of enough data sets for a test. Raises NotGiven."""
     if len(ranks) < FEWEST:
-        raise NotGiven(f"{len(ranks)} distinct data sets: a test of what holds on others needs {FEWEST} or more")
+        raise NotGiven(
+            f"{counted(len(ranks), 'distinct data set')}: a test of what holds on others needs {FEWEST} or more"
+        )
     return ranks
 
 

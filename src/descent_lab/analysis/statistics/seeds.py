@@ -10,6 +10,7 @@ from descent_lab.analysis.statistics import intervals
 from descent_lab.analysis.statistics.frames import columns_of, confident, levels, one_of, require
 from descent_lab.analysis.statistics.intervals import Interval
 from descent_lab.errors import NotGiven
+from descent_lab.wording import counted
 
 Row = dict[str, object]
 RANGE_UP_TO = 6  # for up to 6 seeds the range covers an interquartile mean more often than a bootstrap does
@@ -141,5 +142,5 @@ def _pooled(
         return intervals.pooled_median_interval(parts, confidence, seed), method, ""
     interval = intervals.bootstrap_interval(parts, POOLED[statistic], confidence, seed)
     if short < 5:
-        return interval, "stratified bootstrap", f"{short} seeds in a stratum: the interval is too narrow"
+        return interval, "stratified bootstrap", f"{counted(short, 'seed')} in a stratum: the interval is too narrow"
     return interval, "stratified bootstrap", SKEWED if statistic == "mean" else ""

@@ -11,6 +11,7 @@ from descent_lab.analysis.statistics.hodges_lehmann import Middle
 from descent_lab.analysis.statistics.intervals import shortfall
 from descent_lab.analysis.statistics.means import Mean
 from descent_lab.analysis.statistics.seeds import sorted_groups
+from descent_lab.wording import counted
 
 SCALES = ("log", "linear")
 WAYS = {
@@ -50,7 +51,7 @@ def typical(runs: pd.DataFrame, by: str | Sequence[str], scale: str = "log", con
         note = (
             ""
             if unit == "blocks" or not np.isnan(low)
-            else shortfall(len(index), confidence) or f"{len(index)} seeds: too few for an interval"
+            else shortfall(len(index), confidence) or f"{counted(len(index), 'seed')}: too few for an interval"
         )
         row = {"n": len(index), "diverged": int(diverged[index].sum()), "estimate": estimate, "low": low, "high": high}
         rows.append(dict(zip(keys, key, strict=True)) | row | {"method": WAYS[unit, scale], "note": note})

@@ -14,7 +14,8 @@ from descent_lab.report.looks import Looks, Span, leaves, natural, span_with_int
 from descent_lab.report.report import PAIR, Report
 from descent_lab.report.section import SECTIONS, Drawing, Section, Table
 from descent_lab.report.sections.ledger import unfair
-from descent_lab.report.words import interval, listed, number
+from descent_lab.report.verdict_words import NO_DIFFERENCE
+from descent_lab.report.words import ERROR, apart, interval, listed, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -244,9 +245,9 @@ def pair_rows(table: pd.DataFrame, short: bool = False) -> Rows:
     """The pairs as text, folded on the page. short: without the tests beside the verdicts, and without notes."""
     body = []
     for row in table.itertuples():
-        effect = interval(row.effect, row.effect_low, row.effect_high, "∞")
+        effect = interval(row.effect, row.effect_low, row.effect_high, "∞", NO_DIFFERENCE)
         verdict = f"{row.winner} {row.verdict}" if row.winner else row.verdict
-        corrected = number(row.p_adjusted) if row.corrected else "not corrected"
+        corrected = apart(row.p_adjusted, ERROR) if row.corrected else "not corrected"
         p = [number(row.p), corrected, number(row.p_signed_ranks), number(row.p_signs)]
         body.append([row.dataset, row.a, row.b, f"{row.n} {row.unit}", effect, *p, verdict, row.note])
     left_out = {"p", "p of signed ranks", "p of signs", "note"} if short else set()
