@@ -115,7 +115,7 @@ def test_it_is_made_anew_when_runs_come_or_when_it_is_gone(address, capfd):
     command = (*QUICK, "tracking.sweep=again")
     assert run.main([*command, "seed=0,1"]) == 0
     first = summary_of(address)
-    assert "again" in capfd.readouterr().out.splitlines()[-1]
+    assert "again" in capfd.readouterr().err
     assert run.main([*command, "seed=0,1"]) == 0
     assert summary_of(address).info.run_id == first.info.run_id
     assert run.main([*command, "seed=0,1,2"]) == 0
@@ -149,7 +149,7 @@ def test_a_summary_that_cannot_be_made_fails_no_sweep(address, store, capfd, mon
 
     monkeypatch.setattr(summary_run, "add_summary", add_summary)
     assert run.main([*QUICK, "seed=0,1", "tracking.sweep=sad"]) == 0
-    assert capfd.readouterr().err.splitlines() == ["no summary of sweep sad: no space left"]
+    assert capfd.readouterr().err.splitlines()[0] == "no summary of sweep sad: no space left"
     assert len(stored(store)) == 2
 
 

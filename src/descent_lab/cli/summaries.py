@@ -1,4 +1,4 @@
-"""The summary run of each sweep of a command, written when the command has done all its runs."""
+"""The summary run and the charts of each sweep of a command, written when the command has done all its runs."""
 
 import sys
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from descent_lab.errors import without_password
 if TYPE_CHECKING:
     from descent_lab.sweeps.summary import Part
     from descent_lab.tracking.record import SweepKey
+    from descent_lab.tracking.stores import Stores
 
 MADE_BY = "descent_lab.report.summary_run"  # by its name, as in main.py: reports lie above commands
 _noted: "dict[SweepKey, Part]" = {}
@@ -30,26 +31,44 @@ def forget() -> None:
 
 
 def write() -> None:
-    """Write the summaries of the sweeps that were noted; say where, or in a line why not.
+    """Write the summaries and the charts of the sweeps that were noted; say where, or in a line why not.
 
-    A sweep to which nothing came keeps the summary that it has.
+    It is said on stderr, so that scripts find the numbers of runs in the last line of stdout. A sweep to which nothing
+    came keeps the summary that it has.
     """
-    for key, part in _noted.items():
-        try:
-            written = _written(key, part)
-        except Exception as error:  # the runs are all there, and the command has done what it was asked for
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            print(without_password(f"no summary of sweep {key.sweep}: {reason}"), file=sys.stderr)
-            continue
-        if written:
-            print(f"summary: {key.sweep} (an MLflow run in the experiment {key.experiment})")
-
-
-def _written(key: "SweepKey", part: "Part") -> bool:
-    """Whether a summary was written."""
+    if not _noted:
+        return
     from descent_lab.tracking.stores import Stores
 
     stores = Stores()
-    if not part.new and stores.at(key.uri, key.experiment).has("summary", key.sweep):
-        return False
-    return bool(import_module(MADE_BY).add_summary(key, part, stores))
+    for key, part in _noted.items():
+        for what, write_it in {"summary": _summary, "charts": _charts}.items():
+            try:
+                said = write_it(key, part, stores)
+            except Exception as error:  # the runs are all there, and the command has done what it was asked for
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                said = without_password(f"no {what} of sweep {key.sweep}: {reason}")
+            if said:
+                print(said, file=sys.stderr)
+
+
+def _summary(key: "SweepKey", part: "Part", stores: "Stores") -> str | None:
+    """Write the summary; say so if it was written."""
+    if not part.summarised or (not part.new and stores.at(key.uri, key.experiment).has("summary", key.sweep)):
+        return None
+    written = import_module(MADE_BY).add_summary(key, part, stores)
+    return f"summary: {key.sweep} (an MLflow run in the experiment {key.experiment})" if written else None
+
+
+def _charts(key: "SweepKey", part: "Part", stores: "Stores") -> str | None:
+    """Keep the charts as a saved view in MLflow; say where they are seen."""
+    from descent_lab.sweeps.charts import view_of
+    from descent_lab.tracking import view
+
+    charts = view_of(key.sweep, part.configs)
+    if charts is None:
+        return None
+    store = stores.at(key.uri, key.experiment)
+    view.save(charts, store)
+    address = view.link(charts, key.uri, store.experiment_id)
+    return f"charts: {address}" if address else None

@@ -61,15 +61,17 @@ def run_all(configs: Sequence[Config | Failed], progress: bool) -> Summary:
 
 
 def _parts(configs: Iterable[Config], finished: Finished, summary: Summary) -> dict[SweepKey, Part]:
-    """What was done to each sweep that wants a summary."""
+    """What was done to each sweep."""
     failed = {id(failure.config) for failure in summary.failed}
     parts: dict[SweepKey, Part] = {}
     for config in configs:
         tracking, key = config.tracking, config.key
         sweep = summary.sweep or tracking.sweep
-        if sweep is None or tracking.offline or not tracking.summary or is_folder(key.uri):
+        if sweep is None or tracking.offline or is_folder(key.uri):
             continue
-        part = parts.setdefault(SweepKey(key.uri, key.experiment, sweep), Part(new=summary.delivered > 0))
+        part = Part(new=summary.delivered > 0, summarised=tracking.summary)
+        part = parts.setdefault(SweepKey(key.uri, key.experiment, sweep), part)
+        part.configs.append(config)
         if id(config) in failed:
             part.failed.append(config.choices)
         elif key in finished and not config.force:

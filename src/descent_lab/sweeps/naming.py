@@ -25,14 +25,14 @@ def named(jobs: Sequence[Config | Refusal]) -> list[Config | Refusal]:
 
     A single run, and runs that are all the same, keep the names that they have alone.
     """
-    rows = {id(job): _row(job) for job in jobs if isinstance(job, Config)}
+    rows = {id(job): row_of(job) for job in jobs if isinstance(job, Config)}
     if len(rows) < 2:
         return list(jobs)
     keys, ordered = set(differing(list(rows.values()))), _ordered(rows.values())
     words = {key: _words(key, {row[key] for row in rows.values() if key in row}) for key in ordered}
 
     def called(config: Config) -> Config:
-        row, wanted = rows[id(config)], keys | _tuned(config.tracking.tuning)
+        row, wanted = rows[id(config)], keys | tuned_keys(config.tracking.tuning)
         name = " ".join(words[key][row[key]] for key in ordered if key in wanted and key in row)
         return replace(config, name=_short(" ".join(name.split()))) if name else config
 
@@ -57,7 +57,8 @@ def differing(rows: Sequence[Row]) -> list[str]:
     return keys
 
 
-def _row(config: Config) -> Row:
+def row_of(config: Config) -> Row:
+    """What can differ between runs, by the names of their params."""
     values = flat({name: config.values[name] for name in INSIDE_IDENTITY})
     choices = {group: choice for group, choice in config.choices.items() if group in INSIDE_IDENTITY}
     return {key: tuple(value) if isinstance(value, list) else value for key, value in (values | choices).items()}
@@ -76,7 +77,7 @@ def _ordered(rows: Iterable[Row]) -> list[str]:
 
 
 @lru_cache(maxsize=64)
-def _tuned(record: str | None) -> frozenset[str]:
+def tuned_keys(record: str | None) -> frozenset[str]:
     """The keys that differ within a tuned sweep: one launch may hold only some of its runs."""
     try:
         study = StudyRecord.read(record or "")

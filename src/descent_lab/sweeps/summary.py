@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from descent_lab.errors import ConfigError, DescentError, RunError
 from descent_lab.paths import command
@@ -30,18 +31,21 @@ class Part:
     """What a command did to the runs of one sweep in one experiment.
 
     new: whether runs came to the store. skipped: identities of the runs that were there before. failed: of each run
-    that failed, the choice made in each group.
+    that failed, the choice made in each group. configs: of all runs. summarised: whether a summary is wanted.
     """
 
     new: bool = False
+    summarised: bool = True
     skipped: list[str] = field(default_factory=list)
     failed: list[Mapping[str, str]] = field(default_factory=list)
+    configs: list[Any] = field(default_factory=list)
 
     def add(self, other: "Part") -> None:
         """Count what the same command did later as well."""
         self.new |= other.new
         self.skipped += other.skipped
         self.failed += other.failed
+        self.configs += other.configs
 
 
 @dataclass

@@ -7,7 +7,7 @@ has written it is whether a run of that id is there. The files of a run are put 
 
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -241,6 +241,23 @@ class DatabaseStore:
             .where(*self._active(), tags.c.key == kind, tags.c.value == name[:MAX_TAG_LETTERS])
         )
         return connection.execute(query).scalars().all()
+
+    def experiment_tags(self) -> dict[str, str]:
+        """The tags of the experiment."""
+        query = select(experiment_tags.c.key, experiment_tags.c.value).where(self._tagged())
+        with self._reading.begin() as connection:
+            return dict(map(tuple, connection.execute(query)))
+
+    def tag_experiment(self, changes: Mapping[str, str | None]) -> None:
+        """Set tags of the experiment; None deletes one."""
+        rows = [(self.experiment_id, key, value) for key, value in changes.items() if value is not None]
+        with self._writing.begin() as connection:
+            connection.execute(delete(experiment_tags).where(self._tagged(), experiment_tags.c.key.in_(changes)))
+            _insert(connection, experiment_tags, rows)
+
+    def _tagged(self) -> Any:
+        """The condition for tags of this experiment."""
+        return experiment_tags.c.experiment_id == self.experiment_id
 
     def _active(self, *statuses: str) -> list[Any]:
         """The conditions for runs of this experiment that are not deleted, of these statuses, or of any."""

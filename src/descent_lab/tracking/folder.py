@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -78,6 +78,7 @@ class FolderStore:
     """
 
     batch_size = 32
+    experiment_id = ""
 
     def __init__(self, uri: str, experiment: str) -> None:
         self.uri, self.experiment = uri, experiment
@@ -133,6 +134,13 @@ class FolderStore:
 
     def drop(self, run_id: str) -> None:
         """Do nothing, as `begin`."""
+
+    def experiment_tags(self) -> dict[str, str]:
+        """None: a folder knows experiments by their names only."""
+        return {}
+
+    def tag_experiment(self, changes: Mapping[str, str | None]) -> None:
+        """Do nothing: there are no charts to keep."""
 
     def delete_orphans(self) -> None:
         """Do nothing: drafts that were left behind were removed when the folder was opened."""

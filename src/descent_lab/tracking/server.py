@@ -178,6 +178,18 @@ class ServerStore:
         """Whether there is an entry that is no trained run, with this name as its tag `kind`: report or summary."""
         return bool(self._added(kind, name))
 
+    def experiment_tags(self) -> dict[str, str]:
+        """The tags of the experiment."""
+        return dict(self.client.get_experiment(self.experiment_id).tags)
+
+    def tag_experiment(self, changes: Mapping[str, str | None]) -> None:
+        """Set tags of the experiment; None deletes one."""
+        for key, value in changes.items():
+            if value is None:
+                self.client.delete_experiment_tag(self.experiment_id, key)
+            else:
+                self.client.set_experiment_tag(self.experiment_id, key, value)
+
     def _added(self, kind: str, name: str) -> list["Run"]:
         return [run for run in self._search(f"tags.{kind} LIKE '%'") if run.data.tags[kind] == name]
 

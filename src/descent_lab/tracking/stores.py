@@ -42,6 +42,10 @@ class Store(Protocol):
     experiment: str
     batch_size: int  # the most runs that one call of `deliver` takes
 
+    @property
+    def experiment_id(self) -> int | str:
+        """The id of the experiment."""
+
     def finished(self, runs: Iterable[TrackedRun]) -> Mapping[str, KnownRun]:
         """The complete runs with the identities of these, by identity; other runs may be among them."""
 
@@ -63,6 +67,12 @@ class Store(Protocol):
 
     def drop(self, run_id: str) -> None:
         """Delete a run that was begun."""
+
+    def experiment_tags(self) -> Mapping[str, str]:
+        """The tags of the experiment."""
+
+    def tag_experiment(self, changes: Mapping[str, str | None]) -> None:
+        """Set tags of the experiment; None deletes one."""
 
     def delete_orphans(self) -> None:
         """Delete runs that were begun by processes of this machine which ended before completing them.
