@@ -51,7 +51,7 @@ $(VENV)/.ready-docs: requirements-docs.lock $(READY)
 	touch $@
 
 bench: $(READY) # minutes; PyTorch and optax are compared where they are installed: pip install '.[bench]'
-	for script in steps whole processes sweep report stacking limits; do $(BIN)/python -m benchmarks.$$script || exit 1; done
+	for script in steps whole processes sweep tracking report stacking limits; do $(BIN)/python -m benchmarks.$$script || exit 1; done
 
 server: $(READY) # a tracking server for a team, on PostgreSQL; its options are in the script
 	PYTHON=$(BIN)/python scripts/server.sh

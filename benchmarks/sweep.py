@@ -8,14 +8,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import contextmanager, redirect_stderr
-from io import StringIO
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from time import perf_counter, process_time
+from time import perf_counter
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 
@@ -25,11 +23,6 @@ from descent_lab.paths import ROOT
 from descent_lab.sweeps.engines.processes import Processes
 from descent_lab.sweeps.engines.serial import Serial
 from descent_lab.sweeps.worker import Stack, TrainedStack, train_stack
-from descent_lab.tracking import schema
-from descent_lab.tracking.stores import Stores
-from descent_lab.tracking.uploader import Uploader
-from descent_lab.training.run import Outcome
-from descent_lab.training.trainer import train
 
 LRS = [round(float(lr), 6) for lr in np.geomspace(1e-4, 0.1, 16)]
 RUN = ("backend=jax", "dataset=gaussian", "epochs=200")
@@ -155,66 +148,6 @@ def composing(report: Report, n: int) -> None:
     report.keep("composing", cost)
 
 
-def tracking(report: Report, n: int, rounds: int = 3) -> None:
-    """Milliseconds of the processor to track a run by SQL, and through MLflow's client, in turns."""
-    config = configured("backend=numpy", "epochs=100", "record.every=1")
-    (outcome,) = train([config.run(config.problem())])
-    outcome.timing = "shared"  # so that runs are written while others are taken
-    ways: dict[str, Callable[[], float]] = {
-        "by SQL": lambda: _by_uploader(n, outcome),
-        "through MLflow's client": lambda: _by_uploader(n, outcome, known_tables=frozenset()),
-        "MLflow alone": lambda: _by_hand(n, outcome.curves),
-    }
-    laps = [{name: way() for name, way in ways.items()} for _ in range(rounds)]
-    theirs = [lap["through MLflow's client"] / lap["by SQL"] for lap in laps]
-    milliseconds = {name: median(lap[name] for lap in laps) for name in ways}
-    lines = [[f"{value:.1f}", name] for name, value in milliseconds.items()]
-    about = (
-        "Outbox, all params, tags, curves of 101 points, summary, ledger and the artifacts, in SQLite, by one process; "
-        f"at most 12 by SQL. A round's ratio, client to SQL: {min(theirs):.1f} to {max(theirs):.1f} (at least 5). "
-        "MLflow alone: create_run, one log_batch of at most 1000 of those points, one log_artifact of a small file, "
-        "and set_terminated."
-    )
-    report.table("tracking", ["ms a run", "what"], lines, about)
-    report.keep("tracking", milliseconds)
-
-
-def _by_uploader(n: int, outcome: Outcome, known_tables: Set[str] = schema.TESTED) -> float:
-    """known_tables: the revisions of the tables of a store that are written by SQL."""
-    with place() as environment, patch.object(schema, "TESTED", known_tables), redirect_stderr(StringIO()):
-        os.environ["DESCENT_OUTBOX"] = environment["DESCENT_OUTBOX"]
-        uri = f"tracking.uri={environment['MLFLOW_TRACKING_URI']}"
-        runs = [configured("backend=numpy", f"seed={seed}", uri).tracked for seed in range(n)]
-        stores = Stores()
-        stores.of(runs[0]).finished(runs)  # as a sweep does first
-        begin = process_time()
-        uploader = Uploader(stores, {"sweep": "benchmark"})
-        for run in runs:
-            uploader.take(run, outcome, 1e9, 1.0)
-        uploader.close()
-        assert not uploader.undelivered
-        return 1e3 * (process_time() - begin) / n
-
-
-def _by_hand(n: int, curves: dict[str, np.ndarray]) -> float:
-    import mlflow
-    from mlflow.entities import Metric
-
-    with place() as environment, tempfile.NamedTemporaryFile(suffix=".txt") as file:
-        client = mlflow.MlflowClient(environment["MLFLOW_TRACKING_URI"])
-        folder = Path(environment["DESCENT_OUTBOX"]).parent
-        experiment = client.create_experiment("benchmark", artifact_location=f"file://{folder}/artifacts")
-        names = [name for name in curves if name not in ("step", "epoch")]
-        points = [Metric(name, float(value), 0, k) for name in names for k, value in enumerate(curves[name])]
-        begin = process_time()
-        for _ in range(n):
-            run = client.create_run(experiment).info.run_id
-            client.log_batch(run, metrics=points[:1000])
-            client.log_artifact(run, file.name)
-            client.set_terminated(run)
-        return 1e3 * (process_time() - begin) / n
-
-
 def throughput(report: Report, rounds: int, n_runs: int = N_RUNS, epochs: int = 200) -> None:
     """Step seconds of engine=processes compared with serial, by the ledgers."""
     overrides = (*RUN, f"epochs={epochs}", "record.points=2")
@@ -246,12 +179,10 @@ def main() -> None:
     report = Report("sweep", "A sweep")
     if options.quick:
         composing(report, 20)
-        tracking(report, 3, rounds=1)
     else:
         whole(report, options.rounds)
         split(report)
         composing(report, 1000)
-        tracking(report, 100)
         throughput(report, options.rounds)
     report.write(None if options.quick else RESULTS)
 
