@@ -1,4 +1,4 @@
-"""The time to build a report of many runs: python -m benchmarks.report [--quick] [--runs 1000]
+"""The time to build a report of many runs: python -m benchmarks.report [--quick] [--runs 1000 10000] [--against FOLDER]
 
 The runs are 4 data sets x 5 optimizers x 5 lr x seeds with 100 recorded points each, in a SQLite store. The report is
 timed as a whole process.
@@ -39,9 +39,10 @@ READING = [
     "by the client, MiB",
 ]
 ABOUT_READING = "Medians of whole processes in turns, which read runs and their curves, but make no long table of them."
+AT_MOST = {1_000: 4, 10_000: 20}  # wall seconds by runs
 ABOUT = (
-    "Medians of whole processes; least and most are without attaching. MiB: of the largest process. Aim: 1,000 runs in "
-    "10 s with a page under 5 MB, 10,000 runs in 90 s and 4 GB, both with reading."
+    "Medians of whole processes in turns, with reading; least and most are without attaching. Before: another version, "
+    "which reads the same store. MiB: of the largest process."
 )
 
 
@@ -53,19 +54,21 @@ class Used(NamedTuple):
     memory: float
 
 
-def used(environment: dict[str, str], *arguments: str) -> Used:
-    """What a Python process used that runs these arguments; exits where it fails."""
+def used(environment: dict[str, str], *arguments: str, version: Path = ROOT) -> Used:
+    """What a Python process used that runs these arguments; exits where it fails. version: the folder of a clone."""
+    python = sys.executable if version == ROOT else version / ".venv" / "bin" / "python"
     begin = perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([python, *arguments], cwd=version, env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{' '.join(arguments)} ended with status {status}")
     return Used(perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def build(environment: dict[str, str], output: Path, *more: str) -> Used:
-    """What reports.build used as a process."""
-    return used(environment, "-m", "reports.build", f"output={output}", *more)
+def build(environment: dict[str, str], output: Path, attach: bool = False, version: Path = ROOT) -> Used:
+    """What reports.build used as a process, without the processes that draw for it."""
+    words = [f"output={output}", f"attach={str(attach).lower()}"]
+    return used(environment, "-m", "reports.build", *words, version=version)
 
 
 def reading(environment: dict[str, str], rounds: int) -> list[float]:
@@ -83,6 +86,7 @@ def reading(environment: dict[str, str], rounds: int) -> list[float]:
 def main() -> None:
     options = parser(__doc__, "a hundred runs", 5)
     options.add_argument("--runs", type=int, nargs="+", default=[1000])
+    options.add_argument("--against", type=Path, help="a clone of another version in which `make setup` has been run")
     arguments = options.parse_args()
     report = Report("report", "Building a report")
     lines, read = [], []
@@ -91,14 +95,23 @@ def main() -> None:
         with place() as environment:
             seconds("src.run", ["-m", *SWEEP, f"seed=range({max(1, n_runs // CELLS)})"], environment)
             output = Path(environment["DESCENT_OUTBOX"]).parent / "report"
-            laps = [(build(environment, output, "attach=false"), build(environment, output)) for _ in range(rounds)]
+            laps, before = [], []
+            for _ in range(rounds):
+                laps.append((build(environment, output), build(environment, output, attach=True)))
+                if arguments.against:
+                    theirs = output.with_name("before")
+                    before.append(build(environment, theirs, version=arguments.against.resolve()).wall)
             page = (output / "index.html").stat().st_size / 1e6
             read.append([f"{n_runs}", *(f"{value:.3g}" for value in reading(environment, rounds))])
         plain, attached = ([lap.wall for lap in way] for way in zip(*laps, strict=True))
         memory = median(lap.memory for _, lap in laps)
+        at_most = AT_MOST.get(n_runs)
+        reached = "" if at_most is None else "yes" if median(plain) <= at_most else "no"
         times = [f"{value:.1f}" for value in (median(plain), median(attached), min(plain), max(plain))]
-        lines.append([f"{n_runs}", *times, f"{memory:.0f}", f"{page:.2f}"])
-    columns = ["runs", "seconds", "and attached to MLflow", "least", "most", "MiB", "page MB"]
+        limits = [f"{median(before):.1f}" if before else "", f"{at_most or ''}", reached]
+        lines.append([f"{n_runs}", *times, *limits, f"{memory:.0f}", f"{page:.2f}"])
+    timed = ["seconds", "and attached to MLflow", "least", "most", "before", "at most", "reached"]
+    columns = ["runs", *timed, "MiB", "page MB"]
     report.table("reports.build", columns, lines, ABOUT)
     report.keep("reports.build", [dict(zip(columns, line, strict=True)) for line in lines])
     report.table("reading alone", READING, read, ABOUT_READING)
