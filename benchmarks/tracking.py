@@ -23,7 +23,7 @@ from descent_lab.training.trainer import train
 
 ABOUT = (
     "Processor time of a run: outbox, all params and tags, curves of 101 points, summary, ledger and the artifacts, in "
-    "SQLite, by one process. At most 12 ms are asked for by SQL. MLflow alone: create_run, one log_batch of at most 1000 "
+    "SQLite, by one process. At most 12 ms are asked for. MLflow alone: create_run, one log_batch of at most 1000 "
     "of those points, one log_artifact of a small file, and set_terminated."
 )
 
