@@ -32,7 +32,7 @@ def test_what_an_optimizer_suggests_or_lacks_is_not_said_again():
     entrants = ("backend=jax", "optimizer=sgd"), ("backend=jax", "optimizer=adam"), ("backend=random_search",)
     assert _names(*entrants) == ["jax sgd", "jax adam", "random_search"]
     assert _names(("optimizer=sgd",), ("optimizer=adam",), ("optimizer=adam", "optimizer.beta1=0.5")) == [
-        "sgd", "adam optimizer.beta1=0.9", "adam optimizer.beta1=0.5"
+        "sgd", "adam beta1=0.9", "adam beta1=0.5"
     ]  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def test_each_launch_of_a_tuned_study_names_what_differs_in_the_study():
     both = [config, replace(config, lr=0.5, values={**config.values, "lr": 0.5})]
     told = [replace(one, tracking=replace(one.tracking, tuning=STUDY.text)) for one in both]
     assert [one.name for one in named(told)] == [
-        "lr=0.001 optimizer.beta1=0.9 s0", "lr=0.5 optimizer.beta1=0.9 s0"
+        "lr=0.001 beta1=0.9 s0", "lr=0.5 beta1=0.9 s0"
     ]  # fmt: skip
 
 

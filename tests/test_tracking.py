@@ -128,7 +128,7 @@ def test_what_mlflow_itself_shows(tracked, name):
     numbers = {key.removeprefix("version."): value for key, value in tags.items() if key.startswith("version.")}
     assert {"python", "numpy", "jax"} <= set(numbers)
     assert tags["versions"] == ", ".join(f"{library} {number}" for library, number in numbers.items())
-    first, end, *_, commands = tags["mlflow.note.content"].split("\n\n")
+    first, end, commands, table = tags["mlflow.note.content"].split("\n\n")
     assert all(f"`{config.choices[group]}`" in first for group in ("backend", "dataset"))
     assert f"at step {int(tracked.curve(name, 'lr')[-1].step) if name != 'diverged' else tags['diverged_at']}," in end
     assert ("diverged" in end) == (name == "diverged")
@@ -136,6 +136,8 @@ def test_what_mlflow_itself_shows(tracked, name):
     assert again == f"python -m src.replay run={run.info.run_id} --uri {tracked.client.tracking_uri}"
     assert len(applied) == (name != "regression")  # which keeps no theta
     assert all(f" run={run.info.run_id} " in line for line in applied)
+    best = f"{run.data.metrics['best/test_loss']:.5g} (lowest)"
+    assert f"| test/loss | {run.data.metrics['final/test_loss']:.5g} | {best} |" in table.splitlines()
 
 
 def test_the_commands_of_a_description_work(tracked, capsys):

@@ -4,6 +4,7 @@ Names are for people; they are no part of an identity. A run that a store holds 
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -29,7 +30,8 @@ def named(jobs: Sequence[Config | Refusal]) -> list[Config | Refusal]:
     if len(rows) < 2:
         return list(jobs)
     keys, ordered = set(differing(list(rows.values()))), _ordered(rows.values())
-    words = {key: _words(key, {row[key] for row in rows.values() if key in row}) for key in ordered}
+    heads = _heads(ordered)
+    words = {key: _words(heads[key], {row[key] for row in rows.values() if key in row}) for key in ordered}
 
     def called(config: Config) -> Config:
         row, wanted = rows[id(config)], keys | tuned_keys(config.tracking.tuning)
@@ -87,18 +89,25 @@ def tuned_keys(record: str | None) -> frozenset[str]:
     return frozenset({name.lstrip("+") for name in study.space} | ({"seed"} if n_seeds > 1 else set()))
 
 
-def _words(key: str, values: Iterable[Any]) -> dict[Any, str]:
+def _heads(keys: Sequence[str]) -> dict[str, str]:
+    """How names call each key: `lr`, `model.hidden`; an option of what stands bare, or a stream, by its last part."""
+    last = {key: key.rpartition(".")[2] for key in keys if key.split(".")[0] in (*BARE, "seeds") and "." in key}
+    count = Counter([*last.values(), *(key for key in keys if "." not in key)])
+    return {key: last[key] if key in last and count[last[key]] == 1 else key for key in keys}
+
+
+def _words(head: str, values: Iterable[Any]) -> dict[Any, str]:
     """What a name says of each value. Numbers are shortened, unless two of them would then look the same."""
     exact = {value: _text(value) for value in values}
     short = {value: f"{value:g}" if isinstance(value, float) else text for value, text in exact.items()}
     texts = short if len(set(short.values())) == len(short) else exact
-    return {value: _word(key, text) for value, text in texts.items()}
+    return {value: _word(head, text) for value, text in texts.items()}
 
 
-def _word(key: str, text: str) -> str:
-    if key in BARE:
-        return "" if (key, text) == ("optimizer", "none") else text
-    return f"s{text}" if key == "seed" else f"{key.removeprefix('seeds.')}={text}"
+def _word(head: str, text: str) -> str:
+    if head in BARE:
+        return "" if (head, text) == ("optimizer", "none") else text
+    return f"s{text}" if head == "seed" else f"{head}={text}"
 
 
 def _text(value: Any) -> str:

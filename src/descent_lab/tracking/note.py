@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 
 from descent_lab.errors import without_password
-from descent_lab.metrics import better
+from descent_lab.metrics import METRICS, better
 from descent_lab.paths import command
 from descent_lab.tracking.address import default
 from descent_lab.tracking.outbox import FinishedRun
@@ -25,7 +25,7 @@ WRITTEN_OUT = 8  # a point with more features comes from a file
 
 def note(finished: FinishedRun, run_id: str, n_steps: int) -> str:
     """A text in Markdown. run_id: in the store. n_steps: up to the last record."""
-    paragraphs = [_what(finished), _end(finished, n_steps), _values(finished.summary), _commands(finished, run_id)]
+    paragraphs = [_what(finished), _end(finished, n_steps), _commands(finished, run_id), _values(finished.summary)]
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
@@ -57,7 +57,8 @@ def _end(finished: FinishedRun, n_steps: int) -> str:
 
 def _values(summary: Mapping[str, float]) -> str:
     """A table of the metrics of the samples at the last step and at their best."""
-    names = [name.removeprefix("final/") for name in summary if name.startswith("final/")]
+    measured = (f"{part}_{name}" for part in ("train", "validation", "test") for name in METRICS)
+    names = [name for name in measured if f"final/{name}" in summary]
     rows = [
         f"| {name.replace('_', '/', 1)} | {summary[f'final/{name}']:.5g} | {_best(name, summary)} |" for name in names
     ]
