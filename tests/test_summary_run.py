@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -81,11 +82,13 @@ def test_its_tables_are_those_of_the_report_and_of_the_results(uri, tmp_path):
 def test_its_metrics_are_the_curves_over_seeds(uri):
     client, summary = MlflowClient(uri), summary_of(uri)
     curves = pd.read_csv(files_of(summary) / "curves.csv", float_precision="round_trip")
-    problems = {"train/loss": 2, "test/loss": 2, "test/rmse": 1, "test/accuracy": 1}
-    sections = [name.rpartition("/")[0] for name in summary.data.metrics]
-    assert {name: sections.count(name) for name in sections} == {name: 6 * n for name, n in problems.items()}
-    for word, column in (("median", "estimate"), ("low", "low"), ("high", "high")):
-        history = client.get_metric_history(summary.info.run_id, f"train/loss/{word} adam on iris")
+    sections = Counter(name.rpartition("/")[0] for name in summary.data.metrics)
+    assert sections == {
+        "train/loss on gaussian": 6, "train/loss on iris": 6, "test/loss on gaussian": 6, "test/loss on iris": 6,
+        "test/rmse on gaussian": 6, "test/accuracy on iris": 6,
+    }  # fmt: skip
+    for end, column in (("", "estimate"), (": low", "low"), (": high", "high")):
+        history = client.get_metric_history(summary.info.run_id, f"train/loss on iris/median adam{end}")
         rows = curves[(curves["metric"] == "train/loss") & (curves["dataset"] == "iris")]
         rows = rows[rows["entrant"] == "adam"].set_index("step")[column]
         assert {point.step: point.value for point in history} == rows.to_dict()
@@ -134,6 +137,9 @@ def test_a_sweep_in_two_experiments_has_two_and_runs_that_diverge_or_fail_are_co
     assert set(found) == {("one", "both"), ("two", "both")}
     for summary in found.values():
         assert numbers_of(summary)[:2] == [2, 2]
+        assert {name for name in summary.data.metrics if name.startswith("train/loss")} == {
+            f"train/loss/median sgd{end}" for end in ("", ": low", ": high")
+        }
         assert all(math.isfinite(value) for value in summary.data.metrics.values())
 
 

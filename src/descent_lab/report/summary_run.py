@@ -34,14 +34,14 @@ from descent_lab.tracking.record import SweepKey
 from descent_lab.tracking.stores import Stores
 from descent_lab.wording import counted
 
-BANDS = {"median": "estimate", "low": "low", "high": "high"}  # a metric over steps, by the column that it shows
+BANDS = {"estimate": "", "low": ": low", "high": ": high"}  # how the name of a metric ends, by the column that it shows
 LOSSES = ("train/loss", "validation/loss", "test/loss")
-LONGEST = 200  # letters of an entrant and a problem in the name of a metric, which may have 250 in all
+LONGEST = 90  # letters of an entrant or a problem in the name of a metric, which may have 250 in all
 MOST_POINTS = 50_000  # of all metrics together, which takes about a second to write; curves.csv has all
 MOST_FIGURES = 6
 COUNTED = ["finished", "diverged", "failed", "skipped"]
 HOW = (
-    "The metrics over steps are the median over seeds, and as low and high its 95 % interval (of 2 to 4 seeds: their "
+    "The metrics over steps are the median over seeds, with low and high its 95 % interval (of 2 to 4 seeds: their "
     "range), of the runs that are reported. They end where too many runs have diverged for a finite number."
 )
 
@@ -109,20 +109,23 @@ def _entrant(runs: pd.DataFrame, compared: Sequence[str], choices: Mapping[str, 
 
 
 def _points(bands: pd.DataFrame) -> Iterator[Point]:
-    """The finite points of the bands as metrics such as `train/loss/median adam`; the problem is named where it varies.
+    """The finite points of the bands as metrics: `train/loss/median adam` and, with `: low` and `: high`, its interval.
+
+    Where problems vary, these are in `train/loss on iris/...`, so that MLflow has a section of charts for each.
 
     bands: `dataset, entrant, metric, step, estimate, low, high`.
     """
-    several = bands["dataset"].nunique() > 1
-    label = bands["entrant"] + (" on " + bands["dataset"] if several else "")
-    now, names = int(1000 * time()), _names(label)
-    n_curves = len(BANDS) * len(bands[["metric", *PAIR]].drop_duplicates())
-    for (metric, name), rows in bands.assign(label=label).groupby(["metric", "label"], sort=True):
-        rows = rows.iloc[_spread(len(rows), MOST_POINTS // n_curves)]
+    now, entrants, problems = int(1000 * time()), _names(bands["entrant"]), _names(bands["dataset"])
+    groups = bands.groupby(["metric", *PAIR], sort=True)
+    most = MOST_POINTS // (len(BANDS) * groups.ngroups)
+    for (metric, problem, entrant), rows in groups:
+        section = f"{metric} on {problems[problem]}" if len(problems) > 1 else metric
+        rows = rows.iloc[_spread(len(rows), most)]
         steps = rows["step"].astype(int).tolist()
-        for word, column in BANDS.items():
+        for column, end in BANDS.items():
+            name = f"{section}/median {entrants[entrant]}{end}"
             values = zip(rows[column].astype(float).tolist(), steps, strict=True)
-            yield from ((f"{metric}/{word} {names[name]}", x, now, step) for x, step in values if np.isfinite(x))
+            yield from ((name, x, now, step) for x, step in values if np.isfinite(x))
 
 
 def _spread(n: int, most: int) -> np.ndarray:
