@@ -9,14 +9,13 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from benchmarks.measuring import RESULTS, Clock, Report, parser
-from benchmarks.problems import DIGITS, S1, S3, Work, ours
+from benchmarks.problems import DIGITS, S1, S3, Work, activation, ours
 from descent_lab.loops.compiled import WIDE
 from descent_lab.sweeps.engines.base import one_thread_each
 
@@ -37,24 +36,21 @@ class Count:
 def count(work: Work) -> Count:
     """The work of a step, counted from the shape of the network and the number n of samples of a batch."""
     run = work.run()
-    sizes, n = run.problem.objective.network.sizes, run.problem.batches.size
+    network, n = run.problem.objective.network, run.problem.batches.size
     itemsize, climbs = np.dtype(run.dtype).itemsize, run.backend.draws_directions
-    forward = sum(2 * n * a * b for a, b in pairwise(sizes))
-    backward = 0 if climbs else 2 * forward - 2 * n * sizes[0] * sizes[1]  # dL/dW of all, dL/dh of all but the first
-    hidden, outputs = n * sum(sizes[1:-1]), n * sizes[-1]
-    calls = hidden if run.problem.objective.network.activation == "sigmoid" else 0
+    flops = 2 * n * (network.forward_products if climbs else network.gradient_products)
+    hidden, outputs = n * (network.units - network.n_features - network.n_outputs), n * network.n_outputs
+    calls = hidden if activation(run) == "sigmoid" else 0
     calls += outputs + n if run.problem.objective.task == "multiclass" else 0  # softmax: exp of each, log of each sum
     states = 0 if climbs else STATES[type(run.optimizer).__name__]
     # theta and states read and written, g read and written; inputs read; z written and read, a written and read
     # (and dL/dz, dL/da likewise)
     numbers = (
-        (2 + 2 * states + 2) * run.problem.objective.network.n_params
-        + n * sizes[0]
-        + (2 if climbs else 4) * 2 * (hidden + outputs)
+        (2 + 2 * states + 2) * network.n_params + n * network.n_features + (2 if climbs else 4) * 2 * (hidden + outputs)
     )
-    roots = run.problem.objective.network.n_params if states == 2 else 0
-    draws = run.problem.objective.network.n_params if climbs else 0
-    return Count(forward + backward, calls, roots, numbers * itemsize, draws)
+    roots = network.n_params if states == 2 else 0
+    draws = network.n_params if climbs else 0
+    return Count(flops, calls, roots, numbers * itemsize, draws)
 
 
 def rate(step: Callable[[Any], Any], x: Any, amount: float, loops: int) -> float:
@@ -103,7 +99,8 @@ def small_products(work: Work, loops: int) -> float:
     import jax.numpy as jnp
 
     run = work.run()
-    a, b = max(pairwise(run.problem.objective.network.sizes), key=lambda pair: pair[0] * pair[1])
+    weights = (block["W"].shape for block in run.problem.objective.network.blocks(run.problem.theta))
+    a, b = max(weights, key=lambda shape: shape[0] * shape[1])
     n, side = run.problem.batches.size, min(a, b)
     W = jnp.asarray(np.linalg.qr(np.random.default_rng(0).standard_normal((a, a)))[0], run.dtype)
     H = jnp.ones((a, n), run.dtype)
@@ -117,7 +114,7 @@ def shares(work: Work, rounds: int, loops: int) -> list[str]:
     lap = ours(work)
     lap()
     step = median(lap().seconds for _ in range(rounds))
-    curve = peak["tanh"] if work.run().problem.objective.network.activation == "sigmoid" else peak["exp"]
+    curve = peak["tanh"] if activation(work.run()) == "sigmoid" else peak["exp"]
     smooth = needed.calls / curve + needed.roots / peak["roots"]
     parts = (needed.flops / peak["flops"], smooth, needed.bytes / peak["bytes"], needed.draws / peak["draws"])
     shaped = needed.flops / small_products(work, loops)

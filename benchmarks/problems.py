@@ -13,6 +13,7 @@ import descent_lab.derivatives.reverse  # noqa: F401 - double precision for all 
 from benchmarks.measuring import Clock, Contestant, Disagreement, Lap
 from descent_lab.cli.compose import Composer
 from descent_lab.data.batching import orders
+from descent_lab.nn.layers.activate import Activate
 from descent_lab.paths import ROOT
 from descent_lab.sweeps.config import Config, parse
 from descent_lab.training.run import Outcome, Run
@@ -97,6 +98,10 @@ class PlainRun(NamedTuple):
         return self.epochs * -(-len(self.x) // self.size)
 
     @property
+    def activation(self) -> str:
+        return activation(self.run)
+
+    @property
     def multiclass(self) -> bool:
         return self.run.problem.objective.task == "multiclass"
 
@@ -107,11 +112,16 @@ def plain_run(run: Run) -> PlainRun:
     batches = problem.batches
     order = orders(problem.streams.order, batches.n, run.epochs) if batches.shuffle else None
     weights = [
-        (layer.W.astype(dtype), None if layer.b is None else layer.b[:, 0].astype(dtype))
-        for layer in problem.objective.network.layers(problem.theta)
+        (block["W"].astype(dtype), block["b"][:, 0].astype(dtype) if "b" in block else None)
+        for block in problem.objective.network.blocks(problem.theta)
     ]
     x, y = problem.data.x_train.astype(dtype), problem.data.y_train.astype(dtype)
     return PlainRun(x, y, weights, batches.size, order, run.epochs, run.lr, problem.streams.search, run)
+
+
+def activation(run: Run) -> str:
+    """The name of the activation of the hidden layers of a perceptron; identity where it has none."""
+    return next((layer.f for layer in run.problem.objective.network.layers if isinstance(layer, Activate)), "identity")
 
 
 def flat(weights: Any) -> np.ndarray:

@@ -6,8 +6,9 @@ from harness import backends_for, make_config, make_run, trained
 
 from descent_lab.derivatives.backprop import backprop
 from descent_lab.errors import ConfigError
+from descent_lab.nn.layers.batch_norm import MOMENTUM
 from descent_lab.nn.losses import MeanSquaredError
-from descent_lab.nn.network import BN_MOMENTUM, Network
+from descent_lab.nn.network import mlp
 from descent_lab.portable.formulas import BN_EPS
 from descent_lab.problems.objective import Objective
 
@@ -16,7 +17,7 @@ NORMALISED = ["model.batch_norm=true", "dataset=polynomials", "dataset.n_samples
 
 def one_layer():
     """A network 1-2-1 with identity activation, its theta: W, gamma, beta, then W, b; and three samples."""
-    objective = Objective(Network((1, 2, 1), "identity", True, True), MeanSquaredError("identity"), "regression")
+    objective = Objective(mlp((1, 2, 1), "identity", True, True), MeanSquaredError("identity"), "regression")
     theta = np.array([1.0, -2.0, 3.0, 0.5, 0.25, -1.0, 1.0, 2.0, 0.75])
     return objective, theta, np.array([[0.0], [3.0], [6.0]]), np.array([[1.0], [0.0], [2.0]])
 
@@ -64,7 +65,7 @@ def test_running_statistics_are_a_moving_average():
     theta = trained(*given).theta
     start = np.concatenate([np.zeros(5), np.ones(5), np.zeros(4), np.ones(4)])
     np.testing.assert_array_equal(theta["statistics_init"], start)
-    wanted = (1 - BN_MOMENTUM) * start + BN_MOMENTUM * batch_stats
+    wanted = (1 - MOMENTUM) * start + MOMENTUM * batch_stats
     np.testing.assert_allclose(theta["statistics_final"], wanted, rtol=1e-12)
 
 

@@ -15,7 +15,7 @@ from descent_lab.derivatives.base import Backend
 from descent_lab.loops.compiled import CompiledLoop
 from descent_lab.loops.eager import EagerLoop
 from descent_lab.loops.recorded import RecordedLoop
-from descent_lab.nn.network import Network
+from descent_lab.nn.network import mlp
 from descent_lab.problems.supervised import Problem
 from descent_lab.seeding import streams
 from descent_lab.training.trainer import train
@@ -65,7 +65,7 @@ COMPILED = Counting(lambda workload: CompiledLoop(workload, lambda optimizer: Co
 def runs_that_count(backend, n, size, shuffle, n_runs=2, epochs=3):
     """Runs whose theta counts how often each of n samples has been used; it is recorded after every step."""
     run = make_run("dataset=line", "model=linear", "record.every=1")
-    objective = replace(run.problem.objective, network=Network((n, 1), "identity", bias=False))
+    objective = replace(run.problem.objective, network=mlp((n, 1), "identity", bias=False))
     x, y = np.eye(n), np.zeros((n, 1))
     data = replace(run.problem.data, x_train=x, y_train=y, x_test=x, y_test=y)
     cut = Batches(n, size, shuffle and size < n)

@@ -29,8 +29,8 @@ def test_composing_and_tracking_are_measured(capsys):
 def script(problem):
     """Gradient descent by this harness, in the form of a peer's script."""
     (outcome,) = train([problem.run])
-    layers = problem.run.problem.objective.network.layers(outcome.theta["final"])
-    return lambda: [(layer.W, layer.b) for layer in layers]
+    blocks = problem.run.problem.objective.network.blocks(outcome.theta["final"])
+    return lambda: [(block["W"], block.get("b")) for block in blocks]
 
 
 def test_contest_times_what_agrees():

@@ -15,7 +15,7 @@ from descent_lab.derivatives.reverse import Jax, reverse_mode
 from descent_lab.derivatives.search import RandomSearch
 from descent_lab.derivatives.taylor import TaylorAlgebra, forward_mode
 from descent_lab.nn.losses import MeanSquaredError
-from descent_lab.nn.network import Network
+from descent_lab.nn.network import mlp
 from descent_lab.optim.first_order import SGD
 from descent_lab.optim.second_order import Newton
 from descent_lab.problems.objective import Objective
@@ -26,13 +26,13 @@ N = 7  # samples
 
 
 def objective_of(sizes, activation="tanh"):
-    return Objective(Network(sizes, activation, False), MeanSquaredError("identity"), "regression")
+    return Objective(mlp(sizes, activation, False), MeanSquaredError("identity"), "regression")
 
 
 def arrays(objective, lead=(1,)):
     """theta, x and y of that network, drawn."""
-    rng, sizes = np.random.default_rng(0), objective.network.sizes
-    shapes = (objective.network.n_params,), (N, sizes[0]), (N, sizes[-1])
+    rng, network = np.random.default_rng(0), objective.network
+    shapes = (network.n_params,), (N, network.n_features), (N, network.n_outputs)
     return [rng.standard_normal((*lead, *shape)) for shape in shapes]
 
 
@@ -51,7 +51,7 @@ def products_of(jaxpr):
 
 
 def test_a_forward_pass_of_a_shallow_network_is_half_a_gradient():
-    network = Network((30, 10, 1), "tanh", True)
+    network = mlp((30, 10, 1), "tanh", True)
     assert (network.forward_products, network.gradient_products) == (310, 630)
     assert RandomSearch().cost(objective_of((30, 10, 1)), N, 0) == pytest.approx(310 / 630)
     assert RandomSearch().cost(objective_of((4, 3)), N, 0) == 0.5

@@ -9,7 +9,7 @@ from descent_lab.derivatives.backprop import backprop
 from descent_lab.derivatives.reverse import _blocks, reverse_mode
 from descent_lab.nn.activations import ACTIVATIONS
 from descent_lab.nn.losses import LOSSES
-from descent_lab.nn.network import Network
+from descent_lab.nn.network import mlp
 from descent_lab.problems.objective import Objective
 from descent_lab.training.trainer import train
 
@@ -24,7 +24,7 @@ BATCHES = {  # batch normalisation (which one sample cannot have) and shape (n_r
 def case(activation, linked, bias=True, batch_norm=False, shape=(3, 7)):
     """An objective with two hidden layers, and theta, x and y of shape (n_runs, ...)."""
     name, output = linked
-    network = Network((3, 5, 4, 3), activation, bias, batch_norm)
+    network = mlp((3, 5, 4, 3), activation, bias, batch_norm)
     objective = Objective(network, LOSSES[name](output), LOSSES[name].tasks[0])
     rng, (n_runs, n) = np.random.default_rng(5), shape
     y = rng.integers(2, size=(n_runs, n, 3)) * 1.0

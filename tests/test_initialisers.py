@@ -1,13 +1,14 @@
 """Initialisers: the spread of weights, biases with their own options, the same numbers for the same stream."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from harness import choices, make_config, make_run
 
 from descent_lab.nn.activations import ACTIVATIONS
-from descent_lab.nn.network import Network
+from descent_lab.nn.network import mlp
 
 WIDE = (300, 500, 200)  # layers wide enough to measure a spread within a percent or so
 SPREADS = {  # standard deviation of W by (fan_in, fan_out, gain of the activation that follows)
@@ -23,8 +24,9 @@ SPREADS = {  # standard deviation of W by (fan_in, fan_out, gain of the activati
 
 def layers(init, activation="tanh", seed=0, **network):
     """The layers of a network with the initial theta of that initialiser."""
-    network = Network(WIDE, activation, **({"bias": True} | network))
-    return network.layers(init.theta(network, np.random.default_rng(seed)))
+    network = mlp(WIDE, activation, **({"bias": True} | network))
+    blocks = network.blocks(init.theta(network, np.random.default_rng(seed)))
+    return [SimpleNamespace(**{"b": None, **block}) for block in blocks]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -86,9 +88,8 @@ def test_the_legacy_stream_draws_layer_by_layer():
     run = make_run(*overrides)
     old = np.random.RandomState(3)
     old.permutation(250)  # the split
-    layers = run.problem.objective.network.layers(run.problem.theta)
-    for layer in layers:
-        np.testing.assert_array_equal(layer.W, 0.5 * old.randn(*layer.W.shape))
+    for block in run.problem.objective.network.blocks(run.problem.theta):
+        np.testing.assert_array_equal(block["W"], 0.5 * old.randn(*block["W"].shape))
 
 
 @pytest.mark.parametrize("change", ["init.std=0", "init.std=-1", "init.std=nan", "init.std=inf", "init.bias=nan"])

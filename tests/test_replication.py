@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from descent_lab.derivatives.backprop import backprop
 from descent_lab.derivatives.taylor import forward_mode
 from descent_lab.nn.losses import BinaryCrossEntropy, MeanSquaredError
-from descent_lab.nn.network import Network
+from descent_lab.nn.network import mlp
 from descent_lab.paths import ROOT
 from descent_lab.problems.objective import Objective
 from descent_lab.replication import page
@@ -17,8 +17,8 @@ from descent_lab.replication.studies import configs, study
 from descent_lab.replication.verdicts import Finding, Picture, Section, among, exact
 
 LR = 0.1
-S2 = Objective(Network((3, 5, 5, 1), "tanh", True), MeanSquaredError("identity"), "regression")
-S4 = Objective(Network((2, 4, 1), "tanh", True), MeanSquaredError("identity"), "regression")
+S2 = Objective(mlp((3, 5, 5, 1), "tanh", True), MeanSquaredError("identity"), "regression")
+S4 = Objective(mlp((2, 4, 1), "tanh", True), MeanSquaredError("identity"), "regression")
 S4_SIGN = Objective(S4.network, BinaryCrossEntropy(), "binary")
 
 
@@ -26,7 +26,7 @@ def case(objective, n=6):
     """theta (n_params,), x (n, n_features) and y (n, 1), which is 0 or 1."""
     rng = np.random.default_rng(3)
     theta = rng.standard_normal(objective.network.n_params)
-    return theta, rng.standard_normal((n, objective.network.sizes[0])), rng.integers(2, size=(n, 1)) * 1.0
+    return theta, rng.standard_normal((n, objective.network.n_features)), rng.integers(2, size=(n, 1)) * 1.0
 
 
 def check(objective, theta, x, y, g):
@@ -78,7 +78,7 @@ def test_the_leaked_update_moves_one_bias_three_times():
 
 def layers_by_hand(objective, theta, x, y, defect=None):
     """The gradient of two dense layers with tanh between, as S4 computes it, with one of its defects or with none."""
-    (W, b, *_), (V, c, *_) = objective.network.layers(theta)
+    (W, b), (V, c) = (block.values() for block in objective.network.blocks(theta))
     h = np.tanh(x @ W + b.T)
     z = h @ V + c.T
     cross_entropy = isinstance(objective.loss, BinaryCrossEntropy)

@@ -62,7 +62,7 @@ def test_every_network_of_the_layers_is_in_their_study():
 
 def test_one_jax_key_draws_every_layer():
     network = make_run("+experiment=gaussian_curve").problem
-    W = [layer.W for layer in network.objective.network.layers(network.theta)]
+    W = [block["W"] for block in network.objective.network.blocks(network.theta)]
     assert [w.shape for w in W] == [(1, 25), (25, 25), (25, 1)]
     np.testing.assert_array_equal(W[0].ravel(), W[2].ravel())  # the same key and as many numbers
     np.testing.assert_array_equal(network.theta, network.theta.astype(np.float32))
@@ -158,7 +158,7 @@ def test_its_rate_is_twice_ours():
 def test_its_weights_have_its_gain():
     given = ["+experiment=layers_from_scratch", "+experiment/layers=line", "model.hidden=[400,400]", "epochs=0"]
     problem = make_run(*given).problem
-    first, second, last = (layer.W for layer in problem.objective.network.layers(problem.theta))
+    first, second, last = (block["W"] for block in problem.objective.network.blocks(problem.theta))
     for W, std in ((first, 2.0), (second, 2 / 20), (last, 1 / 20)):
         assert W.std() == pytest.approx(std, rel=0.15)
 

@@ -20,7 +20,7 @@ def _batches(plain: PlainRun) -> Iterator[slice]:
 def tutorial(plain: PlainRun) -> Callable[[], Any]:
     """The tutorial's form: a list of layers, samples as the first axis, and a new array for every result."""
     weights = [(W.copy(), None if b is None else np.asarray(b).copy()) for W, b in plain.weights]
-    sigmoid = plain.run.problem.objective.network.activation == "sigmoid"
+    sigmoid = plain.activation == "sigmoid"
     adam = type(plain.run.optimizer).__name__ == "Adam"
     moments = [[(np.zeros_like(part), np.zeros_like(part)) for part in layer if part is not None] for layer in weights]
 
@@ -71,7 +71,7 @@ def tuned(plain: PlainRun) -> Callable[[], Any]:
     theta = np.concatenate([np.ravel(part) for layer in plain.weights for part in layer if part is not None])
     g, update, m, v = (np.zeros_like(theta) for _ in range(4))
     layers, slopes = _views(theta, shapes), _views(g, shapes)
-    sigmoid = plain.run.problem.objective.network.activation == "sigmoid"
+    sigmoid = plain.activation == "sigmoid"
     adam = type(plain.run.optimizer).__name__ == "Adam"
     x, y = np.ascontiguousarray(plain.x.T), np.ascontiguousarray(plain.y.T)
     last = len(layers) - 1

@@ -20,7 +20,7 @@ def network(plain: PlainRun) -> torch.nn.Sequential:
             linear.weight.copy_(torch.from_numpy(W.T))
             if b is not None:
                 linear.bias.copy_(torch.from_numpy(b))
-        layers += [linear, ACTIVATIONS[plain.run.problem.objective.network.activation]()]
+        layers += [linear, ACTIVATIONS[plain.activation]()]
     return torch.nn.Sequential(*layers[:-1])
 
 

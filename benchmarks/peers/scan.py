@@ -16,7 +16,7 @@ ACTIVATIONS = {"sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu, "tanh": jnp.tanh}
 def descent(plain: PlainRun) -> Callable[[], Any]:
     """Gradient descent over batches of one size, and a smaller last batch where the size does not divide n."""
     kind = "adam" if type(plain.run.optimizer).__name__ == "Adam" else "sgd"
-    activation = plain.run.problem.objective.network.activation
+    activation = plain.activation
     train = _compiled(activation, plain.multiclass, kind, plain.lr, plain.size, plain.epochs)
     weights = jax.device_put(plain.weights)
     x, y = jnp.asarray(plain.x), jnp.asarray(plain.y)

@@ -19,7 +19,7 @@ def descent(plain: PlainRun) -> Callable[[], Any]:
     x, y = plain.x, plain.y.argmax(1) if plain.multiclass else plain.y[:, 0]
     model = (MLPClassifier if plain.multiclass else MLPRegressor)(
         hidden_layer_sizes=[W.shape[1] for W, _ in plain.weights[:-1]],
-        activation=ACTIVATIONS[plain.run.problem.objective.network.activation],
+        activation=ACTIVATIONS[plain.activation],
         solver="adam" if adam else "sgd",
         learning_rate_init=plain.lr if plain.multiclass else 2 * plain.lr,
         momentum=0.0,

@@ -81,14 +81,11 @@ class Problem:
     def layers(self, theta: np.ndarray) -> list[Piece]:
         """theta (n_params,) by layers: W (fan_in, fan_out) and b (fan_out,), or gamma and beta (fan_out,)."""
         network = self.objective.network
-        pieces: list[Piece] = [{} for _ in network.sizes[1:]]
-        start = 0
-        for kind, layer, shape in network.parts():
-            size = shape[0] * shape[1]
-            values = theta[start : start + size]
-            pieces[layer][kind] = values.reshape(shape) if kind == "W" else values
-            start += size
-        return pieces
+        matrices = {piece.name for piece in network.pieces() if piece.parameter.start == "weights"}
+        return [
+            {name: piece if name in matrices else piece.ravel() for name, piece in block.items()}
+            for block in network.blocks(theta)
+        ]
 
     def __repr__(self) -> str:
         seeds = [f"seed={self.seed}", *(f"seeds.{stream}={seed}" for stream, seed in self.seeds.given.items())]

@@ -13,7 +13,8 @@ from descent_lab.derivatives.base import Backend, Derivatives, Descent
 from descent_lab.loops.base import Loop, Workload
 from descent_lab.loops.memory import activation_bytes
 from descent_lab.loops.xla import device_runs
-from descent_lab.nn.network import Layer, Network
+from descent_lab.nn.layers.base import Params
+from descent_lab.nn.network import Network
 from descent_lab.problems.objective import Objective
 
 if TYPE_CHECKING:
@@ -77,12 +78,12 @@ def reverse_mode(objective: Objective, order: int, theta: "jax.Array", x: "jax.A
     import jax
     import jax.numpy as jnp
 
-    layers = objective.network.layers(theta)
+    params = objective.network.params(theta)
     value_and_grad = jax.value_and_grad(objective.value_of, has_aux=True)
     n_blocks = _blocks(objective.network, len(x))
     whole = value_and_grad if n_blocks == 1 else partial(_in_blocks, value_and_grad, n_blocks)
-    (loss, batch_stats), pieces = whole(layers, x, y)
-    g = jnp.concatenate([piece.ravel() for piece in jax.tree.leaves(pieces)])
+    (loss, batch_stats), pieces = whole(params, x, y)
+    g = jnp.concatenate([piece.ravel() for of_layer in objective.network.in_order(pieces) for piece in of_layer])
     H = jax.hessian(lambda theta: objective.value(theta, x, y)[0])(theta) if order == 2 else None
     return Derivatives(loss, g, H, batch_stats)
 
@@ -91,15 +92,15 @@ def _blocks(network: Network, n: int) -> int:
     """The number of blocks in which n samples are differentiated: 1, or on a CPU so many that each fits the cache."""
     import jax
 
-    size = CACHED // sum(network.sizes)
-    if n < 2 * size or size < FEWEST or network.batch_norm or jax.default_backend() != "cpu":
+    size = CACHED // network.units
+    if n < 2 * size or size < FEWEST or network.n_batch_stats or jax.default_backend() != "cpu":
         return 1
     least = -(-n // size)
     return next((count for count in range(least, 2 * least) if n % count == 0), least)
 
 
 def _in_blocks(
-    value_and_grad: Callable[..., Any], n_blocks: int, layers: list[Layer], x: "jax.Array", y: "jax.Array"
+    value_and_grad: Callable[..., Any], n_blocks: int, params: list[Params], x: "jax.Array", y: "jax.Array"
 ) -> Any:
     """The result of `value_and_grad` for a whole batch: the mean over blocks, weighted by their numbers of samples."""
     import jax
@@ -108,11 +109,11 @@ def _in_blocks(
 
     def part(first: Any, size: int) -> Any:
         block = (jax.lax.dynamic_slice_in_dim(array, first, size) for array in (x, y))
-        return jax.tree.map(lambda value: value * (size / n), value_and_grad(layers, *block))
+        return jax.tree.map(lambda value: value * (size / n), value_and_grad(params, *block))
 
     def add(k: Any, total: Any) -> Any:
         return jax.tree.map(operator.add, total, part(k * size, size))
 
     whole = n // size
-    nothing = (jax.numpy.zeros((), x.dtype), None), jax.tree.map(jax.numpy.zeros_like, layers)
+    nothing = (jax.numpy.zeros((), x.dtype), None), jax.tree.map(jax.numpy.zeros_like, params)
     return jax.lax.fori_loop(0, whole, add, part(whole * size, n % size) if n % size else nothing)

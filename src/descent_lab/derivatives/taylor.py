@@ -70,13 +70,13 @@ def forward_mode(objective: Objective, order: int, theta: np.ndarray, x: np.ndar
 
 def _tangent_bytes(objective: Objective, n: int, order: int, itemsize: int) -> int:
     network = objective.network
-    held = 3 + (5 if network.batch_norm else 2) * (len(network.sizes) - 2)
-    return held * tangent_bytes(n * max(network.sizes[1:]), network.n_params, order, itemsize)
+    held = 3 + (5 if network.n_batch_stats else 2) * (network.depth - 1)
+    return held * tangent_bytes(n * network.widest, network.n_params, order, itemsize)
 
 
 def _block_size(objective: Objective, n: int, itemsize: int) -> int:
     """The number of samples of a block. A network that normalises over the batch needs all n samples at once."""
-    if objective.network.batch_norm:
+    if objective.network.n_batch_stats:
         return n
     return max(1, min(n, BLOCK_BYTES // _tangent_bytes(objective, 1, 1, itemsize)))
 
@@ -95,7 +95,7 @@ def _counts(objective: Objective, order: int) -> tuple[int, int]:
     """
     counts = Count(), Count()
     for n, count in zip((2, 3), counts, strict=True):
-        shapes = (objective.network.n_params,), (n, objective.network.sizes[0]), (n, objective.network.sizes[-1])
+        shapes = (objective.network.n_params,), (n, objective.network.n_features), (n, objective.network.n_outputs)
         with np.errstate(all="ignore"):
             forward_mode(objective, order, *(counted(np.ones((1, *shape)), count) for shape in shapes))
     return counts[0].multiplications, counts[1].multiplications

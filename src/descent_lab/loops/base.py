@@ -13,7 +13,7 @@ from descent_lab.data.batching import Batches
 from descent_lab.errors import ComponentError
 from descent_lab.loops.stacking import Stacked
 from descent_lab.nn.activations import Array
-from descent_lab.nn.network import BN_MOMENTUM
+from descent_lab.nn.layers.batch_norm import MOMENTUM
 from descent_lab.optim.schedules import Schedule
 from descent_lab.problems.objective import Objective
 
@@ -182,7 +182,7 @@ def running(batch_stats: Array | None, of_batch: Array | None) -> Array | None:
     """The running means and variances after a batch whose own are `of_batch`, as in torch.nn.BatchNorm1d."""
     if batch_stats is None or of_batch is None:
         return None
-    return (1 - BN_MOMENTUM) * batch_stats + BN_MOMENTUM * of_batch
+    return (1 - MOMENTUM) * batch_stats + MOMENTUM * of_batch
 
 
 def first_carry(workload: Workload, update: Update) -> Carry:
@@ -209,9 +209,6 @@ def _first_watched(workload: Workload) -> Watched | None:
 
 
 def _first_stats(objective: Objective, theta: np.ndarray) -> np.ndarray | None:
-    """Means 0 and variances 1 for every normalised unit, (n_runs, n_batch_stats); None without such units."""
-    network = objective.network
-    if not network.n_batch_stats:
-        return None
-    means_and_variances = [part for width in network.sizes[1:-1] for part in (np.zeros(width), np.ones(width))]
-    return np.tile(np.concatenate(means_and_variances).astype(theta.dtype), (len(theta), 1))
+    """The running statistics before the first step, (n_runs, n_batch_stats); None for a network without any."""
+    first = objective.network.first_batch_stats
+    return np.tile(np.array(first, theta.dtype), (len(theta), 1)) if first else None

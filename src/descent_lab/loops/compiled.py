@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import pairwise
 from platform import machine
 from typing import Any
 
@@ -63,7 +62,7 @@ class CompiledLoop:
         """
         if jax.default_backend() != "cpu":
             return None
-        largest = self.program.batches.size * max(a * b for a, b in pairwise(self.objective.network.sizes))
+        largest = self.program.batches.size * self.objective.network.largest_product
         return WIDE | {"xla_cpu_multi_thread_eigen": largest > ONE_THREAD}
 
     def start(self) -> Carry:
@@ -113,7 +112,7 @@ class CompiledLoop:
         if jax.default_backend() != "cpu":
             return self.workload.n_runs
         network = self.objective.network
-        numbers = n_samples * sum(network.sizes) + network.n_params
+        numbers = n_samples * network.units + network.n_params
         return min(CPU_RUNS, TOGETHER // numbers) if numbers <= SMALL else 1
 
     def _on_device(self, name: str, rows: Rows | None) -> Any:

@@ -7,4 +7,4 @@ CPU_RUNS = 32  # runs that train together on a processor; by measurement, more o
 
 def activation_bytes(objective: Objective, n: int, itemsize: int) -> int:
     """An estimate of the bytes of activations and their derivatives: 4 numbers for each unit and each of n samples."""
-    return 4 * n * sum(objective.network.sizes) * itemsize
+    return 4 * n * objective.network.units * itemsize

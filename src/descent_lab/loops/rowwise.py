@@ -1,14 +1,16 @@
 """The value of a small network in the form that XLA computes quickest, for random search, which needs no derivative."""
 
+from collections.abc import Sequence
 from functools import reduce
-from itertools import pairwise
 from operator import add
 
 import jax
 
 from descent_lab.data.batching import Batches
 from descent_lab.nn.activations import ACTIVATIONS
-from descent_lab.nn.network import Layer
+from descent_lab.nn.layers.activate import Activate
+from descent_lab.nn.layers.base import Params
+from descent_lab.nn.layers.dense import Dense
 from descent_lab.problems.objective import Objective
 
 # Measured on a CPU, for full batches: this form takes two thirds of the time within these bounds. With more weights it
@@ -23,9 +25,9 @@ def rowwise(objective: Objective, batches: Batches) -> Objective:
     Every compiled update that needs no derivative may use it.
     """
     network = objective.network
-    weights = sum(a * b for a, b in pairwise(network.sizes))
-    small = weights <= WEIGHTS and not network.batch_norm
-    if small and batches.size == batches.n >= SAMPLES and jax.default_backend() == "cpu":
+    known = all(isinstance(layer, Dense | Activate) for layer in network.layers)
+    small = network.forward_products <= WEIGHTS and len(network.shape) == 1
+    if known and small and batches.size == batches.n >= SAMPLES and jax.default_backend() == "cpu":
         return RowwiseObjective(network, objective.loss, objective.task)
     return objective
 
@@ -36,15 +38,17 @@ class RowwiseObjective(Objective):
     Use it for values only: a gradient would be put together from as many slices as there are weights.
     """
 
-    def value_of(self, layers: list[Layer], x: jax.Array, y: jax.Array) -> tuple[jax.Array, None]:
+    def value_of(self, params: Sequence[Params], x: jax.Array, y: jax.Array) -> tuple[jax.Array, None]:
         """The training loss of a batch (...), and None in place of batch statistics."""
-        f = ACTIVATIONS[self.network.activation].f
         units = [x[..., i] for i in range(x.shape[-1])]  # each (..., n)
-        for k, layer in enumerate(layers):
-            sums = [_weighted(units, layer.W[..., j]) for j in range(layer.W.shape[-1])]
-            if layer.b is not None:
-                sums = [s + layer.b[..., j, :] for j, s in enumerate(sums)]
-            units = sums if k == len(layers) - 1 else [f(s) for s in sums]
+        for layer, pieces in zip(self.network.layers, params, strict=True):
+            if isinstance(layer, Activate):
+                units = [ACTIVATIONS[layer.f].f(s) for s in units]
+                continue
+            W = pieces["W"]
+            units = [_weighted(units, W[..., j]) for j in range(W.shape[-1])]
+            if "b" in pieces:
+                units = [s + pieces["b"][..., j, :] for j, s in enumerate(units)]
         return self.loss.value_of_units(units, y), None
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from descent_lab.components import Component
-from descent_lab.nn.activations import ACTIVATIONS, Activation
-from descent_lab.nn.network import Network
+from descent_lab.nn.activations import Activation
+from descent_lab.nn.network import Network, Piece
 from descent_lab.seeding import Stream
 
 
@@ -32,17 +32,29 @@ class Initialiser(Component, ABC):
 
     def theta(self, network: Network, stream: Stream) -> np.ndarray:
         """The initial theta of the network, (n_params,) float64."""
-        following = [ACTIVATIONS[network.activation]] * (len(network.sizes) - 2) + [None]
-        pieces = [self._piece(kind, shape, stream, following[layer]) for kind, layer, shape in network.parts()]
-        return np.concatenate([piece.ravel() for piece in pieces])
+        return np.concatenate([self._piece(piece, stream).ravel() for piece in network.pieces()])
 
-    def _piece(self, kind: str, shape: tuple[int, ...], stream: Stream, following: Activation | None) -> np.ndarray:
-        if kind == "W":
-            fan_in, fan_out = shape
-            return np.asarray(self.weights(stream, fan_in, fan_out, following), dtype=np.float64)
-        if kind == "b" and self.bias_std > 0:
-            return self.bias + self.bias_std * stream.standard_normal(shape)
-        return np.full(shape, {"b": self.bias, "gamma": 1.0, "beta": 0.0}[kind])
+    def matrix(
+        self, stream: Stream, shape: tuple[int, int], fans: tuple[int, int], following: Activation | None
+    ) -> np.ndarray:
+        """Weights of a layer whose fans are not the shape of its matrix, such as a convolution. Shape: `shape`.
+
+        By default they are those of a dense layer of that shape.
+        """
+        return self.weights(stream, *shape, following)
+
+    def _piece(self, piece: Piece, stream: Stream) -> np.ndarray:
+        shape, start, fans = piece.parameter
+        if start == "weights":
+            drawn = (
+                self.matrix(stream, shape, fans, piece.following)
+                if fans
+                else self.weights(stream, *shape, piece.following)
+            )
+            return np.asarray(drawn, dtype=np.float64)
+        if start == "bias":
+            return self.bias + (self.bias_std * stream.standard_normal(shape) if self.bias_std > 0 else np.zeros(shape))
+        return np.full(shape, start)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +97,17 @@ class Scaled(Initialiser):
     distribution: Literal["normal", "uniform"] = "normal"
 
     def weights(self, stream: Stream, fan_in: int, fan_out: int, following: Activation | None) -> np.ndarray:
+        return self.matrix(stream, (fan_in, fan_out), (fan_in, fan_out), following)
+
+    def matrix(
+        self, stream: Stream, shape: tuple[int, int], fans: tuple[int, int], following: Activation | None
+    ) -> np.ndarray:
         gain = 1.0 if following is None else self.gain or following.gain
-        std = gain / math.sqrt(fan_in if self.fan == "in" else (fan_in + fan_out) / 2)
+        std = gain / math.sqrt(fans[0] if self.fan == "in" else sum(fans) / 2)
         if self.distribution == "normal":
-            return std * stream.standard_normal((fan_in, fan_out))
+            return std * stream.standard_normal(shape)
         limit = math.sqrt(3) * std
-        return stream.uniform(-limit, limit, (fan_in, fan_out))
+        return stream.uniform(-limit, limit, shape)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,85 +1,245 @@
-"""A multilayer perceptron as a function of one flat vector theta, written once for any array namespace.
+"""A network as a function of one flat vector theta: a chain of layers, written once for any array namespace.
 
-theta is laid out layer by layer: weights (fan_in, fan_out) in C order, then that layer's bias, or, for the hidden
-layers of a batch-normalised network, its scale gamma and shift beta.
+theta is laid out layer by layer, each layer's pieces in their order and in C order: of a dense layer its weights
+(fan_in, fan_out), then its bias.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
-from descent_lab.nn.activations import ACTIVATIONS, Activation, Array
-from descent_lab.portable.formulas import normalised
+from descent_lab.nn.activations import Activation, Array
+from descent_lab.nn.layers.activate import Activate
+from descent_lab.nn.layers.base import MOMENTS, Layer, Parameter, Params, Shape
+from descent_lab.nn.layers.batch_norm import BatchNorm
+from descent_lab.nn.layers.dense import Dense
 
-BN_MOMENTUM = 0.1  # as in torch.nn.BatchNorm1d
-
-
-class Layer(NamedTuple):
-    """The parameters of one layer: views of theta with the leading axes of theta."""
-
-    W: Array  # (..., fan_in, fan_out)
-    b: Array | None  # (..., fan_out, 1)
-    gamma: Array | None  # (..., fan_out, 1)
-    beta: Array | None  # (..., fan_out, 1)
+Place = tuple[slice, tuple[int, int]]  # where a matrix lies in theta, and its shape
 
 
-class Trace(NamedTuple):
-    """The values of the forward pass of one layer that backprop needs again, each of shape (..., width, n)."""
+class Piece(NamedTuple):
+    """A piece of theta. block: the number of its block, from 0; following: the activation for which it is scaled."""
 
-    h: Array  # the layer's input
-    s: Array  # W^T h + b
-    u: Array | None  # s normalised over the batch; None in a layer that does not normalise
-    sigma: Array | None  # the standard deviation of s over the batch, (..., width, 1); None as for u
-    z: Array  # what the activation is applied to: gamma u + beta, or s
-    a: Array  # the layer's output; in the last layer these are the logits
+    name: str
+    block: int
+    parameter: Parameter
+    following: Activation | None
 
 
 @dataclass(frozen=True)
 class Network:
-    """A multilayer perceptron. A hidden layer is dense, then normalised over the batch (optional), then activated.
+    """A chain of layers. shape: that of the samples that it takes; layers: each knows the shape of its input."""
 
-    sizes: (n_features, *hidden, n_outputs). activation: the name of the activation of the hidden layers.
-    """
+    shape: Shape
+    layers: tuple[Layer, ...]
 
-    sizes: tuple[int, ...]
-    activation: str
-    bias: bool
-    batch_norm: bool = False
+    @classmethod
+    def of(cls, shape: Shape, layers: Sequence[Layer]) -> Self:
+        """The network of these layers for such samples. Raises ConfigError where a layer cannot take its input."""
+        chained: list[Layer] = []
+        for layer in layers:
+            chained.append(layer.at(chained[-1].shape_out if chained else shape))
+        return cls(shape, tuple(chained))
 
-    def parts(self) -> Iterator[tuple[str, int, tuple[int, int]]]:
-        """Gives (kind, layer, shape) of each piece of theta, in order; kind is W, b, gamma or beta."""
-        last = len(self.sizes) - 2
-        for layer, (fan_in, fan_out) in enumerate(pairwise(self.sizes)):
-            normalised = self.batch_norm and layer < last
-            yield "W", layer, (fan_in, fan_out)
-            if self.bias and not normalised:  # normalising would cancel b, and its gradient would be rounding noise
-                yield "b", layer, (fan_out, 1)
-            if normalised:
-                yield "gamma", layer, (fan_out, 1)
-                yield "beta", layer, (fan_out, 1)
+    # --- theta ------------------------------------------------------------------------------------------------
+
+    def pieces(self) -> Iterator[Piece]:
+        """The pieces of theta in order.
+
+        A block begins with each layer that has a piece of a name that the block has already: a dense layer with its
+        normalisation is one block.
+        """
+        block, taken = 0, set[str]()
+        for k, layer in enumerate(self.layers):
+            if taken & set(layer.parameters):
+                block, taken = block + 1, set()
+            taken |= set(layer.parameters)
+            for name, parameter in layer.parameters.items():
+                yield Piece(name, block, parameter, self._following(k))
+
+    def _following(self, k: int) -> Activation | None:
+        """The activation after layer k, with no weights in between; None if there is none."""
+        for layer in self.layers[k + 1 :]:
+            if layer.activation is not None:
+                return layer.activation
+            if any(parameter.start == "weights" for parameter in layer.parameters.values()):
+                return None
+        return None
 
     @cached_property
     def n_params(self) -> int:
         """The length of theta."""
-        return sum(prod(shape) for _, _, shape in self.parts())
+        return sum(prod(piece.parameter.shape) for piece in self.pieces())
 
-    # Costs are counted in multiplications of matrix products for one sample. Layer k has m_k weights W_k.
+    def params(self, theta: Array) -> list[Params]:
+        """The pieces of each layer, by name, as views of theta (..., n_params) with its leading axes."""
+        return _views(theta, self._places)
+
+    def blocks(self, theta: Array) -> list[dict[str, Array]]:
+        """The pieces of each block by name, such as W and b of a dense layer, as `params` has them."""
+        views = iter(view for of_layer in self.params(theta) for view in of_layer.values())
+        found: list[dict[str, Array]] = []
+        for piece, view in zip(self.pieces(), views, strict=True):
+            if piece.block == len(found):
+                found.append({})
+            found[piece.block][piece.name] = view
+        return found
+
+    def joined(self, theta: Array) -> list[Params]:
+        """As `params`, with the pieces that a layer joins as one matrix, as its backward pass takes them."""
+        return _views(theta, self.joined_places)
+
+    def in_order(self, params: Sequence[Params]) -> Iterator[list[Array]]:
+        """The pieces of each layer in the order in which they lie in theta."""
+        for layer, pieces in zip(self.layers, params, strict=True):
+            yield [pieces[name] for name in layer.parameters]
+
+    @cached_property
+    def _places(self) -> list[dict[str, Place]]:
+        shapes = [{name: parameter.shape for name, parameter in layer.parameters.items()} for layer in self.layers]
+        sizes = [prod(shape) for of_layer in shapes for shape in of_layer.values()]
+        starts = iter(accumulate(sizes, initial=0))
+        return [
+            {name: (slice(start := next(starts), start + prod(shape)), shape) for name, shape in of_layer.items()}
+            for of_layer in shapes
+        ]
+
+    @cached_property
+    def joined_places(self) -> list[dict[str, Place]]:
+        """Where the joined pieces of each layer lie in theta."""
+        return [_joined(layer, places) for layer, places in zip(self.layers, self._places, strict=True)]
+
+    def names(self) -> list[str]:
+        """The name of each parameter: w_{(block,unit,previous unit)} or b_{(block,unit)}. Blocks are counted from 1."""
+        names = []
+        for name, block, (shape, start, _), _ in self.pieces():
+            rows, columns = shape
+            if start == "weights":
+                names += [f"{name.lower()}_{{({block + 1},{j},{i})}}" for i in range(rows) for j in range(columns)]
+            else:
+                names += [f"{name}_{{({block + 1},{j})}}" for j in range(rows)]
+        return names
+
+    # --- the forward pass -------------------------------------------------------------------------------------
+
+    def outputs(self, theta: Array, x: Array, batch_stats: Array | None = None) -> Array:
+        """The logits (..., n_outputs, n) for theta (..., n_params) and x (..., n, n_features).
+
+        batch_stats: the running statistics (..., n_batch_stats) of a trained network. If it is None, layers use those
+        of this batch.
+        """
+        return self.through(self.params(theta), x, batch_stats)[0]
+
+    def through(self, params: Sequence[Params], x: Array, batch_stats: Array | None = None) -> tuple[Array, list[Any]]:
+        """The logits (..., n_outputs, n), and what each layer keeps for its backward pass.
+
+        params: the pieces of each layer, or its joined pieces. x: (..., n, n_features); with a column of ones where the
+        first layer is joined and has a bias, if that is wanted.
+        """
+        h = self._entering(x.mT)
+        caches = []
+        for layer, pieces, place in zip(self.layers, params, self._stats_places, strict=True):
+            given = (
+                {**pieces, MOMENTS: batch_stats[..., place]} if batch_stats is not None and layer.n_stats else pieces
+            )
+            h, cache = layer.forward(given, h)
+            caches.append(cache)
+        return self._leaving(h), caches
+
+    def backward(self, params: Sequence[Params], caches: Sequence[Any], delta: Array, into: Sequence[Params]) -> None:
+        """Write the gradient into the views `into` of it, from delta = dL/d(logits) (..., n_outputs, n).
+
+        params, into: `joined` pieces. caches: from `through` with these params.
+        """
+        n = delta.shape[-1]
+        delta = _reshaped(delta, self.layers[-1].shape_out[0], n)
+        first = next(k for k, layer in enumerate(self.layers) if layer.parameters)
+        for k in range(len(self.layers) - 1, first - 1, -1):
+            delta = self.layers[k].backward(params[k], caches[k], delta, into[k], k > first)
+
+    def _entering(self, h: Array) -> Array:
+        """x^T (..., n_features, n) as (..., channels, places n)."""
+        return h if len(self.shape) == 1 else _reshaped(h, self.shape[0], h.shape[-1])
+
+    def _leaving(self, h: Array) -> Array:
+        """The output (..., channels, places n) of the last layer as (..., n_outputs, n)."""
+        channels, *places = self.layers[-1].shape_out
+        if not places:
+            return h
+        *lead, _, columns = h.shape
+        return h.reshape(*lead, channels * prod(places), columns // prod(places))
+
+    # --- statistics of batches --------------------------------------------------------------------------------
+
+    def batch_stats(self, caches: Sequence[Any]) -> Array | None:
+        """The statistics of a batch (..., n_batch_stats), from the forward pass; None for a network without any."""
+        found = [layer.stats(cache) for layer, cache in zip(self.layers, caches, strict=True) if layer.n_stats]
+        if len(found) < 2:
+            return found[0] if found else None
+        return found[0].__array_namespace__().concat(found, axis=-1)
+
+    @cached_property
+    def n_batch_stats(self) -> int:
+        """The number of batch statistics: with batch normalisation a mean and a variance for every normalised unit."""
+        return sum(layer.n_stats for layer in self.layers)
 
     @property
+    def first_batch_stats(self) -> list[float]:
+        """The running statistics before the first step, n_batch_stats numbers."""
+        return [value for layer in self.layers for value in layer.first_stats]
+
+    @cached_property
+    def _stats_places(self) -> list[slice]:
+        ends = list(accumulate((layer.n_stats for layer in self.layers), initial=0))
+        return [slice(first, end) for first, end in pairwise(ends)]
+
+    # --- sizes and costs, the latter in multiplications of matrix products for one sample --------------------------
+
+    @property
+    def n_features(self) -> int:
+        """The numbers of a sample that the network takes."""
+        return prod(self.shape)
+
+    @property
+    def n_outputs(self) -> int:
+        """The numbers that the network gives for a sample."""
+        return prod(self.layers[-1].shape_out)
+
+    @cached_property
+    def units(self) -> int:
+        """The numbers of a sample and of all layers' outputs for it, as far as they count for memory."""
+        return self.n_features + sum(layer.units for layer in self.layers)
+
+    @property
+    def widest(self) -> int:
+        """The most numbers that a layer gives for a sample."""
+        return max(layer.units for layer in self.layers)
+
+    @property
+    def depth(self) -> int:
+        """The number of layers that keep numbers of their own."""
+        return sum(layer.units > 0 for layer in self.layers)
+
+    @property
+    def largest_product(self) -> int:
+        """The multiplications of the largest matrix product."""
+        return max(layer.products for layer in self.layers)
+
+    @cached_property
     def forward_products(self) -> int:
-        """The number of multiplications of a forward pass, in which W_k^T h takes m_k."""
-        return sum(rows * columns for rows, columns in pairwise(self.sizes))
+        """The number of multiplications of a forward pass."""
+        return sum(self._products)
 
-    @property
+    @cached_property
     def gradient_products(self) -> int:
         """The number of multiplications of a gradient.
 
-        A gradient takes a forward pass, h delta^T in every layer, and W delta in every layer but the first.
+        A product C = A B takes two more, dA = dC B^T and dB = A^T dC, but one where A or B is the input of the network.
         """
-        first, *others = (rows * columns for rows, columns in pairwise(self.sizes))
+        first, *others = self._products
         return 2 * first + 3 * sum(others)
 
     @property
@@ -88,117 +248,50 @@ class Network:
 
         d(AB) = dA B + A dB takes two products for each product of the gradient, but one where A or B is the input.
         """
-        first, *others = (rows * columns for rows, columns in pairwise(self.sizes))
+        first, *others = self._products
         return 2 * first + 6 * sum(others)
 
     @property
-    def n_batch_stats(self) -> int:
-        """The number of batch statistics: a mean and a variance for every normalised unit."""
-        return 2 * sum(self.sizes[1:-1]) if self.batch_norm else 0
-
-    def layers(self, theta: Array) -> list[Layer]:
-        """The layers of theta, which has the shape (..., n_params)."""
-        lead = theta.shape[:-1]
-        return [
-            Layer(*(None if piece is None else theta[..., piece[0]].reshape(lead + piece[1]) for piece in pieces))
-            for pieces in self._pieces
-        ]
-
-    @cached_property
-    def _pieces(self) -> list[tuple[tuple[slice, tuple[int, int]] | None, ...]]:
-        """The place in theta and the shape of W, b, gamma and beta of each layer, computed once for all steps."""
-        pieces: list[dict[str, tuple[slice, tuple[int, int]]]] = [{} for _ in self.sizes[1:]]
-        start = 0
-        for kind, layer, shape in self.parts():
-            pieces[layer][kind] = slice(start, start + prod(shape)), shape
-            start += prod(shape)
-        return [tuple(of_layer.get(kind) for kind in Layer._fields) for of_layer in pieces]
-
-    def affine(self, theta: Array) -> list[Array]:
-        """[W; b] of each layer as one matrix (..., fan_in + 1, fan_out), a view of theta; without a bias it is W."""
-        lead = theta.shape[:-1]
-        return [theta[..., place].reshape(lead + shape) for place, shape in self.affine_pieces]
-
-    @cached_property
-    def affine_pieces(self) -> list[tuple[slice, tuple[int, int]]]:
-        """The place in theta and the shape of [W; b] of each layer."""
-        pieces = []
-        for W, b, *_ in self._pieces:
-            assert W is not None
-            place, (fan_in, fan_out) = W
-            rows = fan_in + (b is not None)
-            pieces.append((slice(place.start, place.start + rows * fan_out), (rows, fan_out)))
-        return pieces
-
-    def names(self) -> list[str]:
-        """The name of each parameter: w_{(layer,unit,previous unit)} or b_{(layer,unit)}. Layers are counted from 1."""
-        names = []
-        for kind, layer, (rows, columns) in self.parts():
-            if kind == "W":
-                names += [f"w_{{({layer + 1},{j},{i})}}" for i in range(rows) for j in range(columns)]
-            else:
-                names += [f"{kind}_{{({layer + 1},{j})}}" for j in range(rows)]
-        return names
-
-    def forward(self, theta: Array, x: Array, batch_stats: Array | None = None) -> list[Trace]:
-        """The traces of all layers for theta (..., n_params) and x (..., n, n_features). The last `a` holds the logits.
-
-        batch_stats: the running means and variances (..., n_batch_stats) with which a trained network normalises. If it
-        is None, layers normalise with the mean and the variance of this batch.
-        """
-        return self.through(self.layers(theta), x, batch_stats)
-
-    def through(self, layers: list[Layer], x: Array, batch_stats: Array | None = None) -> list[Trace]:
-        """The traces that `forward` gives, for the layers of theta."""
-        h, traces, start = x.mT, [], 0
-        for k, layer in enumerate(layers):
-            s = layer.W.mT @ h
-            if layer.b is not None:
-                s = s + layer.b
-            moments = None
-            if batch_stats is not None and layer.gamma is not None:
-                start, first = start + 2 * self.sizes[k + 1], start
-                moments = batch_stats[..., first:start]
-            traces.append(self.trace(k, h, s, layer, moments))
-            h = traces[-1].a
-        return traces
-
-    def trace(self, k: int, h: Array, s: Array, layer: Layer, moments: Array | None = None) -> Trace:
-        """The trace of layer k from s = W^T h + b.
-
-        moments: [mean, variance] (..., 2 width) to normalise with. If it is None, those of the batch are used.
-        """
-        u = sigma = None
-        z = s
-        if layer.gamma is not None:
-            u, sigma = _normalise(s, moments)
-            z = layer.gamma * u + layer.beta
-        a = z if k == len(self.sizes) - 2 else self._activation.f(z)
-        return Trace(h, s, u, sigma, z, a)
-
-    def batch_stats(self, traces: list[Trace]) -> Array | None:
-        """The mean and the unbiased variance of every normalised unit over the batch, (..., n_batch_stats).
-
-        It is None for a network that does not normalise.
-        """
-        if not self.batch_norm or len(traces) == 1:
-            return None
-        xp = traces[0].s.__array_namespace__()
-        n = traces[0].s.shape[-1]
-        moments = []
-        for trace in traces[:-1]:
-            moments += [xp.mean(trace.s, axis=-1), xp.var(trace.s, axis=-1) * (n / (n - 1))]
-        return xp.concat(moments, axis=-1)
-
-    @property
-    def _activation(self) -> Activation:
-        return ACTIVATIONS[self.activation]
+    def _products(self) -> list[int]:
+        return [layer.products for layer in self.layers if layer.products]
 
 
-def _normalise(s: Array, moments: Array | None) -> tuple[Array, Array]:
-    """s normalised, and its standard deviation. moments: [mean, variance]; None: those of the batch."""
-    xp = s.__array_namespace__()
-    if moments is None:
-        return normalised(s, xp.mean(s, axis=-1, keepdims=True), xp.var(s, axis=-1, keepdims=True))
-    width = moments.shape[-1] // 2
-    return normalised(s, moments[..., :width, None], moments[..., width:, None])
+def mlp(sizes: Sequence[int], activation: str, bias: bool = True, batch_norm: bool = False) -> Network:
+    """A multilayer perceptron. A hidden layer is dense, then normalised over the batch (optional), then activated.
+
+    sizes: (n_features, *hidden, n_outputs). activation: the name of that of the hidden layers. A normalised layer has
+    no bias: normalising would cancel it, and its gradient would be rounding noise.
+    """
+    layers: list[Layer] = []
+    for width in sizes[1:-1]:
+        layers += [Dense(width=width, bias=bias and not batch_norm), *([BatchNorm()] if batch_norm else [])]
+        layers.append(Activate(f=activation))
+    return Network.of((sizes[0],), [*layers, Dense(width=sizes[-1], bias=bias)])
+
+
+def _views(theta: Array, places: list[dict[str, Place]]) -> list[Params]:
+    lead = theta.shape[:-1]
+    return [
+        {name: theta[..., place].reshape(lead + shape) for name, (place, shape) in of_layer.items()}
+        for of_layer in places
+    ]
+
+
+def _joined(layer: Layer, places: dict[str, Place]) -> dict[str, Place]:
+    """The places with those that the layer joins as one."""
+    names = {name: joined for joined, parts in layer.joins.items() for name in parts}
+    found: dict[str, Place] = {}
+    for name, (place, (rows, columns)) in places.items():
+        joined = names.get(name, name)
+        if joined in found:  # b lies below W as a row, whatever its shape alone
+            above, (height, width) = found[joined]
+            found[joined] = slice(above.start, place.stop), (height + rows * columns // width, width)
+        else:
+            found[joined] = place, (rows, columns)
+    return found
+
+
+def _reshaped(h: Array, channels: int, n: int) -> Array:
+    """h (..., channels * places, n) as (..., channels, places n)."""
+    *lead, rows, _ = h.shape
+    return h if rows == channels else h.reshape(*lead, channels, rows // channels * n)

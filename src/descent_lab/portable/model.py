@@ -24,7 +24,7 @@ ABOUT, ARRAYS = "model.json", "arrays.npz"
 
 
 class Layer(NamedTuple):
-    """The numbers of one layer; those that it does not have are None. A layer with a gamma is normalised."""
+    """The numbers of one dense layer; those that it does not have are None. A layer with a gamma is normalised."""
 
     W: np.ndarray  # (fan_in, fan_out)
     b: np.ndarray | None = None  # (fan_out, 1), as all below
@@ -41,7 +41,7 @@ class About:
     task: regression, binary or multiclass. features: the names of the columns of x. classes: empty for a regression.
     targets: what stands for "not this class" and "this class" in the network's predictions.
     probabilities: whether the outputs of a classification are probabilities, or else only scores.
-    activation: of the hidden layers. output: the function after the last layer. loss: with which it was trained.
+    activations: the functions after each layer. output: the function after the last layer. loss: with which it was trained.
     needs: the packages, pinned, that an activation or a loss comes from, where they are not among those carried here.
     """
 
@@ -50,7 +50,7 @@ class About:
     classes: tuple[str, ...]
     targets: tuple[float, float]
     probabilities: bool
-    activation: str
+    activations: tuple[str, ...]
     output: str
     loss: str
     needs: tuple[str, ...] = ()
@@ -60,14 +60,14 @@ class About:
 class PortableModel:
     """A trained network as numbers and functions.
 
-    activate: the activation of the hidden layers. finish: makes predictions (n_outputs, n) of the last layer's values.
+    network: makes predictions (n, n_outputs) of scaled points (n, n_features). layers: the numbers in it; None where it
+    has layers of other kinds, and then it cannot be saved.
     x_scaling, y_scaling: of the raw values; None where nothing is scaled.
     """
 
     about: About
-    layers: Sequence[Layer]
-    activate: Function
-    finish: Function
+    network: Function
+    layers: Sequence[Layer] | None
     x_scaling: Scaling | None
     y_scaling: Scaling | None
 
@@ -76,26 +76,14 @@ class PortableModel:
 
         A regression gives values in the target's own units, a classification one column for each class.
         """
-        a = self._network(x if self.x_scaling is None else self.x_scaling.apply(x))
+        with np.errstate(over="ignore"):  # a point far from the training data may overflow
+            a = self.network(x if self.x_scaling is None else self.x_scaling.apply(x)).astype(np.float64)
         if self.about.task == "regression":
             return a if self.y_scaling is None else self.y_scaling.invert(a)
         low, high = self.about.targets
         if (low, high) != (0, 1):
             a = (a - low) / (high - low)
         return np.concatenate([1 - a, a], axis=1) if self.about.task == "binary" else a
-
-    def _network(self, x: np.ndarray) -> np.ndarray:
-        h = x.astype(self.layers[0].W.dtype).T
-        with np.errstate(over="ignore"):  # a point far from the training data may overflow
-            for k, layer in enumerate(self.layers):
-                z = layer.W.T @ h
-                if layer.b is not None:
-                    z = z + layer.b
-                if layer.gamma is not None:
-                    z = layer.gamma * normalised(z, layer.mean, layer.variance)[0] + layer.beta
-                h = self.activate(z) if k < len(self.layers) - 1 else z
-            outputs: np.ndarray = self.finish(h).T.astype(np.float64)
-        return outputs
 
     def headings(self, n_outputs: int) -> list[str]:
         """The names of the columns of answers: of a classification the class, then its probabilities or scores."""
@@ -143,7 +131,9 @@ class PortableModel:
         return x
 
     def save(self, folder: Path) -> None:
-        """Write the two files into a folder."""
+        """Write the two files into a folder. Raises ValueError for layers of kinds that the files cannot hold."""
+        if self.layers is None:
+            raise ValueError("only networks of dense layers, with or without batch normalisation, can be exported")
         arrays = {f"{name}{k}": array for k, layer in enumerate(self.layers) for name, array in layer._asdict().items()}
         for name, scaling in (("x", self.x_scaling), ("y", self.y_scaling)):
             if scaling is not None:
@@ -164,13 +154,32 @@ class PortableModel:
         n_layers = sum(name.startswith("W") for name in arrays)
         layers = [Layer(*(arrays.get(f"{name}{k}") for name in Layer._fields)) for k in range(n_layers)]  # type: ignore[arg-type]
         scalings = (Scaling(arrays[f"{k}_mean"], arrays[f"{k}_scale"]) if f"{k}_mean" in arrays else None for k in "xy")
-        return cls(about, layers, _activation(about), _output(about), *scalings)
+        functions = [_activation(name, about) for name in about.activations]
+        return cls(about, dense_network(layers, functions, _output(about)), layers, *scalings)
 
 
-def _activation(about: About) -> Function:
-    if about.activation in FUNCTIONS:
-        return FUNCTIONS[about.activation]
-    function: Function = _part("activations", "ACTIVATIONS", "activation", about.activation, about.needs).f
+def dense_network(layers: Sequence[Layer], functions: Sequence[Function], output: Function) -> Function:
+    """The predictions (n, n_outputs) for scaled points (n, n_features), of dense layers and the function after each."""
+
+    def network(x: np.ndarray) -> np.ndarray:
+        h = x.astype(layers[0].W.dtype).T
+        for layer, function in zip(layers, functions, strict=True):
+            z = layer.W.T @ h
+            if layer.b is not None:
+                z = z + layer.b
+            if layer.gamma is not None:
+                z = layer.gamma * normalised(z, layer.mean, layer.variance)[0] + layer.beta
+            h = function(z)
+        predictions: np.ndarray = output(h).T
+        return predictions
+
+    return network
+
+
+def _activation(name: str, about: About) -> Function:
+    if name in FUNCTIONS:
+        return FUNCTIONS[name]
+    function: Function = _part("activations", "ACTIVATIONS", "activation", name, about.needs).f
     return function
 
 

@@ -1,11 +1,13 @@
 """The objective f(theta; batch) of a problem and what is measured of it, for any array namespace."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from descent_lab.metrics import Outputs, metrics_of
 from descent_lab.nn.activations import Array
+from descent_lab.nn.layers.base import Params
 from descent_lab.nn.losses import Loss
-from descent_lab.nn.network import Layer, Network
+from descent_lab.nn.network import Network
 
 
 @dataclass(frozen=True)
@@ -21,20 +23,20 @@ class Objective:
 
     def value(self, theta: Array, x: Array, y: Array) -> tuple[Array, Array | None]:
         """Training loss of a batch (...), and the batch statistics of its normalised units, if any."""
-        return self.value_of(self.network.layers(theta), x, y)
+        return self.value_of(self.network.params(theta), x, y)
 
-    def value_of(self, layers: list[Layer], x: Array, y: Array) -> tuple[Array, Array | None]:
-        """`value` for a theta that has been cut into layers already."""
-        traces = self.network.through(layers, x)
-        return self.loss.value(traces[-1].a, y.mT), self.network.batch_stats(traces)
+    def value_of(self, params: Sequence[Params], x: Array, y: Array) -> tuple[Array, Array | None]:
+        """`value` for the pieces of theta, by layer."""
+        z, caches = self.network.through(params, x)
+        return self.loss.value(z, y.mT), self.network.batch_stats(caches)
 
     def predict(self, theta: Array, x: Array, batch_stats: Array | None) -> Array:
         """Predictions (..., n_outputs, n) of the trained network, with its running batch statistics, if it has any."""
-        return self.loss.predict(self.network.forward(theta, x, batch_stats)[-1].a)
+        return self.loss.predict(self.network.outputs(theta, x, batch_stats))
 
     def metrics(self, theta: Array, x: Array, y: Array, batch_stats: Array | None) -> dict[str, Array]:
         """All metrics of the task over all of x, by name, each of shape (...)."""
-        z = self.network.forward(theta, x, batch_stats)[-1].a
+        z = self.network.outputs(theta, x, batch_stats)
         outputs = Outputs(z, y.mT, self.loss, self.task, self.threshold)
         return {name: metric.value(outputs) for name, metric in metrics_of(self.task).items()}
 

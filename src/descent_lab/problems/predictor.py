@@ -9,10 +9,12 @@ import numpy as np
 
 from descent_lab.data.base import Data
 from descent_lab.nn.activations import ACTIVATIONS
+from descent_lab.nn.layers import Activate, BatchNorm, Dense
 from descent_lab.nn.losses import LOSSES
 from descent_lab.nn.network import Network
 from descent_lab.portable.formulas import FUNCTIONS
-from descent_lab.portable.model import About, Layer, PortableModel
+from descent_lab.portable.model import About, PortableModel, dense_network
+from descent_lab.portable.model import Layer as PortableLayer
 from descent_lab.problems.objective import Objective
 
 OURS = "descent_lab"
@@ -38,9 +40,11 @@ class Predictor:
     @cached_property
     def portable(self) -> PortableModel:
         """The same network without its data set, as plain arrays and names."""
-        network, loss, data = self.objective.network, self.objective.loss, self.data
-        activation = ACTIVATIONS[network.activation]
-        own_activation = [activation.f] if FUNCTIONS.get(network.activation) is not activation.f else []
+        loss, data = self.objective.loss, self.data
+        found = _dense(self.objective.network, self.theta, self.batch_stats)
+        layers, names = found or (None, [])
+        functions = [ACTIVATIONS[name].f for name in names]
+        own = [f for name, f in zip(names, functions, strict=True) if FUNCTIONS.get(name) is not f]
         own_loss = [type(loss)] if _package(type(loss)) != OURS else []
         about = About(
             task=data.task,
@@ -48,25 +52,45 @@ class Predictor:
             classes=tuple(data.classes),
             targets=loss.class_targets,
             probabilities=data.task == "binary" or loss.output == "softmax",
-            activation=network.activation,
+            activations=tuple(names),
             output=f"{_name(loss)}:{loss.output}" if own_loss else loss.output,
             loss=_name(loss),
-            needs=_pinned([*own_activation, *own_loss]),
+            needs=_pinned([*own, *own_loss]),
         )
-        layers = _layers(network, self.theta, self.batch_stats)
-        return PortableModel(about, layers, activation.f, loss.predict, data.x_scaling, data.y_scaling)
+        network = self._predictions if layers is None else dense_network(layers, functions, loss.predict)
+        return PortableModel(about, network, layers, data.x_scaling, data.y_scaling)
+
+    def _predictions(self, x: np.ndarray) -> np.ndarray:
+        """The predictions (n, n_outputs) of the network for scaled points x (n, n_features)."""
+        predicted: np.ndarray = self.objective.predict(self.theta, x.astype(self.theta.dtype), self.batch_stats)
+        return predicted.T
 
 
-def _layers(network: Network, theta: np.ndarray, batch_stats: np.ndarray | None) -> list[Layer]:
-    layers, start = [], 0
-    for piece in network.layers(theta):
-        layer = Layer(*piece)
-        if layer.gamma is not None and batch_stats is not None:
-            width = len(layer.gamma)
-            mean, variance = batch_stats[start : start + 2 * width].reshape(2, width, 1)
-            layer, start = layer._replace(mean=mean, variance=variance), start + 2 * width
-        layers.append(layer)
-    return layers
+def _dense(
+    network: Network, theta: np.ndarray, batch_stats: np.ndarray | None
+) -> tuple[list[PortableLayer], list[str]] | None:
+    """The numbers of dense layers, with their normalisation, and the name of the activation after each.
+
+    None for a network that has layers of other kinds, or in another order.
+    """
+    found: list[tuple[PortableLayer, str]] = []
+    start = 0
+    for layer, pieces in zip(network.layers, network.params(theta), strict=True):
+        before, activation = found[-1] if found else (None, "")
+        if isinstance(layer, Dense):
+            found.append((PortableLayer(**pieces), "identity"))
+        elif isinstance(layer, Activate) and before is not None and activation == "identity":
+            found[-1] = before, layer.f
+        elif isinstance(layer, BatchNorm) and before is not None and before.gamma is None and activation == "identity":
+            moments: dict[str, np.ndarray] = {}
+            if batch_stats is not None:
+                mean, variance = batch_stats[start : start + layer.n_stats].reshape(2, -1, 1)
+                moments = {"mean": mean, "variance": variance}
+            start += layer.n_stats
+            found[-1] = before._replace(**pieces, **moments), activation
+        else:
+            return None
+    return [layer for layer, _ in found], [activation for _, activation in found]
 
 
 def _name(loss: Any) -> str:

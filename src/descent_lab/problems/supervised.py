@@ -13,7 +13,7 @@ from descent_lab.errors import ConfigError, DataError
 from descent_lab.nn.activations import ACTIVATIONS
 from descent_lab.nn.initialisers import Initialiser
 from descent_lab.nn.losses import LOSSES, choose
-from descent_lab.nn.network import Network
+from descent_lab.nn.network import mlp
 from descent_lab.problems.objective import Objective
 from descent_lab.seeding import Seeds, Streams, streams
 
@@ -84,7 +84,7 @@ def build(
 
 def _objective(data: Data, model: Model) -> Objective:
     sizes = (data.x_train.shape[1], *model.hidden, data.y_train.shape[1])
-    network = Network(sizes, model.activation, model.bias, model.batch_norm and len(model.hidden) > 0)
+    network = mlp(sizes, model.activation, model.bias, model.batch_norm)
     return Objective(network, choose(data.task, model.loss, model.output), data.task)
 
 
