@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from descent_lab import optim
 from descent_lab.components import resolve
 from descent_lab.data.batching import Batching
-from descent_lab.problems.supervised import Model
+from descent_lab.nn.models import MLP
 from descent_lab.sweeps.config import Config, Tracking
 from descent_lab.training.run import Record, Stop
 
@@ -52,7 +52,7 @@ def test_an_optimizer_in_python_is_what_the_command_line_composes(name):
 
 def test_what_is_no_component_has_its_defaults_too():
     config = make_config("model=linear")
-    assert (config.model, config.batching, config.tracking) == (Model(), Batching(), Tracking())
+    assert (config.model, config.batching, config.tracking) == (MLP(), Batching(), Tracking())
     assert (config.record, config.stop) == (Record(), Stop())
     root = {f.name: f.default for f in fields(Config) if f.default is not MISSING}
     assert {name: getattr(config, name) for name in root} == root

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from descent_lab.errors import ConfigError, DataError, DescentError, ModelError, StoreError
     from descent_lab.nn import activations, initialisers, losses
     from descent_lab.nn.initialisers import Initialiser
+    from descent_lab.nn.models.base import Model
     from descent_lab.optim import (
         SGD,
         Adadelta,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
         RMSprop,
         schedules,
     )
-    from descent_lab.problems.supervised import Model
     from descent_lab.seeding import Seeds
     from descent_lab.training.run import Record, Stop
 
@@ -83,9 +83,11 @@ __all__ = [
     "backends",
     "datasets",
     "initialisers",
+    "layers",
     "load",
     "losses",
     "metrics",
+    "models",
     "problem",
     "run",
     "schedules",
@@ -106,13 +108,13 @@ _HOMES = {  # the module or the package that has these names; all others in __al
     "descent_lab.data.memory": ["arrays"],
     "descent_lab.derivatives": ["backends"],
     "descent_lab.errors": ["ConfigError", "DataError", "DescentError", "ModelError", "StoreError"],
-    "descent_lab.nn": ["activations", "initialisers", "losses"],
+    "descent_lab.nn": ["activations", "initialisers", "layers", "losses", "models"],
     "descent_lab.nn.initialisers": ["Initialiser"],
-    "descent_lab.problems.supervised": ["Model"],
+    "descent_lab.nn.models.base": ["Model"],
     "descent_lab.seeding": ["Seeds"],
     "descent_lab.training.run": ["Record", "Stop"],
 }
-_MODULES = ("activations", "backends", "datasets", "initialisers", "losses", "metrics", "schedules")
+_MODULES = ("activations", "backends", "datasets", "initialisers", "layers", "losses", "metrics", "models", "schedules")
 _HOME = dict.fromkeys(__all__, "descent_lab.optim") | {name: home for home, names in _HOMES.items() for name in names}
 
 

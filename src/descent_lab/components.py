@@ -20,7 +20,9 @@ from descent_lab.moved import MOVED
 Part = TypeVar("Part")
 
 
-COMPONENTS = ("backend", "dataset", "init", "schedule", "optimizer", "engine")  # groups whose choices name a class
+# The groups whose choices name a class, and the class of choices that name none: those were written when it was alone.
+COMPONENTS = ("backend", "dataset", "model", "init", "schedule", "optimizer", "engine")
+UNNAMED = {"model": "descent_lab.nn.models.mlp.MLP"}
 
 
 NEUTRAL = "neutral"  # marks a field in its metadata

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from descent_lab.components import Component, resolve
+from descent_lab.components import UNNAMED, Component, resolve
 from descent_lab.errors import ConfigError
 from descent_lab.sweeps.config import Config
 from descent_lab.validation import checked, typed
@@ -30,7 +30,7 @@ def component(group: str, given: Any, base: type, default: type, options: Mappin
 
 def from_values(group: str, base: type, values: Mapping[str, Any]) -> Any:
     """A group's validated object from its composed values."""
-    kind = resolve(group, values.get("_target_")) if issubclass(base, Component) else base
+    kind = resolve(group, values.get("_target_", UNNAMED.get(group))) if issubclass(base, Component) else base
     return typed(group, kind, {name: value for name, value in values.items() if name != "_target_"})
 
 

@@ -12,9 +12,10 @@ from descent_lab.data.base import Data, Dataset
 from descent_lab.data.batching import Batching
 from descent_lab.errors import ConfigError, DescentError
 from descent_lab.nn.initialisers import Initialiser, Scaled
+from descent_lab.nn.models.base import Model
+from descent_lab.nn.models.mlp import MLP
 from descent_lab.problems import supervised
 from descent_lab.problems.objective import Objective
-from descent_lab.problems.supervised import Model
 from descent_lab.seeding import Seeds
 from descent_lab.validation import checked, typed
 
@@ -104,14 +105,16 @@ def problem(
 ) -> Problem:
     """A problem from a data set, by name or as an object, with the network that the data set suggests.
 
-    model, init: objects, or the names of choices. options: fields of the model (hidden, activation, bias, batch_norm,
-    loss, output) and, for a data set by name, of the data set. seeds: of single streams in place of `seed`, such as
-    {"split": 3}. Raises ConfigError or DataError, in one line.
+    model, init: objects, or the names of choices. options: fields of the model (of a perceptron: hidden, activation,
+    bias, batch_norm, loss, output) and, for a data set by name, of the data set. seeds: of single streams in place of
+    `seed`, such as {"split": 3}. Raises ConfigError or DataError, in one line.
 
     >>> dl.problem("digits", hidden=[32, 16], seed=1)
     >>> dl.problem(dl.datasets.Gaussian(n_samples=100), init=dl.initialisers.Normal(std=0.5))
     """
-    network = {name: options.pop(name) for name in [f.name for f in fields(Model)] if name in options}
+    named = None if model is None else component("model", model, Model, MLP)
+    of_model = [f.name for f in fields(type(named) if named else MLP)]
+    network = {name: options.pop(name) for name in of_model if name in options}
     if isinstance(dataset, str):
         from descent_lab.cli.composition import choice
 
@@ -119,11 +122,10 @@ def problem(
         samples, suggested = (from_values(group, base, values[group]) for group, base in _PARTS.items())
     else:
         samples = component("dataset", dataset, Dataset, Dataset, options)
-        suggested = Model(**{f.name: getattr(samples.suggested, f.name) for f in fields(samples.suggested)})
-    chosen = suggested if model is None else component("model", model, Model, Model)
+        suggested = MLP(**{f.name: getattr(samples.suggested, f.name) for f in fields(samples.suggested)})
     made = Problem(
         samples,
-        checked("model", replace(chosen, **network)),
+        checked("model", replace(named or suggested, **network)),
         component("init", init, Initialiser, Scaled),
         number("seed", seed),
         number("stream", stream),

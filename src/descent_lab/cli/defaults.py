@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
-from descent_lab.components import COMPONENTS, Component, resolve
+from descent_lab.components import COMPONENTS, UNNAMED, Component, resolve
 from descent_lab.errors import ConfigError
 from descent_lab.sweeps.space import complete
 
@@ -76,6 +76,8 @@ def filled(config_path: str, result: ConfigResult) -> ConfigResult:
     if group == "hydra" or not isinstance(result.config, DictConfig):
         return result
     values: Values = OmegaConf.to_container(result.config, resolve=False)  # type: ignore[assignment]
+    if group in UNNAMED and not {"_target_", "defaults"} & values.keys():
+        values["_target_"] = UNNAMED[group]
     if not slash:
         values = _merged(_root(), values) if group == ROOT else values
     elif result.header["package"] == "_global_":

@@ -51,6 +51,8 @@ class Data:
     features: the names of the columns of x. classes: the names of the classes; empty for a regression.
     x_scaling and y_scaling were applied to the raw values; None where nothing was applied. A new sample must go
     through `x_scaling.apply`, and a prediction through `y_scaling.invert`.
+    shape: that of one sample, whose numbers a row of x holds in C order, such as (channels, rows, columns); () stands
+    for (n_features,).
     """
 
     x_train: np.ndarray
@@ -64,6 +66,7 @@ class Data:
     y_scaling: Scaling | None = None
     x_validation: np.ndarray = field(default_factory=_no_rows)
     y_validation: np.ndarray = field(default_factory=_no_rows)
+    shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Give a validation set without rows the columns of the training set."""

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -54,7 +54,9 @@ class Tabular(Dataset):
         y, classes = _targets(parts, task)
         x, x_scaling = _scaled({part: table.x for part, table in parts.items()}, self.standardise)
         y, y_scaling = _scaled(y, self.standardise_target and task == "regression")
-        held = {f"{name}_validation": of["validation"] for name, of in (("x", x), ("y", y)) if "validation" in of}
+        held: dict[str, Any] = {
+            f"{name}_validation": of["validation"] for name, of in (("x", x), ("y", y)) if "validation" in of
+        }
         sets = x["train"], y["train"], x["test"], y["test"]
         return Data(*sets, task, parts["train"].features, classes, x_scaling, y_scaling, **held)
 

@@ -256,17 +256,22 @@ class Network:
         return [layer.products for layer in self.layers if layer.products]
 
 
-def mlp(sizes: Sequence[int], activation: str, bias: bool = True, batch_norm: bool = False) -> Network:
+def mlp(sizes: tuple[int, ...], activation: str, bias: bool = True, batch_norm: bool = False) -> Network:
     """A multilayer perceptron. A hidden layer is dense, then normalised over the batch (optional), then activated.
 
     sizes: (n_features, *hidden, n_outputs). activation: the name of that of the hidden layers. A normalised layer has
     no bias: normalising would cancel it, and its gradient would be rounding noise.
     """
+    return Network.of(sizes[:1], mlp_layers(sizes[1:], activation, bias, batch_norm))
+
+
+def mlp_layers(widths: Sequence[int], activation: str, bias: bool = True, batch_norm: bool = False) -> list[Layer]:
+    """The layers of a multilayer perceptron of these widths, the last of which is that of the output."""
     layers: list[Layer] = []
-    for width in sizes[1:-1]:
+    for width in widths[:-1]:
         layers += [Dense(width=width, bias=bias and not batch_norm), *([BatchNorm()] if batch_norm else [])]
         layers.append(Activate(f=activation))
-    return Network.of((sizes[0],), [*layers, Dense(width=sizes[-1], bias=bias)])
+    return [*layers, Dense(width=widths[-1], bias=bias)]
 
 
 def _views(theta: Array, places: list[dict[str, Place]]) -> list[Params]:

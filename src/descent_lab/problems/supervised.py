@@ -2,37 +2,17 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge
 
 from descent_lab.data.base import Data, Dataset
 from descent_lab.data.batching import Batches, Batching, batches
 from descent_lab.errors import ConfigError, DataError
-from descent_lab.nn.activations import ACTIVATIONS
 from descent_lab.nn.initialisers import Initialiser
-from descent_lab.nn.losses import LOSSES, choose
-from descent_lab.nn.network import mlp
+from descent_lab.nn.losses import choose
+from descent_lab.nn.models.base import Model
 from descent_lab.problems.objective import Objective
 from descent_lab.seeding import Seeds, Streams, streams
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """The network from the features of a data set to its targets.
-
-    hidden: the widths of the hidden layers. activation: of the hidden layers. bias: whether layers have one.
-    batch_norm: normalise the hidden layers over the batch. loss and output (the function after the last layer): None
-    stands for those of the task: mse and identity for a regression, cross-entropy with sigmoid or softmax otherwise.
-    """
-
-    hidden: tuple[Annotated[int, Ge(1)], ...] = ()
-    activation: Annotated[str, ACTIVATIONS] = "identity"
-    bias: bool = True
-    batch_norm: bool = False
-    loss: Annotated[str, LOSSES] | None = None
-    output: Literal["identity", "sigmoid", "tanh", "softmax"] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,17 +54,16 @@ def build(
             raise DataError(f"{type(dataset).__name__}.load gives {len(x)} rows x_{part} and {len(y)} rows y_{part}")
     objective = _objective(data, model)
     cut = batches(batching, len(data.x_train))
-    if model.batch_norm and 1 in (cut.size, cut.last_size):
+    if objective.network.n_batch_stats and 1 in (cut.size, cut.last_size):
         raise ConfigError(
             f"batching.size={cut.size}: leaves a batch of 1 of the {cut.n} training samples; "
-            "model.batch_norm needs at least 2"
+            "batch normalisation (model.batch_norm) needs at least 2"
         )
     return Problem(_coded(data, objective), objective, cut, init, drawn)
 
 
 def _objective(data: Data, model: Model) -> Objective:
-    sizes = (data.x_train.shape[1], *model.hidden, data.y_train.shape[1])
-    network = mlp(sizes, model.activation, model.bias, model.batch_norm)
+    network = model.network(data.shape or data.x_train.shape[1:], data.y_train.shape[1])
     return Objective(network, choose(data.task, model.loss, model.output), data.task)
 
 

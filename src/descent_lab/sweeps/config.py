@@ -11,15 +11,16 @@ from typing import Annotated, Any, Literal, NamedTuple
 from annotated_types import Ge, Gt, Predicate
 
 from descent_lab import plugins
-from descent_lab.components import COMPONENTS, resolve, target_of
+from descent_lab.components import COMPONENTS, UNNAMED, resolve, target_of
 from descent_lab.data.base import Dataset
 from descent_lab.data.batching import Batching
 from descent_lab.derivatives.base import Backend
 from descent_lab.errors import ConfigError, DataError, without_password
 from descent_lab.nn.initialisers import Initialiser
+from descent_lab.nn.models.base import Model
 from descent_lab.optim.base import Optimizer
 from descent_lab.optim.schedules import Schedule
-from descent_lab.problems.supervised import Model, Problem, build
+from descent_lab.problems.supervised import Problem, build
 from descent_lab.seeding import Seed, Seeds
 from descent_lab.sweeps.engines.base import Engine
 from descent_lab.sweeps.identity import described, digest, flat
@@ -142,7 +143,7 @@ class Config:
         )
 
 
-GROUPS = (*COMPONENTS, "model", "batching", "tracking")
+GROUPS = (*COMPONENTS, "batching", "tracking")
 INSIDE_IDENTITY = (
     "backend",
     "dataset",
@@ -213,7 +214,8 @@ def _part(name: str, value: Any) -> Part:
     """
     kind = KNOWN[name]
     if name in COMPONENTS and value is not None:
-        kind, value = resolve(name, value.get("_target_")), {key: value[key] for key in value if key != "_target_"}
+        kind = resolve(name, value.get("_target_", UNNAMED.get(name)))
+        value = {key: value[key] for key in value if key != "_target_"}
     try:
         return _kept(name, kind, marshal.dumps(value, 2))
     except ValueError:  # it holds other objects than text, numbers, lists and mappings

@@ -44,7 +44,7 @@ def _identified(part: Any) -> Any:
     outside: frozenset[str] = part.outside_identity if isinstance(part, Component) else frozenset()
     inside = [f for f in fields(part) if f.name not in outside and not _holds_neutral(part, f)]
     options = {f.name: _identified(getattr(part, f.name)) for f in inside}
-    return {"kind": part.kind} | options if isinstance(part, Component) else options
+    return {"kind": part.kind} | options if isinstance(part, Component) and part.kind else options
 
 
 def _holds_neutral(part: Any, option: Field[Any]) -> bool:
