@@ -65,7 +65,8 @@ def forward_mode(objective: Objective, order: int, theta: np.ndarray, x: np.ndar
     """Loss and derivatives for theta (n_runs, n_params). Direction k of the algebra is theta_k."""
     loss, batch_stats = objective.value(seed(theta, order), x, y)
     H = loss.hessian if order == 2 else None
-    return Derivatives(loss.value, loss.gradient, H, None if batch_stats is None else batch_stats.value)
+    stats = getattr(batch_stats, "value", batch_stats)  # those of the data alone depend on no direction
+    return Derivatives(loss.value, loss.gradient, H, stats)
 
 
 def _tangent_bytes(objective: Objective, n: int, order: int, itemsize: int) -> int:

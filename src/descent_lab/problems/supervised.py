@@ -57,7 +57,7 @@ def build(
     if objective.network.n_batch_stats and 1 in (cut.size, cut.last_size):
         raise ConfigError(
             f"batching.size={cut.size}: leaves a batch of 1 of the {cut.n} training samples; "
-            "batch normalisation (model.batch_norm) needs at least 2"
+            "model.batch_norm needs at least 2"
         )
     return Problem(_coded(data, objective), objective, cut, init, drawn)
 

@@ -7,7 +7,7 @@ are left out where they hold a default that changes nothing (`components.neutral
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ def digest(parts: Mapping[str, Any]) -> str:
 def described(part: Any) -> Any:
     """A validated part of a configuration as plain values, for YAML and for parameters: a component with its class."""
     if not is_dataclass(part):
-        return _plain(part)
+        return _plain(part, described)
     options = {f.name: described(getattr(part, f.name)) for f in fields(part)}
     return {"_target_": target_of(part)} | options if isinstance(part, Component) else options
 
@@ -40,7 +40,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _identified(part: Any) -> Any:
     """As `described`, but with the class's kind in place of its path, and without options outside the identity."""
     if not is_dataclass(part):
-        return _plain(part)
+        return _plain(part, _identified)
     outside: frozenset[str] = part.outside_identity if isinstance(part, Component) else frozenset()
     inside = [f for f in fields(part) if f.name not in outside and not _holds_neutral(part, f)]
     options = {f.name: _identified(getattr(part, f.name)) for f in inside}
@@ -52,8 +52,8 @@ def _holds_neutral(part: Any, option: Field[Any]) -> bool:
     return NEUTRAL in option.metadata and bool(getattr(part, option.name) == option.default)
 
 
-def _plain(value: Any) -> Any:
-    """Tuples as lists, as YAML and JSON have them."""
+def _plain(value: Any, of: Callable[[Any], Any]) -> Any:
+    """Tuples as lists, as YAML and JSON have them, with what `of` makes of each of their parts."""
     if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
+        return {name: of(part) for name, part in value.items()}
+    return [of(part) for part in value] if isinstance(value, list | tuple) else value

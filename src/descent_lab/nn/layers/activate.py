@@ -12,6 +12,7 @@ class Activate(Layer):
     """a = f(z), elementwise; f is the name of an activation."""
 
     kind = "activate"
+    main = "f"
 
     f: Annotated[str, ACTIVATIONS]
 

@@ -11,7 +11,8 @@ algebra. The backward pass is written by hand from the chain rule, for NumPy.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -39,19 +40,23 @@ class Parameter(NamedTuple):
 class Layer(Component, ABC):
     """Base class of layers: frozen dataclasses of their options.
 
-    shape_in: the shape of one sample of the input. The network sets it, by `at`.
+    shape_in: the shape of one sample of the input, known once the layer is in a network; no option.
+    main: the option that a configuration may give alone: {dense: 10} is {dense: {width: 10}}.
     joins: pieces that the backward pass takes as one matrix, because they lie one below the other in theta and have
     equal columns: {"A": ("W", "b")} makes params["A"] of both, in place of them.
     """
 
     group = "layer"
     joins: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-
-    shape_in: Shape = field(default=(), repr=False)
+    main: ClassVar[str] = ""
+    shape_in: ClassVar[Shape] = ()
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # refuse unknown options
 
     def at(self, shape: Shape) -> Self:
         """This layer for samples of that shape. Raises ConfigError where it cannot take them."""
-        return replace(self, shape_in=shape)
+        layer = copy(self)
+        object.__setattr__(layer, "shape_in", shape)
+        return layer
 
     @property
     def shape_out(self) -> Shape:

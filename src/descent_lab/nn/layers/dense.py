@@ -18,6 +18,7 @@ class Dense(Layer):
 
     kind = "dense"
     joins = JOINS
+    main = "width"
 
     width: Annotated[int, Ge(1)]
     bias: bool = True

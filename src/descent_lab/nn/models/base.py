@@ -31,12 +31,12 @@ class Model(Component, ABC):
     output: Literal["identity", "sigmoid", "tanh", "softmax"] | None = None
 
     @abstractmethod
-    def layers(self, shape: Shape, n_outputs: int) -> Sequence[Layer]:
+    def chain(self, shape: Shape, n_outputs: int) -> Sequence[Layer]:
         """The layers for samples of that shape, the last of which gives n_outputs numbers for a sample."""
 
     def network(self, shape: Shape, n_outputs: int) -> Network:
         """The network for samples of that shape. Raises ConfigError where the layers do not fit."""
-        network = Network.of(shape, self.layers(shape, n_outputs))
+        network = Network.of(shape, self.chain(shape, n_outputs))
         if network.n_outputs != n_outputs:
             raise ConfigError(
                 f"model: gives {network.n_outputs} numbers for a sample; the data set has {n_outputs} targets"

@@ -28,7 +28,7 @@ class MLP(Model):
     bias: bool = True
     batch_norm: bool = False
 
-    def layers(self, shape: Shape, n_outputs: int) -> Sequence[Layer]:
+    def chain(self, shape: Shape, n_outputs: int) -> Sequence[Layer]:
         return mlp_layers((*self.hidden, n_outputs), self.activation, self.bias, self.batch_norm)
 
     def network(self, shape: Shape, n_outputs: int) -> Network:
