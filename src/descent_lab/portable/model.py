@@ -41,7 +41,8 @@ class About:
     task: regression, binary or multiclass. features: the names of the columns of x. classes: empty for a regression.
     targets: what stands for "not this class" and "this class" in the network's predictions.
     probabilities: whether the outputs of a classification are probabilities, or else only scores.
-    activations: the functions after each layer. output: the function after the last layer. loss: with which it was trained.
+    activations: the function after each layer. output: what makes predictions of the last layer's values.
+    loss: with which it was trained.
     needs: the packages, pinned, that an activation or a loss comes from, where they are not among those carried here.
     """
 
