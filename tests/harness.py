@@ -48,10 +48,11 @@ def composer() -> Composer:
 
 @cache
 def make_config(*overrides: str) -> Config:
-    """The configuration that `python -m src.run <overrides>` has. Data sets that need a file get one."""
+    """The configuration that `python -m src.run <overrides>` has. What needs a file, or layers, gets some."""
     names = [o.removeprefix("dataset=") for o in overrides if o.startswith("dataset=")]
     files = [] if any(o.startswith("dataset.path=") for o in overrides) else file_of(*names)
-    return parse(*composer()([*overrides, *files]))
+    listed = "model=layers" in overrides and not any(o.startswith("model.layers=") for o in overrides)
+    return parse(*composer()([*overrides, *files, *(["model.layers=[{dense: 1}]"] if listed else [])]))
 
 
 def make_run(*overrides: str) -> Run:
