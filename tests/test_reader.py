@@ -130,7 +130,11 @@ def test_databases_are_read_without_mlflow(uri):
     script = (
         "import sys; from descent_lab.api.stored import load; from descent_lab.cli import predict, replay;"
         f"uri, run = {uri!r}, {run_id!r};"
-        "load(uri, sweep='demo').curves; load(uri, run=run).predict([0.5]); replay.load_run(run, uri);"
+        "assert predict.main([f'run={run}', 'x=0.5', f'uri={uri}']) == 0;"
+        "assert replay.main([f'run={run}', f'--uri={uri}']) == 0;"
+        "load(uri, run=run).predict([0.5]);"
+        "assert not {'mlflow', 'pandas'} & set(sys.modules);"
+        "load(uri, sweep='demo').curves;"
         "assert predict.main(['best', 'dataset=gaussian', 'lr=0.1', f'uri={uri}']) == 0;"
         "assert 'mlflow' not in sys.modules"
     )

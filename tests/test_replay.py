@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from descent_lab.cli.replay import compare, main, replay
-from descent_lab.errors import ConfigError
+from descent_lab.errors import ModelError
 from descent_lab.sweeps.execute import run_all
 from tests.harness import make_config
 from tests.stores import stored
@@ -58,5 +58,5 @@ def test_a_curve_that_was_changed_is_found_out(store):
 
 def test_a_run_that_does_not_exist(store):
     run_all([make_config("epochs=1")], progress=False)
-    with pytest.raises(ConfigError, match="run=nowhere: no finished run"):
+    with pytest.raises(ModelError, match="run=nowhere: no finished run"):
         replay("nowhere")

@@ -5,7 +5,6 @@ from typing import overload
 
 from descent_lab.api.problem import Problem
 from descent_lab.api.results import Result, Results
-from descent_lab.errors import ModelError
 from descent_lab.sweeps.restore import stored_config
 from descent_lab.tracking import reader
 from descent_lab.training.ledger import PURPOSES
@@ -41,31 +40,24 @@ def load(
     >>> dl.load(run="6f1c...").predict(x)
     """
     if run is not None:
-        if not run.isalnum():
-            raise ModelError(f"run={run}: not a run id")
-        stored = reader.load_run(run, uri)
-        if stored.runs.empty:
-            raise ModelError(f"run={run}: no finished run of that id in {stored.uri}")
-        return _result(stored, run)
+        return _result(reader.load_run(run, uri))
     stored = reader.load(uri, experiment, filter, sweep, metrics)
-    return Results(stored.runs, lambda: stored.curves, lambda run_id: _result(stored, run_id), params=stored.params)
+    return Results(stored.runs, lambda: stored.curves, lambda run_id: _result(stored.one(run_id)), params=stored.params)
 
 
-def _result(stored: reader.Results, run_id: str) -> Result:
-    """One run of those that were read."""
-    row = stored.runs[stored.runs["run_id"] == run_id].iloc[0]
-    (curves,) = reader.read_curves(stored.artifacts, stored.runs[stored.runs["run_id"] == run_id])
-    diverged_at = row["diverged_at"]
+def _result(stored: reader.StoredRun) -> Result:
+    row = stored.about
+    diverged_at = row.get("diverged_at")
 
     def problem() -> Problem:
-        config = stored_config(stored, run_id)
+        config = stored_config(stored)
         return Problem(config.dataset, config.model, config.init, config.seed, config.stream, config.seeds)
 
     return Result(
         name=row["name"],
-        curves=curves,
-        theta=stored.theta(run_id),
-        predictions=stored.predictions(run_id),
+        curves=stored.curves(),
+        theta=stored.arrays("theta"),
+        predictions=stored.arrays("predictions"),
         status=row["status"],
         ended=row["ended"],
         seconds={purpose: float(row[f"{purpose}_seconds"]) for purpose in PURPOSES},

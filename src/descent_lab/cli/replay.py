@@ -5,7 +5,7 @@ another version or another stack sums in another order) or `different`, with the
 changed in between.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from descent_lab.faults import told
 from descent_lab.sweeps.config import Config, parse
 from descent_lab.sweeps.worker import Stack, train_stack
 from descent_lab.tracking.provenance import commit, versions
-from descent_lab.tracking.reader import Results, load_run
+from descent_lab.tracking.reader import StoredRun, load_run
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
 TIMES = ("time/step_seconds",)  # differ between any two runs, and are not compared
@@ -65,28 +65,29 @@ def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def replay(run_id: str, uri: str | None = None) -> tuple[Verdict, list[str]]:
-    """Recompute a run; the verdict, and one line for each thing that changed. Raises ConfigError or StoreError."""
-    results = load_run(run_id, uri)
-    if results.runs.empty:
-        raise ConfigError(f"run={run_id}: no finished run of that id in {results.uri}")
-    config = _config(results, run_id)
+    """Recompute a run; the verdict, and one line for each thing that changed.
+
+    Raises ConfigError, ModelError or StoreError.
+    """
+    stored = load_run(run_id, uri)
+    config = _config(stored)
     trained = train_stack(Stack([config], 0, 0))
-    stored = results.artifacts.arrays(run_id, "curves.npz")
     outcome = trained.outcomes[0]
     if isinstance(outcome, Failure):
         raise ConfigError(f"run={run_id}: cannot be recomputed here: {told(outcome)}")
-    return compare(stored, outcome.curves, TOLERANCE[config.dtype]), _changes(results.runs.iloc[0], outcome.device)
+    verdict = compare(stored.arrays("curves"), outcome.curves, TOLERANCE[config.dtype])
+    return verdict, _changes(stored.about, outcome.device)
 
 
-def _config(results: Results, run_id: str) -> Config:
-    values = results.config(run_id)
+def _config(stored: StoredRun) -> Config:
+    values = stored.config()
     if not values:
-        raise ConfigError(f"run={run_id}: has no config.yaml to replay")
+        raise ConfigError(f"run={stored.run_id}: has no config.yaml to replay")
     choices = values.pop("choices")
     return parse(values, choices)
 
 
-def _changes(run: Any, device: str) -> list[str]:
+def _changes(run: Mapping[str, Any], device: str) -> list[str]:
     now = {**commit(), "versions": versions(), "device": device}
     return [f"{name}: {run.get(name)} -> {value}" for name, value in now.items() if run.get(name) != value]
 

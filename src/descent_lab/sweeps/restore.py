@@ -5,20 +5,16 @@ from descent_lab.errors import ConfigError, DataError, ModelError
 from descent_lab.problems.objective import Objective
 from descent_lab.problems.predictor import Predictor
 from descent_lab.sweeps.config import Config, parse
-from descent_lab.tracking.reader import Results, load_run
+from descent_lab.tracking.reader import StoredRun, load_run
 
 
 def restore(run_id: str, which: str = "best", uri: str | None = None) -> Predictor:
     """The model of a run, with the theta `init`, `best` or `final`. Raises ModelError, StoreError or ConfigError."""
-    if not run_id.isalnum():
-        raise ModelError(f"run={run_id}: not a run id")
     stored = load_run(run_id, uri)
-    if stored.runs.empty:
-        raise ModelError(f"run={run_id}: no finished run of that id in {stored.uri}")
-    theta = stored.theta(run_id)
+    theta = stored.arrays("theta")
     if which not in theta:
         raise ModelError(f"run={run_id}: no theta was kept (tracking.save_theta=false)")
-    data, objective = _problem(stored, run_id)
+    data, objective = _problem(stored)
     if theta[which].shape != (objective.network.n_params,):
         raise ModelError(
             f"run={run_id}: its theta has {theta[which].size} parameters, its network {objective.network.n_params}: "
@@ -27,19 +23,19 @@ def restore(run_id: str, which: str = "best", uri: str | None = None) -> Predict
     return Predictor(data, objective, theta[which], theta.get(f"statistics_{which}"))
 
 
-def _problem(stored: Results, run_id: str) -> tuple[Data, Objective]:
+def _problem(stored: StoredRun) -> tuple[Data, Objective]:
     """The data set and the objective of a run, made again from its configuration."""
-    config = stored_config(stored, run_id)
+    config = stored_config(stored)
     try:
         problem = config.problem()
     except ConfigError as error:
-        raise _not_again(run_id, error) from None
+        raise _not_again(stored.run_id, error) from None
     return problem.data, problem.objective
 
 
-def stored_config(stored: Results, run_id: str) -> Config:
+def stored_config(stored: StoredRun) -> Config:
     """The configuration of a stored run. Raises ModelError where it is no longer that of the run."""
-    values = dict(stored.config(run_id))
+    run_id, values = stored.run_id, stored.config()
     if "choices" not in values:
         raise ModelError(f"run={run_id}: no config.yaml was kept")
     choices = values.pop("choices")
@@ -48,7 +44,7 @@ def stored_config(stored: Results, run_id: str) -> Config:
         content = config.dataset.fingerprint()
     except (ConfigError, DataError, KeyError) as error:
         raise _not_again(run_id, error) from None
-    noted = stored.runs.set_index("run_id")["data"].loc[run_id]  # none in runs stored before contents were noted
+    noted = stored.about.get("data")  # none in runs stored before contents were noted
     if isinstance(noted, str) and noted != content:
         source = config.values["dataset"].get("path", config.choices["dataset"])
         raise ModelError(f"run={run_id}: {source} has changed since the run, and with it its scaling")

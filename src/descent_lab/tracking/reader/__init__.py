@@ -9,20 +9,21 @@ results.predictions(run_id), results.theta(run_id), results.config(run_id)
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import yaml
 
 from descent_lab.errors import StoreError
 from descent_lab.tracking.address import resolve
 from descent_lab.tracking.reader import store
 from descent_lab.tracking.reader.arrays import Artifacts, Curves, read_curves
-from descent_lab.tracking.reader.frames import curves_frame, runs_frame, with_length
+from descent_lab.tracking.reader.single import StoredRun, load_run
 from descent_lab.tracking.reader.source import Wanted
 
-__all__ = ["Results", "StoreError", "Wanted", "find", "load", "load_run", "read_curves"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Results", "StoreError", "StoredRun", "Wanted", "find", "load", "load_run", "read_curves"]
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,22 @@ class Results:
     """The complete runs that were asked for, as a store holds them."""
 
     uri: str
-    runs: pd.DataFrame
-    made: Callable[[], pd.DataFrame] = field(repr=False)  # makes `curves`, which are large, when they are first used
+    runs: "pd.DataFrame"
+    made: "Callable[[], pd.DataFrame]" = field(repr=False)  # makes `curves`, which are large, when they are first used
     unfinished: int  # runs left out, because they are being written or were never completed
     experiments: tuple[str, ...]
     params: tuple[str, ...]  # the columns of `runs` that are parts of the configuration
     artifacts: Artifacts = field(repr=False)
 
     @cached_property
-    def curves(self) -> pd.DataFrame:
+    def curves(self) -> "pd.DataFrame":
         """One row per record and metric: `run_id, step, epoch, step_seconds, metric, value`."""
         return self.made()
 
     def with_curves(self, curves: Sequence[Curves]) -> "Results":
         """These results with the curves of each run, given in the order of `runs`, and with the length of each run."""
+        from descent_lab.tracking.reader.frames import curves_frame, with_length  # imported here: they load pandas
+
         runs = with_length(self.runs, curves)
         return replace(self, runs=runs, made=partial(curves_frame, tuple(runs["run_id"]), curves))
 
@@ -57,8 +60,15 @@ class Results:
 
     def config(self, run_id: str) -> dict[str, Any]:
         """The resolved configuration, nested, with the choice of each group as `choices`; empty if not stored."""
-        path = self.artifacts.path(run_id, "config.yaml")
-        return yaml.safe_load(path.read_text()) if path else {}
+        return self.artifacts.config(run_id)
+
+    def one(self, run_id: str) -> StoredRun:
+        """One of these runs."""
+        return StoredRun(self.uri, run_id, self.runs.iloc[self._places[run_id]].to_dict(), self.artifacts)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {run_id: place for place, run_id in enumerate(self.runs["run_id"])}
 
 
 def load(
@@ -83,14 +93,10 @@ def load(
     return results.with_curves(read_curves(results.artifacts, results.runs, metrics))
 
 
-def load_run(run_id: str, uri: str | None = None) -> Results:
-    """One run of a store, with its curves; no run, where the store has no finished one of that id."""
-    results = find(uri, Wanted(run=run_id))
-    return results.with_curves(read_curves(results.artifacts, results.runs))
-
-
 def find(uri: str | None, wanted: Wanted) -> Results:
     """The same results as `load` gives, but without curves."""
+    from descent_lab.tracking.reader.frames import curves_frame, runs_frame  # imported here because they load pandas
+
     source = store.connect(resolve(uri))
     stored = source.find(wanted)
     runs = runs_frame(stored)
