@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,7 @@ class Artifacts:
         path = self.path(run_id, "config.yaml")
         return yaml.safe_load(path.read_text()) if path else {}
 
-    @property
+    @cached_property
     def local(self) -> bool:
         """Whether all artifacts lie on this machine."""
         return all(local_path(uri) for uri in self.uris.values())
