@@ -61,7 +61,7 @@ class StackedSweeper(BasicSweeper):
 
     def _every(self, overrides: list[Override]) -> Any:
         from descent_lab.cli.run import shown
-        from descent_lab.cli.session import print_failures
+        from descent_lab.cli.session import note_elsewhere
 
         assert self.launcher is not None
         stacked = isinstance(self.launcher, StackedLauncher)
@@ -73,7 +73,7 @@ class StackedSweeper(BasicSweeper):
             returns.append(self.launcher.launch(jobs, initial_job_idx=sum(map(len, returns))))
         if not stacked:
             with shown():
-                print_failures([job for batch in returns for job in batch])
+                note_elsewhere([job for batch in returns for job in batch])
         return returns
 
     def _sweep_name(self, overrides: list[Override]) -> list[str]:
@@ -85,7 +85,8 @@ class StackedSweeper(BasicSweeper):
         return [] if named or self.config.tracking.sweep else [f"tracking.sweep='{sweep_name()}'"]
 
     def _tuned(self, overrides: list[Override]) -> Any:
-        from descent_lab.cli.session import composer, tuned_sweep
+        from descent_lab.cli.run import shown
+        from descent_lab.cli.session import composer, note_elsewhere, tuned_sweep
         from descent_lab.cli.tuned import SweeperOptions
 
         assert self.launcher is not None and self.hydra_context is not None and self.config is not None
@@ -94,7 +95,11 @@ class StackedSweeper(BasicSweeper):
         else:
             compose = composer(self.hydra_context, self.config)
         overrides += OverridesParser.create().parse_overrides(self._sweep_name(overrides))  # its rounds are one sweep
-        return tuned_sweep(overrides, SweeperOptions(**self.options), self.launcher, compose)
+        returns = tuned_sweep(overrides, SweeperOptions(**self.options), self.launcher, compose)
+        if not isinstance(self.launcher, StackedLauncher):
+            with shown():
+                note_elsewhere([job for jobs in returns for job in jobs])
+        return returns
 
 
 def _values(override: Override) -> list[str]:

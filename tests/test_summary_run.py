@@ -143,6 +143,15 @@ def test_a_sweep_in_two_experiments_has_two_and_runs_that_diverge_or_fail_are_co
         assert all(math.isfinite(value) for value in summary.data.metrics.values())
 
 
+@pytest.mark.parametrize("launcher", ["stacked", "basic"])
+def test_a_tuned_sweep_has_one_whoever_launches_its_runs(address, launcher):
+    seeds = ("hydra.sweeper.tuning_seeds=0", "hydra.sweeper.held_out_seeds=[1,2]")
+    assert run.main([*QUICK, "lr=0.1,0.01", "hydra.sweeper.tuned=lr", *seeds, f"hydra/launcher={launcher}"]) == 0
+    summary = summary_of(address)
+    assert numbers_of(summary) == [4, 0, 0, 0]
+    assert "setting chosen on seeds 0, reported on seeds 1-2" in summary.data.tags["mlflow.note.content"].lower()
+
+
 @pytest.mark.parametrize("words", [["seed=0"], ["dry_run=true", "seed=0,1"], ["tracking.summary=false", "seed=0,1"]])
 def test_there_is_none_of_a_single_run_of_a_dry_run_or_where_it_is_not_wanted(address, words):
     assert run.main([*QUICK, *words, "tracking.sweep=none"]) == 0

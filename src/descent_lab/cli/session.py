@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 
@@ -23,11 +24,12 @@ from descent_lab.cli.tuned import SweeperOptions, TunedSweep, planned
 from descent_lab.errors import ConfigError
 from descent_lab.paths import command
 from descent_lab.sweeps.config import Config, parse, refuse_optimizer
-from descent_lab.sweeps.execute import run_all
+from descent_lab.sweeps.execute import parts_of, run_all
 from descent_lab.sweeps.naming import named
 from descent_lab.sweeps.objective import WORST, Score
-from descent_lab.sweeps.summary import Failed, Summary
+from descent_lab.sweeps.summary import Failed, Part, Summary
 from descent_lab.sweeps.tuning import Chosen, override, tally
+from descent_lab.tracking.record import SweepKey
 
 
 def run_one(composed: DictConfig, hydra: DictConfig) -> float | tuple[float, ...]:
@@ -258,8 +260,8 @@ class _Watched:
             HydraConfig.instance().cfg = before
 
 
-def print_failures(returns: Sequence[JobReturn]) -> None:
-    """For jobs that another launcher ran: say which failed and why, one line a job, and note the exit code."""
+def note_elsewhere(returns: Sequence[JobReturn]) -> None:
+    """For jobs that another launcher ran: say which failed and why, a line each; note the exit code and the sweeps."""
     failed = [job for job in returns if job.status == JobStatus.FAILED]
     causes = [explained(job._return_value) for job in failed]
     for job, (reason, _) in zip(failed, causes, strict=True):
@@ -267,3 +269,18 @@ def print_failures(returns: Sequence[JobReturn]) -> None:
     if failed:
         all_refused = len(failed) == len(returns) and all(code == exit_code.REFUSED for _, code in causes)
         exit_code.note(exit_code.REFUSED if all_refused else exit_code.FAILED)
+    summaries.note(_parts_elsewhere(returns))
+
+
+def _parts_elsewhere(returns: Sequence[JobReturn]) -> Mapping[SweepKey, Part]:
+    """What was done to each sweep, as far as the jobs tell: runs that they skipped count as new."""
+    configs, failed = [], []
+    for job in returns:
+        if job.cfg is None or job.hydra_cfg is None:
+            continue
+        with suppress(ConfigError):  # it was refused, and its launcher has said so
+            config = parse(*_with_choices(job.cfg, job.hydra_cfg.hydra))
+            configs += [] if config.dry_run else [config]
+            if job.status == JobStatus.FAILED:
+                failed.append(Failed(config.name, "", config))
+    return parts_of(configs, {}, Summary(failed=failed))

@@ -56,12 +56,12 @@ def run_all(configs: Sequence[Config | Failed], progress: bool) -> Summary:
         _train(stacks, stores, summary, progress)
     if not valid[0].dry_run and not summary.interrupted and not summary.undelivered:
         refused_ones = [failure.config for failure in refused if isinstance(failure.config, Config)]
-        summary.parts = _parts([*valid, *refused_ones], finished, summary)
+        summary.parts = parts_of([*valid, *refused_ones], finished, summary)
     return summary
 
 
-def _parts(configs: Iterable[Config], finished: Finished, summary: Summary) -> dict[SweepKey, Part]:
-    """What was done to each sweep."""
+def parts_of(configs: Iterable[Config], finished: Finished, summary: Summary) -> dict[SweepKey, Part]:
+    """What was done to each sweep. finished: the runs that were so before."""
     failed = {id(failure.config) for failure in summary.failed}
     parts: dict[SweepKey, Part] = {}
     for config in configs:
