@@ -78,6 +78,7 @@ def test_the_tests_of_the_plug_in_pass(site):
         ("test_gradients.py", "forward_mode or (pseudo_huber and swish)", 8),
         ("test_losses.py", "pseudo_huber", 4),
         ("test_network.py", "swish", 4),
+        ("test_layers.py", "rescale", 8),
     ],
 )
 def test_shared_tests_take_up_what_a_plug_in_adds(site, file, chosen, least):

@@ -4,5 +4,6 @@ from descent_lab.nn.layers.activate import Activate
 from descent_lab.nn.layers.base import Layer, Parameter
 from descent_lab.nn.layers.batch_norm import BatchNorm
 from descent_lab.nn.layers.dense import Dense
+from descent_lab.nn.layers.written import LAYERS
 
-__all__ = ["Activate", "BatchNorm", "Dense", "Layer", "Parameter"]
+__all__ = ["LAYERS", "Activate", "BatchNorm", "Dense", "Layer", "Parameter"]

@@ -12,6 +12,7 @@ class Activate(Layer):
     """a = f(z), elementwise; f is the name of an activation."""
 
     kind = "activate"
+    tried = (3,), {"f": "tanh"}
     main = "f"
 
     f: Annotated[str, ACTIVATIONS]

@@ -41,6 +41,7 @@ class Layer(Component, ABC):
     """Base class of layers: frozen dataclasses of their options.
 
     shape_in: the shape of one sample of the input, known once the layer is in a network; no option.
+    tried: the shape of a sample, and the options, with which the contract tests try a layer of this kind.
     main: the option that a configuration may give alone: {dense: 10} is {dense: {width: 10}}.
     joins: pieces that the backward pass takes as one matrix, because they lie one below the other in theta and have
     equal columns: {"A": ("W", "b")} makes params["A"] of both, in place of them.
@@ -48,6 +49,7 @@ class Layer(Component, ABC):
 
     group = "layer"
     joins: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    tried: ClassVar[tuple[Shape, Mapping[str, Any]]] = ((3,), {})
     main: ClassVar[str] = ""
     shape_in: ClassVar[Shape] = ()
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # refuse unknown options

@@ -18,6 +18,7 @@ class Dense(Layer):
 
     kind = "dense"
     joins = JOINS
+    tried = (3,), {"width": 2}
     main = "width"
 
     width: Annotated[int, Ge(1)]

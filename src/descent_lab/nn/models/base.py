@@ -37,6 +37,8 @@ class Model(Component, ABC):
     def network(self, shape: Shape, n_outputs: int) -> Network:
         """The network for samples of that shape. Raises ConfigError where the layers do not fit."""
         network = Network.of(shape, self.chain(shape, n_outputs))
+        if not network.n_params:
+            raise ConfigError("model: has no parameters; it must have a layer that can be trained, such as dense")
         if network.n_outputs != n_outputs:
             raise ConfigError(
                 f"model: gives {network.n_outputs} numbers for a sample; the data set has {n_outputs} targets"
