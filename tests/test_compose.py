@@ -4,8 +4,9 @@ import pytest
 from harness import CONF, choices, composed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
-from descent_lab.cli.compose import Composer, plain
+from descent_lab.cli.compose import Base, Composer, plain
 
 GROUPS = ["backend=jax", "backend=random_search", "optimizer=adam", "dataset=product", "model=linear"]
 PLAIN = [
@@ -81,3 +82,29 @@ def test_an_optimizers_own_lr_gives_way_to_the_one_that_was_asked_for():
     for name in choices("optimizer"):
         assert KEPT([f"optimizer={name}", "lr=0.123"])[0]["lr"] == 0.123
         assert KEPT(["lr=0.123", f"optimizer={name}"])[0]["lr"] == 0.123
+
+
+REFERRING = {
+    "to a value": ({"a": 1, "b": {"c": 2, "d": "${a}"}}, {"b.c"}),
+    "to a group": ({"a": {"x": 1, "y": 2}, "b": "${a}", "c": 3}, {"c"}),
+    "within a text": ({"a": 1, "b": "at ${a} of ${c.d}", "c": {"d": 2, "e": 3}}, {"c.e"}),
+    "in a list": ({"a": 1, "b": ["${a}", 2], "c": 3}, {"c"}),
+    "relative": ({"a": {"x": 1, "y": "${.x}"}, "c": 3}, set()),
+    "by a resolver": ({"a": 1, "b": "${oc.select:a}"}, set()),
+    "to a name that is given": ({"a": 1, "b": "${${c}}", "c": "a"}, set()),
+    "to what must be given": ({"a": "???", "b": "${a}", "c": 3}, {"c"}),
+}
+
+
+@pytest.mark.parametrize("kind", REFERRING)
+def test_only_values_that_nothing_refers_to_are_put_in_place_without_omegaconf(kind):
+    values, leaves = REFERRING[kind]
+    composed_ = OmegaConf.create(values | {"hydra": {"runtime": {"choices": {}}}})
+    base = Base(composed_)
+    assert base.leaves == leaves
+    given_ = {"a": 7} if values["a"] in (1, "???") else {"a.x": 7}
+    given_ |= {"c": 5} if values.get("c") == 3 else {}
+    expected = OmegaConf.create(values)
+    for key, value in given_.items():
+        OmegaConf.update(expected, key, value)
+    assert base.given(given_)[0] == OmegaConf.to_container(expected, resolve=True)
