@@ -1,15 +1,21 @@
 """Axes that a reader can use, whatever the losses are."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
+from PIL import Image
 
 from descent_lab.errors import NotGiven
 from descent_lab.report import drawing, plots
 from descent_lab.report.drawing import log_ticks
 from descent_lab.report.looks import DASHES, DIVERGED, MARKERS, Style, log_span, styles, styles_in_order
+from descent_lab.report.renderer import METADATA
 from descent_lab.report.sections import clocks, curves, predictions, profiles, ranks, results, scores, targets, tuning
 
 LOSSES = [3.0, 1e-3, 0.0, 3e300, np.inf]  # of one cell after the other: it fits exactly, all but diverges, diverges
@@ -296,3 +302,29 @@ def test_two_swept_numbers_give_a_heat_map():
     report.study.runs = runs[runs["lr"] == 0.1]
     with pytest.raises(NotGiven, match="several lr"):
         tuning.settings(report)
+
+
+def test_one_drawing_gives_the_files_that_two_would_give(tmp_path):
+    """The pixels of savefig, and an SVG of the same shapes, whose coordinates are those of savefig within a point."""
+    figure = Figure(figsize=(3, 2))
+    ax = figure.add_subplot()
+    x = np.linspace(0, 1, 5)
+    ax.plot(x, x, "o--", label="line", path_effects=[withStroke(linewidth=4, foreground="white")])
+    ax.fill_between(x, x, 2 * x, alpha=0.3)
+    ax.scatter(x, 1 - x, s=9)
+    ax.pcolormesh(x[:2], x[:2], [[0.5]])
+    ax.imshow(np.eye(3), extent=(0.5, 0.8, 0.5, 0.8), aspect="auto")
+    ax.add_patch(Circle((0.5, 1.5), 0.2, clip_path=Circle((0.5, 1.6), 0.2, transform=ax.transData)))
+    ax.legend(title="title")
+    drawing.save(figure, tmp_path / "once")
+    with drawing.theme():
+        for kind in ("svg", "png"):
+            figure.savefig(tmp_path / f"twice.{kind}", dpi=150, metadata=METADATA[kind])
+    once, twice = (Image.open(tmp_path / f"{name}.png") for name in ("once", "twice"))
+    assert np.array_equal(once, twice)
+    shapes = [(tmp_path / f"{name}.svg").read_text() for name in ("once", "twice")]
+    for element in ("<path", "<use", "<image", "<clipPath", "<g id"):
+        assert shapes[0].count(element) == shapes[1].count(element), element
+    lines = [re.search(r'<g id="line2d_\d+">\n +<path d="(.*?)" clip-path', text, re.DOTALL) for text in shapes]
+    places = [np.array(re.findall(r"-?\d+\.?\d*", line[1]), float) for line in lines]
+    assert np.allclose(*places, atol=1)

@@ -23,6 +23,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
 from descent_lab.report.looks import BEYOND, DASHES, DIVERGED, MOST, Looks, Span, Style, layers, natural
+from descent_lab.report.renderer import write
 
 INK = ".15"  # of text
 RC = {
@@ -71,7 +72,6 @@ PANEL = (3.1, 2.35)  # inches
 COLUMNS = 3
 LARGEST = 1e100  # that a linear axis shows: the places of larger numbers would be infinite
 MUTED = "#555555"  # of notes, and of marks that stand for no entrant
-METADATA: dict[str, dict[str, str | None]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 Draw = Callable[[Axes, pd.DataFrame], None]
 
 
@@ -344,11 +344,7 @@ def tick_label(tick: float) -> str:
 
 def save(figure: Figure, path: Path, kinds: Sequence[str] = ("svg", "png")) -> list[Path]:
     """Write path.svg, path.png, or both, without a date or a version in them."""
-    written = []
+    files = {kind: path.with_name(f"{path.name}.{kind}") for kind in kinds}
     with theme():
-        for kind in kinds:
-            file = path.with_name(f"{path.name}.{kind}")
-            quick: dict[str, Any] = {"pil_kwargs": {"compress_level": 2}} if kind == "png" else {}
-            figure.savefig(file, format=kind, dpi=150, metadata=METADATA[kind], **quick)
-            written.append(file)
-    return written
+        write(figure, **files)
+    return list(files.values())
