@@ -7,16 +7,29 @@ import pytest
 from descent_lab.derivatives.backprop import backprop
 from descent_lab.derivatives.reverse import reverse_mode
 from descent_lab.derivatives.taylor import forward_mode
+from descent_lab.errors import ConfigError
+from descent_lab.loops.recording import Recorded, Recording
 from descent_lab.nn.initialisers import Scaled
 from descent_lab.nn.layers.written import LAYERS, layer_of
 from descent_lab.nn.losses import MeanSquaredError
 from descent_lab.nn.network import Network
 from descent_lab.problems.objective import Objective
 
+LAST_CONV1D = ({"conv1d": {"channels": 2, "width": 4, "stride": 3, "padding": 2}}, "flatten", {"dense": 2})
 NETS = {  # shape of a sample, and the layers as a configuration writes them; below, every kind is added by itself
     "dense": ((3,), [{"dense": 4}, "tanh", {"dense": {"width": 2, "bias": False}}]),
     "batch_norm": ((3,), [{"dense": {"width": 4, "bias": False}}, "batch_norm", "tanh", {"dense": 2}]),
     "batch_norm first": ((3,), ["batch_norm", {"dense": 2}]),
+    "dense at every place": ((2, 3), [{"dense": 2}, "tanh", "flatten", {"dense": 2}]),
+    "conv1d": (
+        (2, 7),
+        [{"conv1d": 3}, "tanh", {"conv1d": {"channels": 2, "width": 2, "bias": False}}, "flatten", {"dense": 2}],
+    ),
+    "conv1d, stride, same": (
+        (1, 8),
+        [{"conv1d": {"channels": 3, "stride": 2, "padding": "same"}}, "batch_norm", "sigmoid", *LAST_CONV1D],
+    ),
+    "conv1d of one place": ((2, 1), [{"conv1d": {"channels": 2, "width": 1}}, "tanh", "flatten", {"dense": 2}]),
     "activate": ((3,), [{"dense": 4}, {"activate": "sigmoid"}, {"dense": 2}, "tanh"]),
 }
 for name, kind in LAYERS.items():
@@ -57,6 +70,34 @@ def test_backward_agrees_with_reverse_mode_and_the_taylor_algebra(name):
     np.testing.assert_allclose(ours.loss, theirs.loss, rtol=1e-13)
     if name in BY_TAYLOR:
         np.testing.assert_allclose(forward_mode(objective, 1, theta[None], x, y).g[0], ours.g, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_recorded_backward_pass_gives_what_numpy_gives_each_time(name):
+    objective, *held = drawn(network(name), runs=(2,))
+    recording = Recording()
+    g = backprop(objective, *(Recorded(recording, array) for array in held)).g
+    for factor in (1.1, 0.7):
+        for array in held:
+            array *= factor
+        recording.repeat()
+        np.testing.assert_allclose(g.array, backprop(objective, *held).g, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer", "message"),
+    [
+        ((4,), {"conv1d": 2}, r"layer conv1d: samples of shape \(4,\): must be \(channels, length\)"),
+        (
+            (1, 4),
+            {"conv1d": {"channels": 2, "width": 7, "padding": 1}},
+            "layer conv1d: a window of 7 on 4 places with 2 zeros around them: must not be larger than both together",
+        ),
+    ],
+)
+def test_layers_refuse_samples_that_do_not_fit(shape, layer, message):
+    with pytest.raises(ConfigError, match=message):
+        Network.of(shape, [layer_of(layer)])
 
 
 @pytest.mark.parametrize("name", NETS)

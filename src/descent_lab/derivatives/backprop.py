@@ -58,6 +58,11 @@ def backprop(objective: Objective, theta: np.ndarray, x: np.ndarray, y: np.ndarr
 
 
 def with_ones(network: Network, x: np.ndarray) -> np.ndarray:
-    """x (..., n, n_features) with a column of ones, if the first layer takes one in place of a bias."""
+    """x (..., n, n_features) with a column of ones, if the first layer takes one in place of a bias.
+
+    A layer of samples with places has its row of ones over all places, and gets it only in the forward pass.
+    """
+    if len(network.shape) > 1:
+        return x
     _, (rows, _) = network.joined_places[0].get(JOINED, (None, (0, 0)))
     return np.ascontiguousarray(over_ones(x.mT).mT) if rows == x.shape[-1] + 1 else x

@@ -20,7 +20,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 ALIGNED = 64  # bytes: the length of a line of the cache, and of the widest vector
 WASTE = 4  # reuse a freed buffer only if it has at most 4 times the bytes that are needed
 REDUCTIONS = {np.sum: np.add, np.prod: np.multiply, np.max: np.maximum, np.min: np.minimum}
-WRITING = (np.dot, np.concatenate)  # functions that can write into an array of the caller
+WRITING = (np.dot, np.concatenate, np.stack)  # functions that can write into an array of the caller
 MAKING: dict[Any, int | None] = {np.empty_like: None, np.zeros_like: 0, np.ones_like: 1}
 VIEWS = (np.broadcast_to, np.expand_dims, np.moveaxis, np.reshape, np.squeeze, np.swapaxes, np.transpose)
 ASKING = (

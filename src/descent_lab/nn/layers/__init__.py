@@ -3,7 +3,9 @@
 from descent_lab.nn.layers.activate import Activate
 from descent_lab.nn.layers.base import Layer, Parameter
 from descent_lab.nn.layers.batch_norm import BatchNorm
+from descent_lab.nn.layers.conv1d import Conv1d
 from descent_lab.nn.layers.dense import Dense
+from descent_lab.nn.layers.flatten import Flatten
 from descent_lab.nn.layers.written import LAYERS
 
-__all__ = ["LAYERS", "Activate", "BatchNorm", "Dense", "Layer", "Parameter"]
+__all__ = ["LAYERS", "Activate", "BatchNorm", "Conv1d", "Dense", "Flatten", "Layer", "Parameter"]

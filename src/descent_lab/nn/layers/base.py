@@ -11,8 +11,7 @@ algebra. The backward pass is written by hand from the chain rule, for NumPy.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -56,7 +55,7 @@ class Layer(Component, ABC):
 
     def at(self, shape: Shape) -> Self:
         """This layer for samples of that shape. Raises ConfigError where it cannot take them."""
-        layer = copy(self)
+        layer = replace(self)
         object.__setattr__(layer, "shape_in", shape)
         return layer
 

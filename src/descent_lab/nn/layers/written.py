@@ -11,10 +11,13 @@ from descent_lab.nn.activations import ACTIVATIONS
 from descent_lab.nn.layers.activate import Activate
 from descent_lab.nn.layers.base import Layer
 from descent_lab.nn.layers.batch_norm import BatchNorm
+from descent_lab.nn.layers.conv1d import Conv1d
 from descent_lab.nn.layers.dense import Dense
+from descent_lab.nn.layers.flatten import Flatten
 from descent_lab.validation import typed
 
-LAYERS: Registry[type[Layer]] = Registry("layer", {kind.kind: kind for kind in (Activate, BatchNorm, Dense)})
+KINDS: tuple[type[Layer], ...] = (Activate, BatchNorm, Conv1d, Dense, Flatten)
+LAYERS: Registry[type[Layer]] = Registry("layer", {kind.kind: kind for kind in KINDS})
 
 
 def layer_of(written: Any, where: str = "layer") -> Layer:
