@@ -118,7 +118,8 @@ def test_it_is_made_anew_when_runs_come_or_when_it_is_gone(address, capfd):
     command = (*QUICK, "tracking.sweep=again")
     assert run.main([*command, "seed=0,1"]) == 0
     first = summary_of(address)
-    assert "again" in capfd.readouterr().err
+    page = f"http://127.0.0.1:5000/#/experiments/{first.info.experiment_id}/runs/{first.info.run_id}"
+    assert f"summary: {page}" in capfd.readouterr().err.splitlines()
     assert run.main([*command, "seed=0,1"]) == 0
     assert summary_of(address).info.run_id == first.info.run_id
     assert run.main([*command, "seed=0,1,2"]) == 0

@@ -53,11 +53,15 @@ def write() -> None:
 
 
 def _summary(key: "SweepKey", part: "Part", stores: "Stores") -> str | None:
-    """Write the summary; say so if it was written."""
-    if not part.summarised or (not part.new and stores.at(key.uri, key.experiment).has("summary", key.sweep)):
+    """Write the summary; say where it is seen if it was written."""
+    from descent_lab.tracking import view
+
+    store = stores.at(key.uri, key.experiment)
+    if not part.summarised or (not part.new and store.has("summary", key.sweep)):
         return None
-    written = import_module(MADE_BY).add_summary(key, part, stores)
-    return f"summary: {key.sweep} (an MLflow run in the experiment {key.experiment})" if written else None
+    run_id, address = import_module(MADE_BY).add_summary(key, part, stores), view.pages(key.uri)
+    where = f"{address}/#/experiments/{store.experiment_id}/runs/{run_id}" if address else f"run {run_id}"
+    return f"summary: {where}" if run_id else None
 
 
 def _charts(key: "SweepKey", part: "Part", stores: "Stores") -> str | None:

@@ -46,14 +46,14 @@ HOW = (
 )
 
 
-def add_summary(key: SweepKey, part: Part, stores: Stores) -> bool:
-    """Write the summary of a sweep in place of an earlier one. Return whether there is one: a single run has none.
+def add_summary(key: SweepKey, part: Part, stores: Stores) -> str | None:
+    """Write the summary of a sweep in place of an earlier one. Return its run id; None: a single run has no summary.
 
     part: what the command did to the runs of the sweep. Raises whatever a store, or runs that do not fit, raise.
     """
     found = read(key.uri, Wanted(key.experiment, sweep=key.sweep))
     if len(found.runs) < 2:
-        return False
+        return None
     report = Report.of(found)
     bands, counts = _bands(report), counts_of(report, part)
     with TemporaryDirectory() as name:
@@ -65,8 +65,7 @@ def add_summary(key: SweepKey, part: Part, stores: Stores) -> bool:
             {str(name): int(n) for name, n in counts[COUNTED].sum().items()},
         )
         entry = summary_entry(key.sweep, folder, files, text, list(_points(bands)), numbers)
-        stores.at(key.uri, key.experiment).add(entry)
-    return True
+        return stores.at(key.uri, key.experiment).add(entry)
 
 
 def _bands(report: Report) -> pd.DataFrame:

@@ -26,6 +26,7 @@ KEPT = 10  # saved views of ours in an experiment: MLflow allows 40, its users' 
 SHOWN = "FIRST_20_RUNS"  # of the groups, where runs are grouped
 COLLAPSED = 60  # the most groups of which only the head is shown; a longer list would not fit into a tag
 PORT = "http://127.0.0.1:5000"  # where `mlflow ui` answers
+SERVERS = ("http://", "https://")
 SECTION = "curves"
 
 
@@ -97,19 +98,25 @@ def save(view: View, store: Tagged) -> None:
 
 def link(view: View, uri: str, experiment_id: int | str) -> str | None:
     """Where a view is seen, in one line; None for a store of which that is not known here."""
+    address = pages(uri)
+    if address is None:
+        return None
     page = (
-        f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+        f"{address}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
         f"&viewStateShareKey={view.key.removeprefix(TAG)}"
     )
-    scheme = uri.partition("://")[0]
-    if scheme in ("http", "https"):
-        return without_password(uri.rstrip("/")) + page
-    file = sqlite_file(uri)
-    if file is None and not scheme.startswith(("postgresql", "mysql")):
-        return None
-    here = file == Path.cwd() / "mlflow.db"  # which `mlflow ui` takes by itself
+    if uri.startswith(SERVERS):
+        return page
+    here = sqlite_file(uri) == Path.cwd() / "mlflow.db"  # which `mlflow ui` takes by itself
     start = "mlflow ui" if here else f"mlflow ui --backend-store-uri {quote(without_password(uri))}"
-    return f"{start}, then {PORT}{page}"
+    return f"{start}, then {page}"
+
+
+def pages(uri: str) -> str | None:
+    """Where MLflow shows a store: at the server itself, or where `mlflow ui` answers; None where that is not known."""
+    if uri.startswith(SERVERS):
+        return without_password(uri.rstrip("/"))
+    return PORT if sqlite_file(uri) or uri.startswith(("postgresql", "mysql")) else None
 
 
 def _charts() -> list[dict[str, Any]]:
