@@ -1,5 +1,7 @@
 """Every layer: its backward pass by hand, its forward pass in every namespace, and nets of it on every backend."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -10,11 +12,15 @@ from descent_lab.derivatives.taylor import forward_mode
 from descent_lab.errors import ConfigError
 from descent_lab.loops.recording import Recorded, Recording
 from descent_lab.nn.initialisers import Scaled
+from descent_lab.nn.layers import Conv2d, Flatten, MaxPool, MeanPool
+from descent_lab.nn.layers.pooling import as_places
+from descent_lab.nn.layers.windows import Windows
 from descent_lab.nn.layers.written import LAYERS, layer_of
 from descent_lab.nn.losses import MeanSquaredError
 from descent_lab.nn.network import Network
 from descent_lab.problems.objective import Objective
 
+LAST_DENSE = ("flatten", {"dense": 2})
 LAST_CONV1D = ({"conv1d": {"channels": 2, "width": 4, "stride": 3, "padding": 2}}, "flatten", {"dense": 2})
 NETS = {  # shape of a sample, and the layers as a configuration writes them; below, every kind is added by itself
     "dense": ((3,), [{"dense": 4}, "tanh", {"dense": {"width": 2, "bias": False}}]),
@@ -29,6 +35,25 @@ NETS = {  # shape of a sample, and the layers as a configuration writes them; be
         (1, 8),
         [{"conv1d": {"channels": 3, "stride": 2, "padding": "same"}}, "batch_norm", "sigmoid", *LAST_CONV1D],
     ),
+    "pooling": ((2, 9), [{"conv1d": 3}, {"max_pool": 2}, "tanh", {"mean_pool": {"size": 2, "stride": 1}}, *LAST_DENSE]),
+    "overlapping and global": (
+        (2, 7),
+        [{"max_pool": {"size": 3, "stride": 2}}, {"conv1d": {"channels": 3, "width": 1}}, "mean_pool", {"dense": 2}],
+    ),
+    "global maximum": ((2, 5), [{"conv1d": 3}, "tanh", "max_pool", {"dense": 2}]),
+    "pictures": (
+        (2, 5, 4),
+        [
+            {"conv2d": {"channels": 3, "size": 2, "padding": 1}},
+            "batch_norm",
+            {"max_pool": {"size": [3, 2]}},
+            {"conv2d": {"channels": 2, "size": [2, 3], "stride": [1, 2], "padding": "same"}},
+            "sigmoid",
+            {"mean_pool": {"size": [2, 1], "stride": 1}},
+            *LAST_DENSE,
+        ],
+    ),
+    "pictures, pooled first": ((2, 4, 4), [{"mean_pool": 2}, {"conv2d": {"channels": 3, "size": 1}}, *LAST_DENSE]),
     "conv1d of one place": ((2, 1), [{"conv1d": {"channels": 2, "width": 1}}, "tanh", "flatten", {"dense": 2}]),
     "activate": ((3,), [{"dense": 4}, {"activate": "sigmoid"}, {"dense": 2}, "tanh"]),
 }
@@ -87,6 +112,9 @@ def test_a_recorded_backward_pass_gives_what_numpy_gives_each_time(name):
 @pytest.mark.parametrize(
     ("shape", "layer", "message"),
     [
+        ((1, 4), {"conv2d": 2}, r"layer conv2d: samples of shape \(1, 4\): must be \(channels, rows, columns\)"),
+        ((4,), "max_pool", r"max_pool: samples of shape \(4,\): must be \(channels, length\) or \(channels, rows, c"),
+        ((1, 4, 4), {"mean_pool": 5}, "mean_pool: a window of 5 x 5 on 4 x 4 places with 0 x 0 zeros around them"),
         ((4,), {"conv1d": 2}, r"layer conv1d: samples of shape \(4,\): must be \(channels, length\)"),
         (
             (1, 4),
@@ -115,3 +143,45 @@ def test_every_parameter_has_a_name_and_a_start(name):
     assert len(set(net.names())) == net.n_params
     theta = Scaled().theta(net, np.random.default_rng(0))
     assert theta.shape == (net.n_params,) and np.isfinite(theta).all()
+
+
+def undivided(self, params, cache, d_out, into, wanted):
+    return self.windows.summed([as_places(d_out, self.windows)] * self.windows.taps)
+
+
+def places_first(self, params, cache, d_out, into, wanted):
+    *lead, rows, n = d_out.shape
+    places = d_out.reshape(*lead, self.n_places, rows // self.n_places, n)
+    return places.swapaxes(-3, -2).reshape(*lead, rows // self.n_places, -1)
+
+
+def flipped(self, parts, summed=Windows.summed):
+    return summed(self, parts[::-1])
+
+
+def without_zeros(self, parts, summed=Windows.summed):
+    return summed(replace(self, padding=tuple((0, sum(zeros)) for zeros in self.padding)), parts)
+
+
+def mean_bias(self, params, cache, d_out, into, wanted, backward=Conv2d.backward):
+    d_h = backward(self, params, cache, d_out, into, wanted)
+    into["A"][..., -1, :] /= self.windows.n_out
+    return d_h
+
+
+MISTAKES = {  # a net, and a mistake in its backward pass that implementations have had
+    "a convolution in place of a correlation": ("conv1d within", Windows, "summed", flipped),
+    "zeros around the places forgotten": ("conv2d within", Windows, "summed", without_zeros),
+    "the mean over places for a bias": ("conv2d first", Conv2d, "backward", mean_bias),
+    "all places of a window get the gradient of its maximum": ("max_pool within", MaxPool, "backward", undivided),
+    "not divided by the places of a window": ("mean_pool within", MeanPool, "backward", undivided),
+    "places before channels": ("flatten within", Flatten, "backward", places_first),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_a_backward_pass_is_noticed(mistake, monkeypatch):
+    net, owner, method, wrong = MISTAKES[mistake]
+    monkeypatch.setattr(owner, method, wrong)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        test_backward_agrees_with_central_differences(net)

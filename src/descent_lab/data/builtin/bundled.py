@@ -12,6 +12,8 @@ from descent_lab.data.targets import as_targets
 from descent_lab.errors import DataError
 from descent_lab.portable.scaling import Scaling
 
+SHAPES = {"digits": (1, 8, 8)}  # of the samples that are pictures
+
 
 @dataclass(frozen=True, kw_only=True)
 class BundledClassification(Dataset):
@@ -40,7 +42,8 @@ class BundledClassification(Dataset):
         scaling = Scaling.of(x[train])
         x = scaling.apply(x)
         held = {"x_validation": x[validation], "y_validation": y[validation]}
-        return Data(x[train], y[train], x[test], y[test], task, features, classes, scaling, **held)
+        shape = SHAPES.get(self.name, ())
+        return Data(x[train], y[train], x[test], y[test], task, features, classes, scaling, **held, shape=shape)
 
 
 @dataclass(frozen=True, kw_only=True)

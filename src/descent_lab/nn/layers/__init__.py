@@ -4,8 +4,22 @@ from descent_lab.nn.layers.activate import Activate
 from descent_lab.nn.layers.base import Layer, Parameter
 from descent_lab.nn.layers.batch_norm import BatchNorm
 from descent_lab.nn.layers.conv1d import Conv1d
+from descent_lab.nn.layers.conv2d import Conv2d
 from descent_lab.nn.layers.dense import Dense
 from descent_lab.nn.layers.flatten import Flatten
+from descent_lab.nn.layers.pooling import MaxPool, MeanPool
 from descent_lab.nn.layers.written import LAYERS
 
-__all__ = ["LAYERS", "Activate", "BatchNorm", "Conv1d", "Dense", "Flatten", "Layer", "Parameter"]
+__all__ = [
+    "LAYERS",
+    "Activate",
+    "BatchNorm",
+    "Conv1d",
+    "Conv2d",
+    "Dense",
+    "Flatten",
+    "Layer",
+    "MaxPool",
+    "MeanPool",
+    "Parameter",
+]

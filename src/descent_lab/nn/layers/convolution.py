@@ -78,7 +78,7 @@ class Convolution(Layer, ABC):
             return None
         *lead, _, columns = d_columns.shape
         places_out, taps = self.windows.places_out, self.windows.taps
-        d_columns = d_columns.reshape(*lead, self.shape_in[0], taps, *places_out, columns // prod(places_out))
+        d_columns = d_columns.reshape(*lead, self.shape_in[0], taps, *places_out, columns // self.windows.n_out)
         axes = (slice(None),) * (len(places_out) + 1)
         return self.windows.summed([d_columns[(..., tap, *axes)] for tap in range(taps)])
 
@@ -88,7 +88,7 @@ class Convolution(Layer, ABC):
 
     @property
     def units(self) -> int:
-        return prod(self.shape_out) + self._rows * prod(self.windows.places_out)
+        return prod(self.shape_out) + self._rows * self.windows.n_out
 
     @property
     def _rows(self) -> int:
@@ -99,7 +99,7 @@ class Convolution(Layer, ABC):
         """The windows side by side, (..., channels_in taps, places_out n), with a row of ones below if wanted."""
         views = self.windows.views(h)
         *lead, n = views[0].shape
-        lead, places = lead[: -self.n_axes], prod(self.windows.places_out)
+        lead, places = lead[: -self.n_axes], self.windows.n_out
         axis = -self.n_axes - 2
         if not over_ones:
             stacked = h.__array_namespace__().stack(views, axis=axis)

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from math import prod
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
+from annotated_types import Ge
 
 from descent_lab.errors import ConfigError
 from descent_lab.nn.activations import Array
 from descent_lab.nn.layers.base import Layer, Shape
 
+Size = Annotated[int, Ge(1)]
+OneOrTwo = Size | tuple[Size, Size]  # a number for both axes of a picture, or one of rows and one of columns
 Padding = Literal["same", "valid"] | int
 AXES = {1: "(channels, length)", 2: "(channels, rows, columns)"}  # shapes of samples by their number of axes of places
 
@@ -50,6 +53,11 @@ class Windows:
         """The number of places of a window."""
         return prod(self.size)
 
+    @property
+    def n_out(self) -> int:
+        """The number of windows."""
+        return prod(self.places_out)
+
     def views(self, h: Array) -> list[Array]:
         """What each tap sees of h (..., channels, places n): (..., channels, *places_out, n)."""
         *lead, channels, columns = h.shape
@@ -81,6 +89,11 @@ class Windows:
             tuple(slice(k, k + stride * (n - 1) + 1, stride) for k, (stride, n) in zip(tap, axes, strict=True))
             for tap in product(*map(range, self.size))
         ]
+
+
+def by_axis(numbers: OneOrTwo, n_axes: int) -> tuple[int, ...]:
+    """A number of each axis."""
+    return numbers if isinstance(numbers, tuple) else (numbers,) * n_axes
 
 
 def check_places(layer: Layer, shape: Shape, n_axes: Sequence[int]) -> None:

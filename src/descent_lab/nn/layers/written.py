@@ -12,11 +12,13 @@ from descent_lab.nn.layers.activate import Activate
 from descent_lab.nn.layers.base import Layer
 from descent_lab.nn.layers.batch_norm import BatchNorm
 from descent_lab.nn.layers.conv1d import Conv1d
+from descent_lab.nn.layers.conv2d import Conv2d
 from descent_lab.nn.layers.dense import Dense
 from descent_lab.nn.layers.flatten import Flatten
+from descent_lab.nn.layers.pooling import MaxPool, MeanPool
 from descent_lab.validation import typed
 
-KINDS: tuple[type[Layer], ...] = (Activate, BatchNorm, Conv1d, Dense, Flatten)
+KINDS: tuple[type[Layer], ...] = (Activate, BatchNorm, Conv1d, Conv2d, Dense, Flatten, MaxPool, MeanPool)
 LAYERS: Registry[type[Layer]] = Registry("layer", {kind.kind: kind for kind in KINDS})
 
 
