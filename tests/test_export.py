@@ -35,11 +35,17 @@ RUNS = {
     "normalised": [*POLYNOMIAL, "model.batch_norm=true", "model.hidden=[6,5]"],
     "float32": [*POLYNOMIAL, "dtype=float32", "model.activation=sigmoid"],
     "one feature": ["dataset=line", "epochs=5"],
+    "other layers": [
+        "dataset=product",
+        "epochs=1",
+        "model=layers",
+        "model.layers=[{dense: 4}, batch_norm, {activate: tanh}, batch_norm, {dense: 1}]",
+    ],
     "own units": ["dataset=diabetes", "epochs=5", "dataset.standardise_target=true"],
 }
 VALID = ["dataset=iris", VALIDATED]  # those of RUNS that can be compared
 WITH = "params.`dataset.validation_fraction` = '0.2'"
-MODELS = [name for name in RUNS if name != "diverged"]
+MODELS = [name for name in RUNS if name not in ("diverged", "other layers")]
 
 
 @pytest.fixture(scope="module")
@@ -211,10 +217,14 @@ def test_the_best_run_by_a_stated_metric(stored, export, tmp_path):
 REFUSED = {
     "no run": ([], "run: missing; give run=ID, or begin with `best` or `curves`"),
     "unknown run": (["run=0123456789abcdef"], "run=0123456789abcdef: no finished run of that id"),
+    "layers": (["run=other layers"], "only networks of dense layers, with or without batch normalisation, export"),
     "stray": (["run=classes", "lr=0.1"], "lr: does not go with run"),
     "theta": (["run=classes", "theta=worst"], "theta=worst: must be best or final or init"),
     "start": (["best", "theta=init"], "theta=init: must be best or final"),
-    "incomparable": (["best"], "of different dataset (diabetes, iris, line, polynomials, sign) do not compare"),
+    "incomparable": (
+        ["best"],
+        "of different dataset (diabetes, iris, line, polynomials, product, sign) do not compare",
+    ),
     "losses": (["best", "dataset=iris"], "of different dataset.validation_fraction (0.0, 0.2) do not compare"),
     "only diverged": (["best", "lr=1e+200"], "best: no run of 1 finished without diverging"),
     "unknown metric": (

@@ -48,6 +48,10 @@ class Exported:
     def of(cls, run_id: str, which: str = "best", uri: str | None = None) -> "Exported":
         """The model of a run. Raises ModelError, StoreError or ConfigError where there is none that can be used."""
         predictor = restore(run_id, which, uri)
+        if predictor.portable.layers is None:
+            raise ModelError(
+                f"run={run_id}: only networks of dense layers, with or without batch normalisation, export"
+            )
         stored = reader.find(uri, reader.Wanted(run=run_id))
         return cls(predictor, stored.runs.iloc[0].to_dict(), stored.uri, which)
 
@@ -58,11 +62,13 @@ class Exported:
     @property
     def metrics(self) -> dict[str, float]:
         """The metrics at the exported theta, by name, as far as the run recorded them there."""
-        start = {"best": "chosen_", "final": "final_"}.get(self.which, "initial_")
-        found = {name: value for name, value in self.row.items() if name.startswith(start) and not pd.isna(value)}
-        parts = ("train_", "validation_", "test_")
-        names = {name: name.removeprefix(start) for name in found}
-        known = {name.replace("_", "/", 1): float(found[key]) for key, name in names.items() if name.startswith(parts)}
+        at = {"best": "chosen", "final": "final"}.get(self.which, "initial")
+        known = {
+            f"{part}/{name.removeprefix(f'{at}_{part}_')}": float(value)
+            for part in ("train", "validation", "test")
+            for name, value in self.row.items()
+            if name.startswith(f"{at}_{part}_") and not pd.isna(value)
+        }
         if self.which == "best" and not known and not pd.isna(self.row.get("best_train_loss")):
             known = {"train/loss": float(self.row["best_train_loss"])}
         return known

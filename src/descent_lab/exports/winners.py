@@ -155,4 +155,6 @@ def finished_run(keys: Sequence[RunKey], label: str) -> Winner | None:
 
 
 def _of_setting(run: pd.Series, label: str) -> Winner:
-    return Winner(str(run["run_id"]), label, f"its chosen setting, on seed {run['seed']}, the first of those held out")
+    return Winner(
+        str(run["run_id"]), label, f"its chosen setting, on seed {run['seed']}, the first held-out one that finished"
+    )

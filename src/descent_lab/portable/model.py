@@ -43,7 +43,8 @@ class About:
     probabilities: whether the outputs of a classification are probabilities, or else only scores.
     activations: the function after each layer. output: what makes predictions of the last layer's values.
     loss: with which it was trained.
-    needs: the packages, pinned, that an activation or a loss comes from, where they are not among those carried here.
+    modules: those that define an activation or a loss which is not among those carried here. needs: the packages that
+        these belong to, pinned.
     """
 
     task: str
@@ -54,6 +55,7 @@ class About:
     activations: tuple[str, ...]
     output: str
     loss: str
+    modules: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
 
 
@@ -180,7 +182,7 @@ def dense_network(layers: Sequence[Layer], functions: Sequence[Function], output
 def _activation(name: str, about: About) -> Function:
     if name in FUNCTIONS:
         return FUNCTIONS[name]
-    function: Function = _part("activations", "ACTIVATIONS", "activation", name, about.needs).f
+    function: Function = _part("activations", "ACTIVATIONS", "activation", name, about).f
     return function
 
 
@@ -189,16 +191,19 @@ def _output(about: About) -> Function:
     if about.output in FUNCTIONS:
         return FUNCTIONS[about.output]
     loss, _, output = about.output.partition(":")
-    function: Function = _part("losses", "LOSSES", "loss", loss, about.needs)(output).predict
+    function: Function = _part("losses", "LOSSES", "loss", loss, about)(output).predict
     return function
 
 
-def _part(module: str, registry: str, what: str, name: str, needs: Sequence[str]) -> Any:
-    """A part of a plug-in, which must be installed here. Raises ImportError in one line where it is not."""
+def _part(module: str, registry: str, what: str, name: str, about: About) -> Any:
+    """A part of a plug-in, which must be importable here. Raises ImportError in one line where it is not."""
     try:
-        return getattr(import_module(f"descent_lab.nn.{module}"), registry)[name]
+        parts = getattr(import_module(f"descent_lab.nn.{module}"), registry)
+        for defining in about.modules:  # which adds the parts
+            import_module(defining)
+        return parts[name]
     except (ImportError, KeyError):
-        raise ImportError(f"{what} {name}: comes from a plug-in; install {' and '.join(needs)}") from None
+        raise ImportError(f"{what} {name}: comes from a plug-in; install {' and '.join(about.needs)}") from None
 
 
 def _load_pyfunc(path: str) -> PortableModel:

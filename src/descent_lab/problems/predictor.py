@@ -55,6 +55,7 @@ class Predictor:
             activations=tuple(names),
             output=f"{_name(loss)}:{loss.output}" if own_loss else loss.output,
             loss=_name(loss),
+            modules=tuple(sorted({part.__module__ for part in (*own, *own_loss)})),
             needs=_pinned([*own, *own_loss]),
         )
         network = self._predictions if layers is None else dense_network(layers, functions, loss.predict)
