@@ -135,7 +135,14 @@ def test_trajectories_agree_in_every_combination(names, first, other):
 
 MODELS = [
     ["dataset=iris", "model=conv1d", "model.channels=[3]", "model.stride=1", "model.pooling=max", "model.padding=2"],
-    ["dataset=digits", "dataset.test_fraction=0.96", "model=cnn", "model.channels=[2]", "model.stride=2", "init=xavier"],
+    [
+        "dataset=digits",
+        "dataset.test_fraction=0.96",
+        "model=cnn",
+        "model.channels=[2]",
+        "model.stride=2",
+        "init=xavier",
+    ],
     ["dataset=polynomials", "dataset.n_samples=4", "model.batch_norm=true", "batching=minibatch"],
     ["dataset=sign", "model.loss=mse", "model.output=tanh", "optimizer.clip_norm=0.1"],
     ["dataset=product", "model=linear", "optimizer.clip_value=0.05"],

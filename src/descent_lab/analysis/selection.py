@@ -192,8 +192,10 @@ def _best(runs: pd.DataFrame, seeds: Collection[int], keys: Sequence[str] = KEYS
     by `place`: as sweeps/tuning.py compares them.
     """
     cells = centres(runs, TUNED_BY, seeds, keys, setting="place")
-    then = centres(runs, THEN_BY, seeds, keys, setting="place").rename(columns=THEN)
-    best = best_setting(cells.merge(then, on=[*keys, "place"]), keys, setting="place", then=tuple(THEN.values()))
+    then = cells if runs[THEN_BY].equals(runs[TUNED_BY]) else centres(runs, THEN_BY, seeds, keys, setting="place")
+    best = best_setting(
+        cells.merge(then.rename(columns=THEN), on=[*keys, "place"]), keys, setting="place", then=tuple(THEN.values())
+    )
     return best.assign(possible=np.isfinite(best[THEN["estimate"]]))
 
 
@@ -204,12 +206,13 @@ def _cross_validated(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
     if n < len(seeds):
         how = f"each tenth of {len(seeds)} seeds at the setting that is best on the others"
     left = set(runs["entrant"])
-    for fold in (seeds[i::n] for i in range(n) if n > 1):
-        others = [seed for seed in seeds if seed not in fold]
-        best = _best(runs, others)
-        part = runs[runs["seed"].isin(fold)].merge(best[[*KEYS, "place"]], on=[*KEYS, "place"])
-        left -= set(part["entrant"])
-        yield part.assign(how=how)
+    if n > 1:
+        fold = runs["seed"].map({seed: i % n for i, seed in enumerate(seeds)})
+        others = pd.concat([runs[fold != i].assign(fold=i) for i in range(n)])
+        best = _best(others, seeds, [*KEYS, "fold"])
+        parts = runs.assign(fold=fold).merge(best[[*KEYS, "fold", "place"]], on=[*KEYS, "fold", "place"])
+        left -= set(parts["entrant"])
+        yield parts.sort_values("fold", kind="stable").drop(columns="fold").assign(how=how)
     if left:
         yield _same(runs[runs["entrant"].isin(left)])
 
