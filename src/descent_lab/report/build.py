@@ -266,7 +266,7 @@ def main(words: Sequence[str]) -> int:
         return int(ended.code or 0)
     refuse_foreign(options.output)
     gc.set_threshold(500_000)  # MLflow and pandas make many objects and little garbage
-    with Figures() as figures:  # which import seaborn while the store is read here
+    with Figures() as figures:  # which import matplotlib while the store is read here
         results = _read(options)
         with made_anew(options.output) as folder:
             reports = _build_all(results, figures, folder, options)

@@ -63,7 +63,7 @@ def draw(drawing: Drawing, path: Path, kinds: Sequence[str] = ("svg", "png")) ->
 
 
 def _pool(processes: int) -> ProcessPoolExecutor | None:
-    """Processes that begin at once to import seaborn, which takes a second or two; None: none are wanted."""
+    """Processes that begin at once to import matplotlib, which takes a second; None: none are wanted."""
     if processes < 2:
         return None
     method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
