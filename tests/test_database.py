@@ -15,7 +15,7 @@ from sqlalchemy import inspect
 from stores import assert_whole, create_store, postgresql, stored
 
 from descent_lab.cli import deliver
-from descent_lab.errors import ConfigError
+from descent_lab.errors import ConfigError, StoreError
 from descent_lab.paths import CACHE, ROOT
 from descent_lab.sweeps.execute import run_all
 from descent_lab.tracking import database, entry, outbox, schema, server
@@ -211,6 +211,49 @@ def test_a_run_that_is_not_needed_leaves_no_files(store):
     assert len(list((store.parent / "mlartifacts").iterdir())) == 1
 
 
+def _two_of_each(n: int):
+    """n runs that lie in the outbox twice, as two processes leave them."""
+    for _ in range(2):
+        small("tracking.offline=true", "force=true", seeds=n)
+    for run_file in outbox.root().rglob(outbox.RUN_FILE):
+        run_file.write_text(run_file.read_text().replace('"force": true', '"force": false'))
+    return [[Delivery(*run) for run in session] for session in outbox.abandoned_runs()]
+
+
+def test_runs_are_looked_for_again_only_where_somebody_else_has_written(store, monkeypatch):
+    uri, looks, look = create_store(store), [], DatabaseStore._with_identities
+    monkeypatch.setattr(DatabaseStore, "_with_identities", lambda *given: looks.append(1) or look(*given))
+    mine, theirs = _two_of_each(3)
+    theirs.sort(key=lambda one: one.finished.params["seed"])
+    mine.sort(key=lambda one: one.finished.params["seed"])
+    one, other = (DatabaseStore(uri, "optimizers") for _ in range(2))
+    one.finished([make_config("epochs=2", "record.points=3", f"seed={seed}").tracked for seed in range(3)])
+    for delivery in mine[:2]:
+        one.deliver([delivery])
+    assert len(looks) == 2  # as it begins, and in its first transaction
+    other.deliver(theirs[2:])
+    one.deliver(mine[2:])
+    other.deliver(theirs)
+    assert len(looks) == 5 and len(stored(store)) == 3
+    assert len(list((store.parent / "mlartifacts").iterdir())) == 3
+
+
+def test_a_store_that_is_removed_while_it_is_written_takes_no_run_with_it(store):
+    uri = create_store(store)
+    first, second = _two_of_each(2)[0]
+    opened = DatabaseStore(uri, "optimizers")
+    opened.deliver([first])
+    for file in store.parent.glob("mlflow.db*"):
+        file.unlink()
+    with pytest.raises(FileNotFoundError):
+        opened.deliver([second])
+    database.prepare(uri)
+    with pytest.raises(StoreError, match="experiment optimizers is deleted"):
+        opened.deliver([second])
+    assert deliver.main() == 0
+    assert len(stored(store)) == 2
+
+
 def test_an_experiment_that_was_deleted_is_named_before_anything_runs(store):
     client = MlflowClient(create_store(store))
     client.delete_experiment(client.create_experiment("optimizers"))
@@ -274,7 +317,7 @@ PAUSED = """
 import time
 from pathlib import Path
 from descent_lab.cli import deliver
-from descent_lab.errors import ConfigError
+from descent_lab.errors import ConfigError, StoreError
 from descent_lab.paths import CACHE, ROOT
 from descent_lab.tracking import database, outbox
 

@@ -104,7 +104,7 @@ def by_client(monkeypatch):
 
 
 CALLS = [
-    *((DatabaseStore, call) for call in ("_lock", "_insert", "_insert_inputs", "_write")),
+    *((DatabaseStore, call) for call in ("_same", "_insert", "_insert_inputs", "_write")),
     (database, "_keep_files"),
     (outbox, "discard"),
 ]

@@ -21,7 +21,7 @@ from uuid import uuid4
 
 import numpy as np
 from filelock import FileLock
-from sqlalchemy import Column, Connection, Select, Table, delete, func, insert, select, text, update
+from sqlalchemy import Column, Connection, Select, Table, delete, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
 from descent_lab.errors import StoreError
@@ -46,13 +46,12 @@ from descent_lab.tracking.schema import (
     tags,
 )
 from descent_lab.tracking.stores import Delivery
+from descent_lab.tracking.transactions import Transactions, Version
 
 BATCH = 32  # the most runs of one transaction, which no other program can write beside on SQLite
 ROWS = 500  # of one INSERT: SQLite takes the interpreter's lock once an INSERT, and training waits for that
 IDS = 500  # the most ids or identities of one query
 LARGEST = 1.7976931348623157e308  # MLflow holds this in place of infinity
-LOCK = 0x6465736365_6E74  # the number of our advisory lock in PostgreSQL: "descent" in ASCII
-LOCK_SECONDS = 60  # how long to wait for it
 MAX_PARAM_LETTERS, MAX_TAG_LETTERS = 6000, 8000  # MLflow cuts longer values
 OF_RUN = (params, tags, metrics, latest_metrics)  # the tables whose rows belong to one run
 
@@ -88,19 +87,22 @@ class DatabaseStore:
 
     def __init__(self, uri: str, experiment: str) -> None:
         self.uri, self.experiment = uri, experiment
-        self._writing, self._reading = engine(uri), engine(uri, read_only=True)
+        self._transactions, self._reading = Transactions(uri), engine(uri, read_only=True)
+        self._free: set[str] = set()  # identities of which no run was there ...
+        self._free_at: Version | None = None  # ... when the database had this version
         with self._reading.begin() as connection:
             found = self._found_experiment(connection)
         if found is None or not found.kind:
-            with self._writing.begin() as connection:
-                self._lock(connection)
+            with self._transactions.claiming() as connection:
                 found = self._made_experiment(connection)
         self.experiment_id, self.location = found.id, found.location
 
     def finished(self, runs_asked: Iterable[TrackedRun]) -> dict[str, KnownRun]:
         """The complete runs with the identities of these, by identity."""
+        asked = {run.identity for run in runs_asked}
         with self._reading.begin() as connection:
-            same = self._with_identities(connection, {run.identity for run in runs_asked})
+            same = self._with_identities(connection, asked)
+            self._free |= asked - {row.identity for row in same}
             complete = {row.run_uuid: row for row in same if row.status == "FINISHED"}
             statuses = _tags_of(connection, "status", complete)
             summaries: dict[str, dict[str, float]] = {run_id: {} for run_id in complete}
@@ -160,12 +162,12 @@ class DatabaseStore:
 
         forced: the ids of runs that are written even so.
         """
-        with self._writing.begin() as connection:
-            self._lock(connection)
+        with self._transactions.claiming() as connection:
+            self._refuse_deleted(connection)
             ids = [one.run_id for one in ready]
             query = select(runs.c.run_uuid, runs.c.status)
             stored = dict(map(tuple, _rows(connection, query, runs.c.run_uuid, ids)))
-            same = self._with_identities(connection, {one.identity for one in ready if one.run_id not in forced})
+            same = self._same(connection, {one.identity for one in ready if one.run_id not in forced})
             taken = {row.identity for row in same if row.status == "FINISHED"}
             fresh, unused = [], []
             for one in ready:
@@ -181,11 +183,32 @@ class DatabaseStore:
             claimed = _tags_of(connection, "parcel", others)  # by MLflow's client, which finds ours when it tries again
             _mark_deleted(connection, [*claimed, *(one.run_id for one in unused if one.run_id in stored)])
             self._insert(connection, fresh)
+            self._free -= {one.identity for one in fresh}
         return unused
+
+    def _refuse_deleted(self, connection: Connection) -> None:
+        """Raise StoreError where the experiment has been deleted since the store was opened."""
+        query = select(experiments.c.lifecycle_stage).where(experiments.c.experiment_id == self.experiment_id)
+        if connection.execute(query).scalar() != "active":
+            raise StoreError(_deleted(self.experiment, self.experiment_id))
+
+    def _same(self, connection: Connection, identities: set[str]) -> list[Any]:
+        """The runs with these identities, as `_with_identities` gives them.
+
+        What was not there is not looked for again as long as nobody else has written.
+        """
+        version = self._transactions.version(connection)
+        if version is not None and version == self._free_at and identities <= self._free:
+            return []
+        self._free |= identities
+        found = self._with_identities(connection, self._free if version else identities)
+        self._free -= {row.identity for row in found}
+        self._free_at = version
+        return [row for row in found if row.identity in identities]
 
     def begin(self, run_id: str, entry: Entry) -> str:
         """Create a run that can be watched while it trains, under this id."""
-        with self._writing.begin() as connection:
+        with self._transactions.begin() as connection:
             self._insert(connection, [_Prepared(run_id, entry, self._place(run_id))])
         return run_id
 
@@ -194,27 +217,24 @@ class DatabaseStore:
         rows = _metric_rows(run_id, points)
         latest = {row[1]: row for row in _latest(rows)}
         replaced = [latest_metrics.c.run_uuid == run_id, latest_metrics.c.key.in_(latest)]
-        with self._writing.begin() as connection:
+        with self._transactions.begin() as connection:
             connection.execute(delete(latest_metrics).where(*replaced))
             _insert(connection, metrics, rows)
             _insert(connection, latest_metrics, list(latest.values()))
 
     def drop(self, run_id: str) -> None:
         """Delete a run that was begun."""
-        with self._writing.begin() as connection:
+        with self._transactions.begin() as connection:
             _mark_deleted(connection, [run_id])
 
     def delete_orphans(self) -> None:
         """Delete runs that were begun by processes of this machine which ended before completing them."""
-        running = (
-            select(runs.c.run_uuid, tags.c.value)
-            .join_from(runs, tags, tags.c.run_uuid == runs.c.run_uuid)
-            .where(*self._active("RUNNING"), tags.c.key == "writer")
-        )
+        query = select(runs.c.run_uuid).where(*self._active("RUNNING"))
         with self._reading.begin() as connection:
-            orphans = [run_id for run_id, writer in connection.execute(running) if is_gone(writer)]
+            writers = _tags_of(connection, "writer", connection.execute(query).scalars())
+        orphans = [run_id for run_id, writer in writers.items() if is_gone(writer)]
         if orphans:
-            with self._writing.begin() as connection:
+            with self._transactions.begin() as connection:
                 _mark_deleted(connection, orphans)
 
     def add(self, entry: Entry) -> str:
@@ -222,8 +242,7 @@ class DatabaseStore:
         kind, run_id = str(entry.kind), new_name()
         place = self._place(run_id)
         _keep_files(entry, place, self.uri, link=False)
-        with self._writing.begin() as connection:
-            self._lock(connection)
+        with self._transactions.claiming() as connection:
             _mark_deleted(connection, self._added(connection, kind, entry.tags[kind]))
             self._insert(connection, [_Prepared(run_id, entry, place)])
         return run_id
@@ -251,7 +270,7 @@ class DatabaseStore:
     def tag_experiment(self, changes: Mapping[str, str | None]) -> None:
         """Set tags of the experiment; None deletes one."""
         rows = [(self.experiment_id, key, value) for key, value in changes.items() if value is not None]
-        with self._writing.begin() as connection:
+        with self._transactions.begin() as connection:
             connection.execute(delete(experiment_tags).where(self._tagged(), experiment_tags.c.key.in_(changes)))
             _insert(connection, experiment_tags, rows)
 
@@ -271,13 +290,9 @@ class DatabaseStore:
             .join_from(tags, runs, tags.c.run_uuid == runs.c.run_uuid)
             .where(*self._active(), tags.c.key == "identity")
         )
-        return _rows(connection, query, tags.c.value, identities)
-
-    def _lock(self, connection: Connection) -> None:
-        """Let no other process claim runs until the transaction ends. On SQLite it has begun by locking the file."""
-        if connection.dialect.name == "postgresql":
-            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
-            connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
+        if len(identities) <= IDS:
+            return _rows(connection, query, tags.c.value, identities)
+        return [row for row in connection.execute(query) if row.identity in identities]  # each query reads all anyway
 
     def _found_experiment(self, connection: Connection) -> "_Experiment | None":
         named = select(experiments).where(experiments.c.name == self.experiment, experiments.c.workspace == "default")
@@ -285,8 +300,7 @@ class DatabaseStore:
         if found is None:
             return None
         if found.lifecycle_stage != "active":
-            restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
-            raise StoreError(f"experiment {self.experiment} is deleted: {restore}, or choose another name")
+            raise StoreError(_deleted(self.experiment, found.experiment_id))
         kind = select(experiment_tags.c.value).where(
             experiment_tags.c.experiment_id == found.experiment_id, experiment_tags.c.key == KIND_OF_EXPERIMENT[0]
         )
@@ -347,6 +361,11 @@ class DatabaseStore:
         _insert(connection, datasets, rows)
         _insert(connection, inputs, [(use, "DATASET", data_id, "RUN", run_id, 0) for use, data_id, run_id, _ in uses])
         _insert(connection, input_tags, [(use, *tag) for use, *_, data in uses for tag in (data.tags or {}).items()])
+
+
+def _deleted(name: str, experiment_id: int) -> str:
+    restore = f"mlflow experiments restore --experiment-id {experiment_id}"
+    return f"experiment {name} is deleted: {restore}, or choose another name"
 
 
 def prepare(uri: str) -> str | None:

@@ -38,6 +38,10 @@ from descent_lab.tracking.address import SQLITE
 
 TESTED = frozenset({"dc11669786a5", "f4a9b2c7d1e6"})  # the revisions of MLflow 3.17 and 3.18
 BUSY_SECONDS = 60  # how long to wait for another program that writes to a SQLite file
+WAITS = {
+    "connect_timeout": 20,
+    "tcp_user_timeout": 60_000,
+}  # seconds, and milliseconds: how long to wait for PostgreSQL
 
 _METADATA = MetaData()
 
@@ -146,7 +150,12 @@ def engine(uri: str, read_only: bool = False) -> Engine:
     """
     if not uri.startswith(SQLITE):
         options: dict[str, Any] = {"isolation_level": "REPEATABLE READ"} if read_only else {}
-        return create_engine(make_url(uri), poolclass=NullPool, **options)
+        address = make_url(uri)
+        waits = WAITS if address.get_driver_name().startswith("psycopg") else {}
+        address = address.update_query_dict(
+            {name: str(wait) for name, wait in waits.items() if name not in address.query}
+        )
+        return create_engine(address, poolclass=NullPool, **options)
     path = Path(uri.removeprefix(SQLITE).partition("?")[0]).absolute()
     made = create_engine("sqlite://", creator=lambda: _connect(path, read_only), poolclass=NullPool)
 
