@@ -71,13 +71,15 @@ def parts_of(configs: Iterable[Config], finished: Finished, summary: Summary) ->
             continue
         part = Part(new=summary.delivered > 0, summarised=tracking.summary)
         part = parts.setdefault(SweepKey(key.uri, key.experiment, sweep), part)
-        part.configs.append(config)
         if id(config) in failed:
             part.failed.append(config.choices)
         elif key in finished and not config.force:
             part.skipped.append(config.identity)
+            if tracking.sweep:  # else it came with another sweep, as this one got its name just now
+                part.configs.append(config)
         else:
             part.new = True
+            part.configs.append(config)
     return parts
 
 

@@ -31,7 +31,8 @@ class Part:
     """What a command did to the runs of one sweep in one experiment.
 
     new: whether runs came to the store. skipped: identities of the runs that were there before. failed: of each run
-    that failed, the choice made in each group. configs: of all runs. summarised: whether a summary is wanted.
+    that failed, the choice made in each group. configs: of its runs that are there. summarised: whether a summary is
+    wanted.
     """
 
     new: bool = False
