@@ -51,4 +51,4 @@ def test_runs_have_data_sets_and_descriptions(browser, served):
     digest = run.inputs.dataset_inputs[0].dataset.digest
     page = path.partition("?")[0]
     _shown(browser, f"{server}{page}?workflowType=machine_learning", run.info.run_name, f"iris ({digest})")
-    _shown(browser, f"{server}{page}/{run.info.run_id}", "trains a network with hidden layers of 8 on iris", digest)
+    _shown(browser, f"{server}{page}/{run.info.run_id}", "trains the model mlp with hidden layers of 8 on iris", digest)

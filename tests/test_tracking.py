@@ -129,7 +129,7 @@ def test_what_mlflow_itself_shows(tracked, name):
     assert {"python", "numpy", "jax"} <= set(numbers)
     assert tags["versions"] == ", ".join(f"{library} {number}" for library, number in numbers.items())
     first, end, commands, table = tags["mlflow.note.content"].split("\n\n")
-    assert all(f"`{config.choices[group]}`" in first for group in ("backend", "dataset"))
+    assert all(f"`{config.choices[group]}`" in first for group in ("backend", "model", "dataset"))
     assert f"at step {int(tracked.curve(name, 'lr')[-1].step) if name != 'diverged' else tags['diverged_at']}," in end
     assert ("diverged" in end) == (name == "diverged")
     _, again, *applied, _ = commands.splitlines()

@@ -41,9 +41,9 @@ def _what(finished: FinishedRun) -> str:
         "seed": f"seed {value('seed')}",
     }
     said = [words for key, words in ways.items() if value(key, "None") not in ("None", "none", "constant")]
-    network = f"a network with hidden layers of {hidden}" if hidden else "a model without hidden layers"
+    model = f"the model {_code(value('model', ''))}" + (f" with hidden layers of {hidden}" if hidden else "")
     sweep = f" It belongs to the sweep {_code(finished.tags['sweep'])}." if "sweep" in finished.tags else ""
-    return f"{_code(value('backend', ''))} trains {network} on {_code(data)}: {', '.join(said)}.{sweep}"
+    return f"{_code(value('backend', ''))} trains {model} on {_code(data)}: {', '.join(said)}.{sweep}"
 
 
 def _end(finished: FinishedRun, n_steps: int) -> str:
