@@ -20,6 +20,7 @@ SMALLER = {  # of the larger data sets and networks enough is left, so that ever
     "diabetes": ("dataset.test_fraction=0.9", "model.hidden=[4]"),
     "gaussian": ("dataset.test_fraction=0.8", "model.hidden=[5,4]"),
     "polynomials": ("dataset.n_samples=4", "model.hidden=[3]"),
+    "mnist1d": ("dataset.n_samples=100", "dataset.test_fraction=0.6", "model.hidden=[2]"),
 }
 
 

@@ -9,6 +9,7 @@ from harness import choices, read_choice, values_of
 from pydantic import TypeAdapter, ValidationError
 
 from descent_lab.data.builtin.bundled import BundledClassification, BundledRegression
+from descent_lab.data.builtin.mnist1d import Mnist1d, samples
 from descent_lab.data.builtin.polynomials import POLYNOMIALS, Polynomial, Polynomials
 from descent_lab.data.builtin.product import Product
 from descent_lab.data.files.csv_file import CsvFile
@@ -76,7 +77,7 @@ def test_every_dataset_can_hold_out_validation_rows(name, own_files):
     assert list(plain.parts) == ["train", "test"] and list(held.parts) == ["train", "validation", "test"]
     np.testing.assert_allclose(raw_rows(held, "test"), raw_rows(plain, "test"), atol=1e-9)
     before, train, validation = raw_rows(plain, "train"), raw_rows(held, "train"), raw_rows(held, "validation")
-    own_test = name in ("line", "plane", "space", "sign", "polynomials", "product")
+    own_test = name in ("line", "plane", "space", "sign", "polynomials", "product", "mnist1d")
     n = len(before) + (0 if own_test else len(plain.x_test))
     assert len(validation) == round(0.3 * n) and len(train) + len(validation) == len(before)
     np.testing.assert_allclose(in_order(np.concatenate([train, validation])), in_order(before), atol=1e-9)
@@ -640,3 +641,26 @@ def test_npz_that_is_one_array(tmp_path):
     np.save(tmp_path / "d.npy", X)
     with pytest.raises(DataError, match="d.npy: cannot be read as .*: it is a single array"):
         load(build("npz", path=str(tmp_path / "d.npy")))
+
+
+def test_mnist1d_is_that_of_the_authors():
+    """The numbers are those of their package, version 0.0.2.post1, for the published set of 5,000."""
+    x, labels = samples(5000, 42)
+    assert labels[:10].tolist() == [2, 6, 4, 5, 6, 6, 6, 0, 3, 1] and np.bincount(labels).tolist() == [500] * 10
+    expected = [-0.33200567, -0.47191037, -0.77869708, -1.00974083, -0.88235257]
+    np.testing.assert_allclose(x[0, :5], expected, atol=1e-8)
+    np.testing.assert_allclose(x[-1, -3:], [0.65987565, 0.87773435, 1.19315184], atol=1e-8)
+    assert (x**3).mean() == pytest.approx(-0.06563051914401087, rel=1e-12)
+
+
+def test_mnist1d_follows_the_authors_package():
+    """Where it is installed: it is no dependency."""
+    package = pytest.importorskip("mnist1d.data", exc_type=ImportError)
+    arguments = package.get_dataset_args()
+    arguments.num_samples, arguments.seed = 200, 7
+    theirs = package.make_dataset(arguments)
+    ours = Mnist1d(n_samples=200, number=7).load(np.random.default_rng(0), np.random.default_rng(1))
+    assert ours.shape == (1, 40)
+    for part, their_part in (("train", ""), ("test", "_test")):
+        np.testing.assert_allclose(getattr(ours, f"x_{part}"), theirs[f"x{their_part}"], rtol=0, atol=1e-14)
+        np.testing.assert_array_equal(getattr(ours, f"y_{part}").argmax(1), theirs[f"y{their_part}"])

@@ -9,7 +9,12 @@ import pytest
 from harness import read_choice
 
 from descent_lab import optim as optimizers
+from descent_lab.derivatives.backprop import backprop
+from descent_lab.nn.layers.written import layer_of
+from descent_lab.nn.losses import MeanSquaredError
+from descent_lab.nn.network import Network
 from descent_lab.optim import schedules
+from descent_lab.problems.objective import Objective
 
 torch = pytest.importorskip("torch")
 from torch import optim  # noqa: E402
@@ -261,3 +266,66 @@ def test_defaults_of_schedules_are_those_of_torch(kind, theirs, names):
     defaults = inspect.signature(theirs).parameters
     ours = kind()
     assert {name: getattr(ours, name) for name in names} == {name: defaults[t].default for name, t in names.items()}
+
+
+def torch_layer(layer, pieces):
+    """PyTorch's layer with the same options and weights. W is (channels_in taps, channels) here."""
+    if layer.kind == "flatten":
+        return torch.nn.Flatten()
+    if layer.kind == "activate":
+        return torch.nn.Tanh()
+    if layer.kind == "dense":
+        theirs, W = torch.nn.Linear(*pieces["W"].shape), pieces["W"].T
+    elif layer.kind in ("conv1d", "conv2d"):
+        kind = torch.nn.Conv1d if layer.kind == "conv1d" else torch.nn.Conv2d
+        theirs = kind(layer.shape_in[0], layer.channels, layer.window, layer.steps, layer.padding)
+        W = pieces["W"].T.reshape(theirs.weight.shape)
+    else:
+        kinds = {
+            "max_pool": [torch.nn.MaxPool1d, torch.nn.MaxPool2d],
+            "mean_pool": [torch.nn.AvgPool1d, torch.nn.AvgPool2d],
+        }
+        return kinds[layer.kind][len(layer.shape_in) - 2](layer.size, layer.stride)
+    theirs.weight.data, theirs.bias.data = torch.tensor(W.copy()), torch.tensor(pieces["b"][:, 0].copy())
+    return theirs
+
+
+CONVOLUTIONS = {
+    "sequences": (
+        (2, 11),
+        [
+            {"conv1d": {"channels": 4, "width": 3, "padding": 1}},
+            "tanh",
+            {"max_pool": {"size": 3, "stride": 2}},
+            {"conv1d": {"channels": 3, "width": 2, "stride": 2, "padding": "valid"}},
+            {"mean_pool": 2},
+        ],
+    ),
+    "pictures": (
+        (2, 7, 6),
+        [
+            {"conv2d": {"channels": 4, "size": [3, 2], "padding": "same"}},
+            {"max_pool": 2},
+            {"conv2d": {"channels": 3, "size": 2, "stride": [2, 1], "padding": 1}},
+            "tanh",
+            {"mean_pool": {"size": 2, "stride": 1}},
+        ],
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")  # that it copies
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolutions_and_pooling_follow_torch(name):
+    shape, layers = CONVOLUTIONS[name]
+    network = Network.of(shape, [layer_of(layer) for layer in (*layers, "flatten", {"dense": 3})])
+    rng = np.random.default_rng(0)
+    theta, x, y = rng.normal(size=network.n_params), rng.normal(size=(5, network.n_features)), rng.normal(size=(5, 3))
+    theirs = torch.nn.Sequential(*map(torch_layer, network.layers, network.params(theta)))
+    loss = torch.nn.functional.mse_loss(theirs(torch.tensor(x.reshape(5, *shape))), torch.tensor(y))
+    loss.backward()
+    ours = backprop(Objective(network, MeanSquaredError("identity"), "regression"), theta, x, y)
+    assert ours.loss == pytest.approx(loss.item(), rel=1e-13)
+    gradients = [layer for layer in theirs if hasattr(layer, "weight")]
+    expected = [part for layer in gradients for part in (layer.weight.grad.flatten(1).T.ravel(), layer.bias.grad)]
+    np.testing.assert_allclose(ours.g, torch.cat(expected).numpy(), rtol=1e-11, atol=1e-14)

@@ -4,6 +4,7 @@ from descent_lab.data.base import Data, Dataset, Suggested
 from descent_lab.data.builtin.bundled import BundledClassification, BundledRegression
 from descent_lab.data.builtin.gaussian import Gaussian
 from descent_lab.data.builtin.linear import Linear
+from descent_lab.data.builtin.mnist1d import Mnist1d
 from descent_lab.data.builtin.polynomials import Polynomials
 from descent_lab.data.builtin.product import Product
 from descent_lab.data.builtin.sign import Sign
@@ -20,6 +21,7 @@ __all__ = [
     "Dataset",
     "Gaussian",
     "Linear",
+    "Mnist1d",
     "NpzFile",
     "Polynomials",
     "Product",
