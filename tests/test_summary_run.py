@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from mlflow import MlflowClient
 from stores import create_store, stored
 
 import descent_lab as dl
 from descent_lab.cli import run
-from descent_lab.report import build, summary_run
+from descent_lab.report import build, summary_run, verdict_figure
 from descent_lab.report.reading import read
+from descent_lab.report.report import Report
 from descent_lab.tracking.reader import Wanted
 
 pytestmark = [
@@ -111,7 +113,22 @@ def test_it_is_shown_in_words_and_pictures(uri):
     assert "sweep=pairs" in note and len(note) < 8000
     assert "### iris\n" in (files / "results.md").read_text()
     pictures = {path.name for path in (files / "figures").iterdir()}
-    assert {"final_losses.png", "curves_step.png", "curves_test_accuracy.png"} <= pictures
+    assert {"verdicts.png", "final_losses.png", "curves_step.png", "curves_test_accuracy.png"} <= pictures
+
+
+@pytest.mark.parametrize("metric", ["train/loss", "test/accuracy"])
+def test_the_figure_of_verdicts_shows_every_pair_as_tested(uri, metric):
+    report = Report.of(read(uri, Wanted()), metric=metric)
+    (drawing,) = verdict_figure.drawings(report)
+    figure, pairs = drawing.draw(*drawing.arguments), report.table("pairs")
+    drawn = []
+    for ax in figure.axes:
+        lines = [line.get_segments()[0] for line in ax.collections if isinstance(line, LineCollection)]
+        assert len(lines) == len(ax.get_yticks())
+        drawn += [(*ax.get_xlim(), line[0, 0], line[1, 0]) for line in lines]
+    left, right, low, high = np.array(drawn).T
+    np.testing.assert_allclose(low, np.maximum(pairs["effect_low"], left))
+    np.testing.assert_allclose(high, np.minimum(pairs["effect_high"], right))
 
 
 def test_it_is_made_anew_when_runs_come_or_when_it_is_gone(address, capfd):

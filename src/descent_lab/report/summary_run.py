@@ -19,6 +19,7 @@ import pandas as pd
 from descent_lab.errors import NotGiven, without_password
 from descent_lab.metrics import METRICS
 from descent_lab.paths import command
+from descent_lab.report import verdict_figure
 from descent_lab.report.blocks import Block, Heading, Lines, Rows, Words
 from descent_lab.report.markdown import markdown
 from descent_lab.report.pool import draw
@@ -38,7 +39,7 @@ BANDS = {"estimate": "", "low": ": low", "high": ": high"}  # how the name of a 
 LOSSES = ("train/loss", "validation/loss", "test/loss")
 LONGEST = 90  # letters of an entrant or a problem in the name of a metric, which may have 250 in all
 MOST_POINTS = 50_000  # of all metrics together, which takes about a second to write; curves.csv has all
-MOST_FIGURES = 6
+MOST_FIGURES = 7
 COUNTED = ["finished", "diverged", "failed", "skipped"]
 HOW = (
     "The metrics over steps are the median over seeds, with low and high its 95 % interval (of 2 to 4 seeds: their "
@@ -156,8 +157,9 @@ def _write(report: Report, bands: pd.DataFrame, counts: pd.DataFrame, folder: Pa
 
 
 def _drawings(report: Report) -> Iterator[Drawing]:
-    """The figures: the values of all seeds, and curves with their bands of what is a metric of the summary as well."""
+    """The figures: verdicts, the values of all seeds, and curves with bands of the metrics of the summary."""
     shown = {"curves_step", *(f"curves_{metric.replace('/', '_')}" for metric in _metrics(report))}
+    yield from verdict_figure.drawings(report)
     yield from results.figures(report)
     for drawing in curves.figures(report):
         if drawing.name in shown or drawing.name.startswith("curves_by_lr"):
