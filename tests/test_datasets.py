@@ -13,6 +13,8 @@ from descent_lab.data.builtin.mnist1d import Mnist1d, samples
 from descent_lab.data.builtin.polynomials import POLYNOMIALS, Polynomial, Polynomials
 from descent_lab.data.builtin.product import Product
 from descent_lab.data.files.csv_file import CsvFile
+from descent_lab.data.files.npz_file import NpzFile
+from descent_lab.data.memory import arrays
 from descent_lab.data.splits import split_rows
 from descent_lab.data.targets import as_targets
 from descent_lab.errors import DataError
@@ -614,7 +616,7 @@ def changed(array, index, value):
         ),
         ({"x": X[:0], "y": Y[:0]}, "must have as many rows, at least 1"),
         ({"x": X[:, :0], "y": Y}, "at least 1 column each"),
-        ({"x": X.reshape(10, 2, 1), "y": Y}, r"x of shape \(10, 2, 1\): must have 1 or 2 dimensions"),
+        ({"x": X, "y": Y.reshape(10, 1, 1)}, r"y of shape \(10, 1, 1\): must have 1 or 2 dimensions"),
         ({"x": changed(X, (3, 1), np.nan), "y": Y}, r"d.npz, row \(from 0\) 3, column 'x1': missing value"),
         ({"x": X, "y": changed(Y, 4, np.inf)}, r"row \(from 0\) 4, column 'y0': inf is infinite"),
         ({"x": X.astype(str), "y": Y}, "columns x0..x1: type <U32: must be numbers"),
@@ -664,3 +666,16 @@ def test_mnist1d_follows_the_authors_package():
     for part, their_part in (("train", ""), ("test", "_test")):
         np.testing.assert_allclose(getattr(ours, f"x_{part}"), theirs[f"x{their_part}"], rtol=0, atol=1e-14)
         np.testing.assert_array_equal(getattr(ours, f"y_{part}").argmax(1), theirs[f"y{their_part}"])
+
+
+def test_pictures_of_an_archive_keep_their_shape(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(10, 2, 3, 4)), np.arange(10) % 2
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    np.savez(tmp_path / "test.npz", x=x[:4].reshape(4, 2, 4, 3), y=y[:4])
+    loaded = load(NpzFile(path=str(tmp_path / "d.npz"), standardise=False))
+    assert loaded.shape == (2, 3, 4) and len(loaded.features) == 24
+    assert all((x == row.reshape(loaded.shape)).all((1, 2, 3)).any() for row in loaded.x_train)
+    assert load(arrays(x, y)).shape == (2, 3, 4) and load(arrays(x[:, 0, 0], y)).shape == ()
+    assert arrays(x, y).fingerprint() != arrays(x.reshape(10, 2, 4, 3), y).fingerprint()
+    with pytest.raises(DataError, match=r"test.npz: samples of shape \(2, 4, 3\), those of .*d.npz have \(2, 3, 4\)"):
+        load(NpzFile(path=str(tmp_path / "d.npz"), test_path=str(tmp_path / "test.npz")))

@@ -16,6 +16,8 @@ from descent_lab.errors import DataError
 class Arrays(Tabular):
     """x of shape (n,) or (n, n_features) and y of shape (n,) or (n, n_targets): arrays, or pandas frames and series.
 
+    Samples of x may have several axes: sequences (n, channels, length), pictures (n, channels, rows, columns).
+
     Features must be numbers; class labels may be text. x_test and y_test are the test samples; without them, a random
     test_fraction of the rows is the test set. x_validation and y_validation are the validation samples; without them, a
     random validation_fraction of the rows. The columns of a frame keep their names.
@@ -42,12 +44,17 @@ class Arrays(Tabular):
         return None if x is None else _table(f"{part} arrays", x, y)
 
     def fingerprint(self) -> str:
-        """The SHA-256 (hexadecimal) of the features and the labels."""
+        """The SHA-256 (hexadecimal) of the features and the labels, and of the shape of samples of several axes."""
         digest = hashlib.sha256()
         marked = () if self.x_validation is None else (VALIDATION, self.x_validation, self.y_validation)
         for values in (self.x, self.y, self.x_test, self.y_test, *marked):
-            if values is not None:
-                digest.update(values if values is VALIDATION else np.ascontiguousarray(_array(values)).tobytes())
+            if values is VALIDATION:
+                digest.update(VALIDATION)
+            elif values is not None:
+                array = _array(values)
+                digest.update(np.ascontiguousarray(array).tobytes())
+                if array.ndim > 2:
+                    digest.update(str(array.shape).encode())
         return digest.hexdigest()
 
 

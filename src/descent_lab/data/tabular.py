@@ -58,7 +58,8 @@ class Tabular(Dataset):
             f"{name}_validation": of["validation"] for name, of in (("x", x), ("y", y)) if "validation" in of
         }
         sets = x["train"], y["train"], x["test"], y["test"]
-        return Data(*sets, task, parts["train"].features, classes, x_scaling, y_scaling, **held)
+        table = parts["train"]
+        return Data(*sets, task, table.features, classes, x_scaling, y_scaling, **held, shape=table.shape)
 
     def _split(self, given: Tables, split: Random) -> Parts:
         """Copies of the rows of every part; all have their features in the order of the training rows."""

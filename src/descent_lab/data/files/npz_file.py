@@ -20,7 +20,8 @@ UNIT = "row (from 0)"  # how error messages count the rows of an array
 class NpzFile(UserFile):
     """A file of numpy.savez with two arrays.
 
-    features_key: the name of the array of features, of shape (n,) or (n, n_features), which must be numbers.
+    features_key: the name of the array of features, which must be numbers: of shape (n,) or (n, n_features), or of more
+    axes for sequences (n, channels, length) and pictures (n, channels, rows, columns) or (n, rows, columns).
     target_key: the name of the array of labels, of shape (n,) or (n, n_targets); class labels may be text.
     The columns are named x0, x1, ... and y0, y1, ...
     """

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Self
 
 import numpy as np
@@ -17,6 +18,7 @@ class Table:
 
     name: of the file. x: (n, n_features), float64. labels: (n, n_targets), float64 or text. features and targets: the
     names of the columns. lines: (n,), the place of each row in the file, counted in `unit`s such as 'line'.
+    shape: that of a sample with more than one axis, whose numbers a row of x holds in C order; else ().
     """
 
     name: str
@@ -26,6 +28,7 @@ class Table:
     targets: tuple[str, ...]
     lines: np.ndarray
     unit: str
+    shape: tuple[int, ...] = ()
 
     @property
     def numeric(self) -> bool:
@@ -42,6 +45,8 @@ class Table:
 
     def arranged_as(self, other: Self) -> Self:
         """This table with its features in the order of another. Raises DataError where the columns differ."""
+        if self.shape != other.shape:
+            raise DataError(f"{self.name}: samples of shape {self.shape}, those of {other.name} have {other.shape}")
         columns, other_columns = {*self.features, *self.targets}, {*other.features, *other.targets}
         if columns != other_columns:
             different = ", ".join(sorted(columns ^ other_columns))
@@ -73,12 +78,16 @@ def table_of(
     """A table from two arrays.
 
     name: of the file, for error messages. unit: what rows are counted in, likewise.
-    arrays: the features and the labels, in this order, by their names; each (n,) or (n, n_columns).
+    arrays: the features and the labels, in this order, by their names; each (n,) or (n, n_columns), and features also
+    (n, *shape) with samples of several axes.
     features, targets: the names of the columns; None: the name of the array with a number, such as x0, x1.
     Raises DataError for arrays of other shapes, for features that are not finite numbers, and for labels that are
     neither finite numbers nor text.
     """
-    (x_key, x), (y_key, labels) = ((key, _columns(name, key, values)) for key, values in arrays.items())
+    (x_key, given), (y_key, labels) = arrays.items()
+    shape = given.shape[1:] if given.ndim > 2 else ()
+    x = given.reshape(len(given), prod(shape)) if shape else _columns(name, x_key, given)
+    labels = _columns(name, y_key, labels)
     if len(x) != len(labels) or not x.size or not labels.size:
         raise DataError(
             f"{name}: {x_key} of shape {x.shape} and {y_key} of shape {labels.shape}: must have "
@@ -89,7 +98,7 @@ def table_of(
     place = f"{name}, {unit}"
     if labels.dtype.kind != "U":
         labels = _numbers(name, place, labels, targets, lines)
-    return Table(name, _numbers(name, place, x, features, lines), labels, features, targets, lines, unit)
+    return Table(name, _numbers(name, place, x, features, lines), labels, features, targets, lines, unit, shape)
 
 
 def _columns(name: str, key: str, values: np.ndarray) -> np.ndarray:
