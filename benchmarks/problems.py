@@ -14,6 +14,7 @@ from benchmarks.measuring import Clock, Contestant, Disagreement, Lap
 from descent_lab.cli.compose import Composer
 from descent_lab.data.batching import orders
 from descent_lab.nn.layers.activate import Activate
+from descent_lab.nn.layers.conv1d import Conv1d
 from descent_lab.paths import ROOT
 from descent_lab.sweeps.config import Config, parse
 from descent_lab.training.run import Outcome, Run
@@ -79,6 +80,23 @@ DIGITS = Work(
     10,
 )
 
+CONV1D = Work(
+    "conv1d on mnist1d, the authors' 3 layers of 25 channels, adam, minibatch 100",
+    (
+        "dataset=mnist1d",
+        "model=layers",
+        "model.layers=[{conv1d: {channels: 25, width: 5, stride: 2, padding: 1}}, relu, "
+        "{conv1d: {channels: 25, width: 3, stride: 2, padding: 1}}, relu, "
+        "{conv1d: {channels: 25, width: 3, stride: 2, padding: 1}}, relu, flatten, {dense: 10}]",
+        "optimizer=adam",
+        "lr=0.001",
+        "batching=minibatch",
+        "batching.size=100",
+        "batching.shuffle=false",
+    ),
+    5,
+)
+
 
 class PlainRun(NamedTuple):
     """A run as plain arrays of its dtype: all that a script needs to do the same work."""
@@ -100,6 +118,11 @@ class PlainRun(NamedTuple):
     @property
     def activation(self) -> str:
         return activation(self.run)
+
+    @property
+    def convolutions(self) -> list[Conv1d]:
+        """The convolutions, to which the first weights belong."""
+        return [layer for layer in self.run.problem.objective.network.layers if isinstance(layer, Conv1d)]
 
     @property
     def multiclass(self) -> bool:

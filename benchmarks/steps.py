@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import RESULTS, Clock, Disagreement, Report, Row, contest, parser, refuse, rows
-from benchmarks.problems import DIGITS, S1, S2, S3, Work, made, ours, peer, same_loss
+from benchmarks.problems import CONV1D, DIGITS, S1, S2, S3, Work, made, ours, peer, same_loss
 from descent_lab.paths import ROOT
 from descent_lab.sweeps.engines.base import one_thread_each
 
@@ -138,6 +138,24 @@ def digits(rounds: int, quick: bool) -> list[Row]:
     return rows(work.name, "jax", seconds, {"torch eager": 10, "optax scan": 0.95}, "float64")
 
 
+def conv1d(rounds: int, quick: bool) -> list[Row]:
+    """Convolutions over sequences."""
+    work = CONV1D.but(SINGLE, epochs=1 if quick else 5)
+    eager, scan = _peers("eager", "torch"), _peers("scan", "optax")
+    table = []
+    for backend, at_least in (
+        ("jax", {"torch eager, fused": 4, "optax scan": 1.2}),
+        ("numpy", {"torch eager, fused": 3}),
+    ):
+        entrants = {backend: ours(work, f"backend={backend}")}
+        if eager:
+            entrants["torch eager, fused"] = peer(work, lambda plain: eager.descent(plain, fused=True))
+        if scan and backend == "jax":
+            entrants["optax scan"] = peer(work, scan.descent)
+        table += rows(work.name, backend, contest(entrants, rounds, same_loss(work, 1e-3)), at_least, "float32")
+    return table
+
+
 def taylor(rounds: int, quick: bool) -> list[Row]:
     """The cost of forward mode, which carries a derivative for each parameter, and of backprop, as networks grow."""
     table = []
@@ -150,7 +168,7 @@ def taylor(rounds: int, quick: bool) -> list[Row]:
     return table
 
 
-CONTESTS: dict[str, Contest] = {f.__name__: f for f in (s1, s2, s3, host, digits, taylor)}
+CONTESTS: dict[str, Contest] = {f.__name__: f for f in (s1, s2, s3, host, digits, conv1d, taylor)}
 
 
 def measured(names: list[str], rounds: int, quick: bool) -> Iterator[Row]:

@@ -12,9 +12,18 @@ ACTIVATIONS = {"sigmoid": torch.nn.Sigmoid, "relu": torch.nn.ReLU, "tanh": torch
 
 
 def network(plain: PlainRun) -> torch.nn.Sequential:
-    """Linear layers that start at the weights of the run."""
+    """Convolutions over sequences, if the run has some, and linear layers that start at the weights of the run."""
     layers: list[torch.nn.Module] = []
-    for W, b in plain.weights:
+    if plain.convolutions:
+        layers.append(torch.nn.Unflatten(1, plain.convolutions[0].shape_in))
+    for of, (W, b) in zip(plain.convolutions, plain.weights, strict=False):
+        conv = torch.nn.Conv1d(of.shape_in[0], of.channels, of.width, of.stride, of.padding)
+        conv.weight.data = torch.from_numpy(W.T.reshape(conv.weight.shape).copy())
+        conv.bias.data = torch.from_numpy(b.copy())
+        layers += [conv, ACTIVATIONS[plain.activation]()]
+    if plain.convolutions:
+        layers.append(torch.nn.Flatten())
+    for W, b in plain.weights[len(plain.convolutions) :]:
         linear = torch.nn.Linear(*W.shape, bias=b is not None, dtype=torch.from_numpy(W).dtype)
         with torch.no_grad():
             linear.weight.copy_(torch.from_numpy(W.T))
@@ -26,21 +35,21 @@ def network(plain: PlainRun) -> torch.nn.Sequential:
 
 def trained(model: torch.nn.Sequential) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """The weights in the form of the other contestants."""
-    linears = [layer for layer in model if isinstance(layer, torch.nn.Linear)]
+    linears = [layer for layer in model if isinstance(layer, torch.nn.Linear | torch.nn.Conv1d)]
     return [
-        (layer.weight.detach().numpy().T, None if layer.bias is None else layer.bias.detach().numpy())
+        (layer.weight.detach().flatten(1).numpy().T, None if layer.bias is None else layer.bias.detach().numpy())
         for layer in linears
     ]
 
 
-def descent(plain: PlainRun, compiled: bool = False) -> Callable[[], Any]:
-    """Gradient descent. compiled: the network is compiled by torch.compile."""
+def descent(plain: PlainRun, compiled: bool = False, fused: bool = False) -> Callable[[], Any]:
+    """Gradient descent. compiled: the network is compiled by torch.compile. fused: the optimizer's step is one call."""
     model = network(plain)
     x, y = torch.from_numpy(plain.x), torch.from_numpy(plain.y)
     labels = y.argmax(1) if plain.multiclass else y
     loss_of = torch.nn.CrossEntropyLoss() if plain.multiclass else torch.nn.MSELoss()
     kind = torch.optim.Adam if type(plain.run.optimizer).__name__ == "Adam" else torch.optim.SGD
-    optimizer = kind(model.parameters(), lr=plain.lr)
+    optimizer = kind(model.parameters(), lr=plain.lr, fused=fused)
     forward = torch.compile(model) if compiled else model
 
     def step(x: torch.Tensor, y: torch.Tensor) -> None:

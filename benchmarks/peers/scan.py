@@ -17,20 +17,27 @@ def descent(plain: PlainRun) -> Callable[[], Any]:
     """Gradient descent over batches of one size, and a smaller last batch where the size does not divide n."""
     kind = "adam" if type(plain.run.optimizer).__name__ == "Adam" else "sgd"
     activation = plain.activation
-    train = _compiled(activation, plain.multiclass, kind, plain.lr, plain.size, plain.epochs)
+    windows = tuple((of.shape_in[0], of.width, of.stride, of.padding) for of in plain.convolutions)
+    train = _compiled(activation, plain.multiclass, kind, plain.lr, plain.size, plain.epochs, windows)
     weights = jax.device_put(plain.weights)
     x, y = jnp.asarray(plain.x), jnp.asarray(plain.y)
     return lambda: jax.block_until_ready(train(weights, x, y))
 
 
 @cache
-def _compiled(activation: str, multiclass: bool, kind: str, lr: float, size: int, epochs: int) -> Callable[..., Any]:
+def _compiled(
+    activation: str, multiclass: bool, kind: str, lr: float, size: int, epochs: int, windows: Any
+) -> Callable[..., Any]:
     optimizer = getattr(optax, kind)(lr)
     f = ACTIVATIONS[activation]
 
     def loss(weights: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        h = x
-        for k, (W, b) in enumerate(weights):
+        h = x[:, None, :] if windows else x
+        for (W, b), (channels, width, stride, zeros) in zip(weights, windows, strict=False):
+            kernel = W.T.reshape(-1, channels, width)
+            h = f(jax.lax.conv_general_dilated(h, kernel, (stride,), [(zeros, zeros)]) + b[:, None])
+        h = h.reshape(len(x), -1)
+        for k, (W, b) in enumerate(weights[len(windows) :], len(windows)):
             z = h @ W if b is None else h @ W + b
             h = f(z) if k < len(weights) - 1 else z
         if multiclass:
