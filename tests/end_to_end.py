@@ -14,7 +14,7 @@ import pandas as pd
 
 import descent_lab as dl
 from descent_lab.analysis import statistics as st
-from descent_lab.analysis.measure import Measure
+from descent_lab.analysis.measure import THEN_BY, TUNED_BY, Measure
 from descent_lab.analysis.selection import select
 from descent_lab.report.verdict_words import Wording, details, headline
 from descent_lab.tracking.study_record import StudyRecord
@@ -78,12 +78,14 @@ def study(pools: Pools, n_entrants: int, n_blocks: int, rng: np.random.Generator
             parts.append(pd.DataFrame(columns).assign(dataset=problem, entrant=f"e{entrant}"))
     runs = pd.concat(parts, ignore_index=True)
     runs["status"] = np.where(np.isfinite(runs["loss"]), "finished", "diverged")
+    chosen_by = runs["loss"].fillna(np.inf)
+    runs = runs.assign(**{TUNED_BY: chosen_by, THEN_BY: chosen_by})
     return runs.assign(setting="lr=" + runs["lr"].astype(str), started=0, **{"tracking.tuning": plan.text})
 
 
 def page(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """The verdicts of a study, and all that its page says of them."""
-    table = st.verdicts(st.comparable(select(runs, "loss").runs, "loss"), asked=ASKED)
+    table = st.verdicts(st.comparable(select(runs).runs, "loss"), asked=ASKED)
     rows = [part for _, part in table.groupby("dataset")]
     said = [headline(part, WORDING) for part in rows]
     return table, said + [line for part in rows for line in details(part, WORDING)]
