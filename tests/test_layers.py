@@ -12,7 +12,7 @@ from descent_lab.derivatives.taylor import forward_mode
 from descent_lab.errors import ConfigError
 from descent_lab.loops.recording import Recorded, Recording
 from descent_lab.nn.initialisers import Scaled
-from descent_lab.nn.layers import Conv2d, Flatten, MaxPool, MeanPool
+from descent_lab.nn.layers import Conv2d, Flatten, LayerNorm, MaxPool, MeanPool, RmsNorm
 from descent_lab.nn.layers.pooling import as_places
 from descent_lab.nn.layers.windows import Windows
 from descent_lab.nn.layers.written import LAYERS, layer_of
@@ -55,6 +55,10 @@ NETS = {  # shape of a sample, and the layers as a configuration writes them; be
     ),
     "pictures, pooled first": ((2, 4, 4), [{"mean_pool": 2}, {"conv2d": {"channels": 3, "size": 1}}, *LAST_DENSE]),
     "conv1d of one place": ((2, 1), [{"conv1d": {"channels": 2, "width": 1}}, "tanh", "flatten", {"dense": 2}]),
+    "normalised units": (
+        (3, 4),
+        ["layer_norm", {"dense": 4}, "rms_norm", "tanh", {"dense": 3}, "layer_norm", *LAST_DENSE],
+    ),
     "activate": ((3,), [{"dense": 4}, {"activate": "sigmoid"}, {"dense": 2}, "tanh"]),
 }
 for name, kind in LAYERS.items():
@@ -169,12 +173,26 @@ def mean_bias(self, params, cache, d_out, into, wanted, backward=Conv2d.backward
     return d_h
 
 
+def size_as_constant(self, params, cache, d_out, into, wanted, backward=RmsNorm.backward):
+    backward(self, params, cache, d_out, into, wanted)
+    return params["gamma"] * d_out * cache.rate
+
+
+def over_samples(self, params, cache, d_out, into, wanted, backward=LayerNorm.backward):
+    d_h = backward(self, params, cache, d_out, into, wanted)
+    du = params["gamma"] * d_out
+    away = du - du.mean(-1, keepdims=True) - cache.u * (du * cache.u).mean(-1, keepdims=True)
+    return None if d_h is None else away * cache.rate
+
+
 MISTAKES = {  # a net, and a mistake in its backward pass that implementations have had
     "a convolution in place of a correlation": ("conv1d within", Windows, "summed", flipped),
     "zeros around the places forgotten": ("conv2d within", Windows, "summed", without_zeros),
     "the mean over places for a bias": ("conv2d first", Conv2d, "backward", mean_bias),
     "all places of a window get the gradient of its maximum": ("max_pool within", MaxPool, "backward", undivided),
     "not divided by the places of a window": ("mean_pool within", MeanPool, "backward", undivided),
+    "the size of a sample taken as a constant": ("rms_norm within", RmsNorm, "backward", size_as_constant),
+    "means over samples, as of a batch": ("layer_norm within", LayerNorm, "backward", over_samples),
     "places before channels": ("flatten within", Flatten, "backward", places_first),
 }
 

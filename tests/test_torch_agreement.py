@@ -329,3 +329,40 @@ def test_convolutions_and_pooling_follow_torch(name):
     gradients = [layer for layer in theirs if hasattr(layer, "weight")]
     expected = [part for layer in gradients for part in (layer.weight.grad.flatten(1).T.ravel(), layer.bias.grad)]
     np.testing.assert_allclose(ours.g, torch.cat(expected).numpy(), rtol=1e-11, atol=1e-14)
+
+
+def torch_output(layer, pieces, h):
+    """PyTorch's output (n, places, channels) of a layer of ours, with these pieces of theta, for h of such a shape."""
+    from torch.nn import functional
+
+    width = (h.shape[-1],)
+    if layer.kind == "activate":
+        return torch.tanh(h)
+    if layer.kind == "dense":
+        return functional.linear(h, pieces["W"].T, pieces["b"][:, 0])
+    if layer.kind == "layer_norm":
+        return functional.layer_norm(h, width, pieces["gamma"][:, 0], pieces["beta"][:, 0])
+    assert layer.kind == "rms_norm"
+    return functional.rms_norm(h, width, pieces["gamma"][:, 0], 1e-5)
+
+
+SEQUENCES = {
+    "layer_norm": ((3, 4), ["layer_norm", {"dense": 5}, "tanh", "layer_norm", {"dense": 2}]),
+    "rms_norm": ((3, 4), ["rms_norm", {"dense": 5}, "tanh", "rms_norm", {"dense": 2}]),
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_layers_of_sequences_follow_torch(name):
+    shape, layers = SEQUENCES[name]
+    network = Network.of(shape, [layer_of(layer) for layer in layers])
+    rng = np.random.default_rng(0)
+    theta, x, y = (rng.normal(size=size) for size in (network.n_params, (5, *shape), (5, network.n_outputs)))
+    theirs, h = torch.tensor(theta, requires_grad=True), torch.tensor(x).mT
+    for layer, pieces in zip(network.layers, network.params(theirs), strict=True):
+        h = torch_output(layer, pieces, h)
+    loss = torch.nn.functional.mse_loss(h.mT.flatten(1), torch.tensor(y))
+    loss.backward()
+    ours = backprop(Objective(network, MeanSquaredError("identity"), "regression"), theta, x.reshape(5, -1), y)
+    assert ours.loss == pytest.approx(loss.item(), rel=1e-13)
+    np.testing.assert_allclose(ours.g, theirs.grad.numpy(), rtol=1e-11, atol=1e-14)

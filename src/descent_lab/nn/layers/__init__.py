@@ -7,7 +7,9 @@ from descent_lab.nn.layers.conv1d import Conv1d
 from descent_lab.nn.layers.conv2d import Conv2d
 from descent_lab.nn.layers.dense import Dense
 from descent_lab.nn.layers.flatten import Flatten
+from descent_lab.nn.layers.layer_norm import LayerNorm
 from descent_lab.nn.layers.pooling import MaxPool, MeanPool
+from descent_lab.nn.layers.rms_norm import RmsNorm
 from descent_lab.nn.layers.written import LAYERS
 
 __all__ = [
@@ -19,7 +21,9 @@ __all__ = [
     "Dense",
     "Flatten",
     "Layer",
+    "LayerNorm",
     "MaxPool",
     "MeanPool",
     "Parameter",
+    "RmsNorm",
 ]

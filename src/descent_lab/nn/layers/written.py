@@ -15,10 +15,23 @@ from descent_lab.nn.layers.conv1d import Conv1d
 from descent_lab.nn.layers.conv2d import Conv2d
 from descent_lab.nn.layers.dense import Dense
 from descent_lab.nn.layers.flatten import Flatten
+from descent_lab.nn.layers.layer_norm import LayerNorm
 from descent_lab.nn.layers.pooling import MaxPool, MeanPool
+from descent_lab.nn.layers.rms_norm import RmsNorm
 from descent_lab.validation import typed
 
-KINDS: tuple[type[Layer], ...] = (Activate, BatchNorm, Conv1d, Conv2d, Dense, Flatten, MaxPool, MeanPool)
+KINDS: tuple[type[Layer], ...] = (
+    Activate,
+    BatchNorm,
+    Conv1d,
+    Conv2d,
+    Dense,
+    Flatten,
+    LayerNorm,
+    MaxPool,
+    MeanPool,
+    RmsNorm,
+)
 LAYERS: Registry[type[Layer]] = Registry("layer", {kind.kind: kind for kind in KINDS})
 
 
