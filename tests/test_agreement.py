@@ -144,6 +144,11 @@ MODELS = [
         "model.stride=2",
         "init=xavier",
     ],
+    [
+        "dataset=iris",
+        "model=layers",
+        "model.layers=[{dense: 4}, {residual: [layer_norm, batch_norm, tanh, {dense: 4}]}, rms_norm, {dense: 3}]",
+    ],
     ["dataset=polynomials", "dataset.n_samples=4", "model.batch_norm=true", "batching=minibatch"],
     ["dataset=sign", "model.loss=mse", "model.output=tanh", "optimizer.clip_norm=0.1"],
     ["dataset=product", "model=linear", "optimizer.clip_value=0.05"],

@@ -11,8 +11,9 @@ from descent_lab.derivatives.reverse import reverse_mode
 from descent_lab.derivatives.taylor import forward_mode
 from descent_lab.errors import ConfigError
 from descent_lab.loops.recording import Recorded, Recording
+from descent_lab.nn.activations import ACTIVATIONS
 from descent_lab.nn.initialisers import Scaled
-from descent_lab.nn.layers import Conv2d, Flatten, LayerNorm, MaxPool, MeanPool, RmsNorm
+from descent_lab.nn.layers import Conv2d, Flatten, LayerNorm, MaxPool, MeanPool, Residual, RmsNorm
 from descent_lab.nn.layers.pooling import as_places
 from descent_lab.nn.layers.windows import Windows
 from descent_lab.nn.layers.written import LAYERS, layer_of
@@ -59,6 +60,26 @@ NETS = {  # shape of a sample, and the layers as a configuration writes them; be
         (3, 4),
         ["layer_norm", {"dense": 4}, "rms_norm", "tanh", {"dense": 3}, "layer_norm", *LAST_DENSE],
     ),
+    "residual": (
+        (2, 3),
+        [
+            {"dense": 3},
+            {"residual": ["layer_norm", {"dense": 4}, "tanh", {"residual": [{"dense": 4}, "tanh"]}, {"dense": 3}]},
+            {"residual": {"layers": ["tanh", {"dense": {"width": 3, "bias": False}}]}},
+            *LAST_DENSE,
+        ],
+    ),
+    "residual, batch_norm": (
+        (3,),
+        [
+            {"dense": 3},
+            "batch_norm",
+            {"residual": [{"dense": 3}, "batch_norm", "tanh", {"residual": ["batch_norm"]}]},
+            {"residual": ["tanh"]},
+            {"dense": 2},
+        ],
+    ),
+    "residual, no weights first": ((3,), [{"residual": ["tanh", "sigmoid"]}, {"residual": ["tanh", {"dense": 3}]}]),
     "activate": ((3,), [{"dense": 4}, {"activate": "sigmoid"}, {"dense": 2}, "tanh"]),
 }
 for name, kind in LAYERS.items():
@@ -116,6 +137,9 @@ def test_a_recorded_backward_pass_gives_what_numpy_gives_each_time(name):
 @pytest.mark.parametrize(
     ("shape", "layer", "message"),
     [
+        ((3,), {"residual": [{"dense": 2}]}, r"residual: its layers make \(2,\) of samples of shape \(3,\): must keep"),
+        ((3,), {"residual": []}, r"layer residual: layers=\[\]: must hold at least one layer"),
+        ((3,), {"residual": ["flatten", "max_pool"]}, r"layer max_pool: samples of shape \(3,\): must be \(channels"),
         ((1, 4), {"conv2d": 2}, r"layer conv2d: samples of shape \(1, 4\): must be \(channels, rows, columns\)"),
         ((4,), "max_pool", r"max_pool: samples of shape \(4,\): must be \(channels, length\) or \(channels, rows, c"),
         ((1, 4, 4), {"mean_pool": 5}, "mean_pool: a window of 5 x 5 on 4 x 4 places with 0 x 0 zeros around them"),
@@ -185,6 +209,10 @@ def over_samples(self, params, cache, d_out, into, wanted, backward=LayerNorm.ba
     return None if d_h is None else away * cache.rate
 
 
+def around_forgotten(self, params, cache, d_out, into, wanted):
+    return super(Residual, self).backward(params, cache, d_out, into, wanted)
+
+
 MISTAKES = {  # a net, and a mistake in its backward pass that implementations have had
     "a convolution in place of a correlation": ("conv1d within", Windows, "summed", flipped),
     "zeros around the places forgotten": ("conv2d within", Windows, "summed", without_zeros),
@@ -193,6 +221,7 @@ MISTAKES = {  # a net, and a mistake in its backward pass that implementations h
     "not divided by the places of a window": ("mean_pool within", MeanPool, "backward", undivided),
     "the size of a sample taken as a constant": ("rms_norm within", RmsNorm, "backward", size_as_constant),
     "means over samples, as of a batch": ("layer_norm within", LayerNorm, "backward", over_samples),
+    "the way around the layers forgotten": ("residual within", Residual, "backward", around_forgotten),
     "places before channels": ("flatten within", Flatten, "backward", places_first),
 }
 
@@ -203,3 +232,20 @@ def test_a_mistake_in_a_backward_pass_is_noticed(mistake, monkeypatch):
     monkeypatch.setattr(owner, method, wrong)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         test_backward_agrees_with_central_differences(net)
+
+
+def test_batch_statistics_within_residuals_are_handed_on_in_order():
+    net = network("residual, batch_norm")
+    objective, theta, x, y = drawn(net, n=6)
+    of_batch = backprop(objective, theta, x, y).batch_stats
+    assert of_batch.shape == (net.n_batch_stats,) == (18,) and net.first_batch_stats == ([0.0] * 3 + [1.0] * 3) * 3
+    biased = of_batch.reshape(3, 2, 3) * np.array([1, 5 / 6])[:, None]  # variances of a batch are divided by n
+    np.testing.assert_allclose(net.outputs(theta, x, biased.ravel()), net.outputs(theta, x), rtol=1e-12)
+
+
+def test_weights_within_residuals_are_scaled_for_the_activation_after_them():
+    net = network("residual")
+    found = {(piece.name, piece.block): piece.following for piece in net.pieces() if piece.parameter.start == "weights"}
+    tanh = ACTIVATIONS["tanh"]
+    assert found[("1.W", 0)] is found[("3.0.W", 0)] is tanh
+    assert found[("4.W", 0)] is None and found[("W", 0)] is None

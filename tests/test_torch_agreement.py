@@ -342,12 +342,22 @@ def torch_output(layer, pieces, h):
         return functional.linear(h, pieces["W"].T, pieces["b"][:, 0])
     if layer.kind == "layer_norm":
         return functional.layer_norm(h, width, pieces["gamma"][:, 0], pieces["beta"][:, 0])
+    if layer.kind == "residual":
+        return h + torch_chain(layer, pieces, h)
     assert layer.kind == "rms_norm"
     return functional.rms_norm(h, width, pieces["gamma"][:, 0], 1e-5)
 
 
+def torch_chain(layer, pieces, h):
+    for at, inner in layer.inner.items():
+        own = {name.removeprefix(f"{at}."): piece for name, piece in pieces.items() if name.startswith(f"{at}.")}
+        h = torch_output(inner, own, h)
+    return h
+
+
 SEQUENCES = {
     "layer_norm": ((3, 4), ["layer_norm", {"dense": 5}, "tanh", "layer_norm", {"dense": 2}]),
+    "residual": ((3, 4), [{"residual": ["layer_norm", {"dense": 5}, "tanh", {"dense": 3}]}, "tanh", {"dense": 2}]),
     "rms_norm": ((3, 4), ["rms_norm", {"dense": 5}, "tanh", "rms_norm", {"dense": 2}]),
 }
 

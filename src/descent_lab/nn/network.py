@@ -15,6 +15,7 @@ from descent_lab.nn.activations import Activation, Array
 from descent_lab.nn.layers.activate import Activate
 from descent_lab.nn.layers.base import MOMENTS, Layer, Parameter, Params, Shape
 from descent_lab.nn.layers.batch_norm import BatchNorm
+from descent_lab.nn.layers.chain import following
 from descent_lab.nn.layers.dense import Dense
 
 Place = tuple[slice, tuple[int, int]]  # where a matrix lies in theta, and its shape
@@ -58,16 +59,7 @@ class Network:
                 block, taken = block + 1, set()
             taken |= set(layer.parameters)
             for name, parameter in layer.parameters.items():
-                yield Piece(name, block, parameter, self._following(k))
-
-    def _following(self, k: int) -> Activation | None:
-        """The activation after layer k, with no weights in between; None if there is none."""
-        for layer in self.layers[k + 1 :]:
-            if layer.activation is not None:
-                return layer.activation
-            if any(parameter.start == "weights" for parameter in layer.parameters.values()):
-                return None
-        return None
+                yield Piece(name, block, parameter, layer.following(name, following(self.layers[k + 1 :])))
 
     @cached_property
     def n_params(self) -> int:
@@ -179,7 +171,7 @@ class Network:
         found = [layer.stats(cache) for layer, cache in zip(self.layers, caches, strict=True) if layer.n_stats]
         if len(found) < 2:
             return found[0] if found else None
-        return found[0].__array_namespace__().concat(found, axis=-1)
+        return found[-1].__array_namespace__().concat(found, axis=-1)  # the first ones may not depend on theta
 
     @cached_property
     def n_batch_stats(self) -> int:

@@ -9,6 +9,7 @@ from descent_lab.nn.layers.dense import Dense
 from descent_lab.nn.layers.flatten import Flatten
 from descent_lab.nn.layers.layer_norm import LayerNorm
 from descent_lab.nn.layers.pooling import MaxPool, MeanPool
+from descent_lab.nn.layers.residual import Residual
 from descent_lab.nn.layers.rms_norm import RmsNorm
 from descent_lab.nn.layers.written import LAYERS
 
@@ -25,5 +26,6 @@ __all__ = [
     "MaxPool",
     "MeanPool",
     "Parameter",
+    "Residual",
     "RmsNorm",
 ]

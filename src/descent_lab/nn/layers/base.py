@@ -42,12 +42,9 @@ class Layer(Component, ABC):
     shape_in: the shape of one sample of the input, known once the layer is in a network; no option.
     tried: the shape of a sample, and the options, with which the contract tests try a layer of this kind.
     main: the option that a configuration may give alone: {dense: 10} is {dense: {width: 10}}.
-    joins: pieces that the backward pass takes as one matrix, because they lie one below the other in theta and have
-    equal columns: {"A": ("W", "b")} makes params["A"] of both, in place of them.
     """
 
     group = "layer"
-    joins: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     tried: ClassVar[tuple[Shape, Mapping[str, Any]]] = ((3,), {})
     main: ClassVar[str] = ""
     shape_in: ClassVar[Shape] = ()
@@ -69,6 +66,15 @@ class Layer(Component, ABC):
         """The layer's pieces of theta by name, in their order."""
         return {}
 
+    @property
+    def joins(self) -> Mapping[str, tuple[str, ...]]:
+        """Pieces that the backward pass takes as one matrix.
+
+        They lie one below the other in theta and have equal columns: {"A": ("W", "b")} makes params["A"] of both, in
+        place of them.
+        """
+        return {}
+
     @abstractmethod
     def forward(self, params: Params, h: Array) -> tuple[Array, Any]:
         """The output for h (..., width, n), and what `backward` needs again."""
@@ -84,6 +90,10 @@ class Layer(Component, ABC):
     def activation(self) -> Activation | None:
         """The activation, if that is what the layer is: weights before it are scaled for it."""
         return None
+
+    def following(self, name: str, after: Activation | None) -> Activation | None:
+        """The activation for which the piece of that name is scaled. after: the one that follows the layer."""
+        return after
 
     @property
     def n_stats(self) -> int:
