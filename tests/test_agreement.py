@@ -149,6 +149,13 @@ MODELS = [
         "model=layers",
         "model.layers=[{dense: 4}, {residual: [layer_norm, batch_norm, tanh, {dense: 4}]}, rms_norm, {dense: 3}]",
     ],
+    [
+        "dataset=mnist1d",
+        "dataset.n_samples=100",
+        "dataset.test_fraction=0.6",
+        "model=layers",
+        "model.layers=[{conv1d: {channels: 2, stride: 8}}, {residual: [{attention: 2}]}, mean_pool, {dense: 10}]",
+    ],
     ["dataset=polynomials", "dataset.n_samples=4", "model.batch_norm=true", "batching=minibatch"],
     ["dataset=sign", "model.loss=mse", "model.output=tanh", "optimizer.clip_norm=0.1"],
     ["dataset=product", "model=linear", "optimizer.clip_value=0.05"],

@@ -14,6 +14,7 @@ from descent_lab.loops.recording import Recorded, Recording
 from descent_lab.nn.activations import ACTIVATIONS
 from descent_lab.nn.initialisers import Scaled
 from descent_lab.nn.layers import Conv2d, Flatten, LayerNorm, MaxPool, MeanPool, Residual, RmsNorm
+from descent_lab.nn.layers.attention import Heads
 from descent_lab.nn.layers.pooling import as_places
 from descent_lab.nn.layers.windows import Windows
 from descent_lab.nn.layers.written import LAYERS, layer_of
@@ -80,6 +81,18 @@ NETS = {  # shape of a sample, and the layers as a configuration writes them; be
         ],
     ),
     "residual, no weights first": ((3,), [{"residual": ["tanh", "sigmoid"]}, {"residual": ["tanh", {"dense": 3}]}]),
+    "attention": (
+        (3, 4),
+        [
+            {"dense": 4},
+            {"residual": ["layer_norm", {"attention": {"heads": 2, "causal": True}}]},
+            {"residual": ["layer_norm", {"dense": 5}, "tanh", {"dense": 4}]},
+            {"attention": {"heads": 4, "bias": False}},
+            "tanh",
+            *LAST_DENSE,
+        ],
+    ),
+    "attention, one place": ((2, 1), [{"attention": 1}, "tanh", *LAST_DENSE]),
     "activate": ((3,), [{"dense": 4}, {"activate": "sigmoid"}, {"dense": 2}, "tanh"]),
 }
 for name, kind in LAYERS.items():
@@ -140,6 +153,8 @@ def test_a_recorded_backward_pass_gives_what_numpy_gives_each_time(name):
         ((3,), {"residual": [{"dense": 2}]}, r"residual: its layers make \(2,\) of samples of shape \(3,\): must keep"),
         ((3,), {"residual": []}, r"layer residual: layers=\[\]: must hold at least one layer"),
         ((3,), {"residual": ["flatten", "max_pool"]}, r"layer max_pool: samples of shape \(3,\): must be \(channels"),
+        ((3,), {"attention": 3}, r"layer attention: samples of shape \(3,\): must be \(channels, length\)"),
+        ((3, 2), {"attention": 2}, "layer attention: heads=2: must divide the 3 channels"),
         ((1, 4), {"conv2d": 2}, r"layer conv2d: samples of shape \(1, 4\): must be \(channels, rows, columns\)"),
         ((4,), "max_pool", r"max_pool: samples of shape \(4,\): must be \(channels, length\) or \(channels, rows, c"),
         ((1, 4, 4), {"mean_pool": 5}, "mean_pool: a window of 5 x 5 on 4 x 4 places with 0 x 0 zeros around them"),
@@ -213,6 +228,14 @@ def around_forgotten(self, params, cache, d_out, into, wanted):
     return super(Residual, self).backward(params, cache, d_out, into, wanted)
 
 
+def shares_as_constants(self, params, cache, d_out, into, wanted, backward=Heads.backward):
+    return backward(self, params, cache._replace(q=0 * cache.q, k=0 * cache.k), d_out, into, wanted)
+
+
+def scaled_once(self, params, cache, d_out, into, wanted, backward=Heads.backward):
+    return backward(self, params, cache._replace(k=cache.k / self._scale), d_out, into, wanted)
+
+
 MISTAKES = {  # a net, and a mistake in its backward pass that implementations have had
     "a convolution in place of a correlation": ("conv1d within", Windows, "summed", flipped),
     "zeros around the places forgotten": ("conv2d within", Windows, "summed", without_zeros),
@@ -222,6 +245,8 @@ MISTAKES = {  # a net, and a mistake in its backward pass that implementations h
     "the size of a sample taken as a constant": ("rms_norm within", RmsNorm, "backward", size_as_constant),
     "means over samples, as of a batch": ("layer_norm within", LayerNorm, "backward", over_samples),
     "the way around the layers forgotten": ("residual within", Residual, "backward", around_forgotten),
+    "what a query sees taken as a constant": ("attention within", Heads, "backward", shares_as_constants),
+    "queries not divided by the root of their size": ("attention within", Heads, "backward", scaled_once),
     "places before channels": ("flatten within", Flatten, "backward", places_first),
 }
 
@@ -249,3 +274,38 @@ def test_weights_within_residuals_are_scaled_for_the_activation_after_them():
     tanh = ACTIVATIONS["tanh"]
     assert found[("1.W", 0)] is found[("3.0.W", 0)] is tanh
     assert found[("4.W", 0)] is None and found[("W", 0)] is None
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_causal_place_does_not_see_what_comes_after_it(causal):
+    net = Network.of((2, 4), [layer_of({"attention": {"heads": 2, "causal": causal}})])
+    rng = np.random.default_rng(0)
+    theta, x = rng.standard_normal(net.n_params), rng.standard_normal((1, 2, 4))
+    changed = x + np.array([0, 0, 1, 0])
+    apart = np.abs(net.outputs(theta, changed.reshape(1, -1)) - net.outputs(theta, x.reshape(1, -1))).reshape(2, 4)
+    assert (apart.max(0) > 0).tolist() == [not causal, not causal, True, True]
+
+
+def test_attention_keeps_float32():
+    objective, *arrays = drawn(network("attention"))
+    theta, x, y = (array.astype(np.float32) for array in arrays)
+    assert backprop(objective, theta, x, y).g.dtype == np.float32
+    assert objective.value(theta, x, y)[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_is_the_formula_of_the_paper_for_each_sample_head_and_query(causal):
+    net = Network.of((4, 3), [layer_of({"attention": {"heads": 2, "causal": causal}})])
+    rng = np.random.default_rng(0)
+    theta, x = rng.standard_normal(net.n_params), rng.standard_normal((5, 4, 3))
+    (pieces,) = net.params(theta)
+    found = np.empty_like(x)
+    for i in range(5):
+        q, k, v = np.split(pieces["qkv.W"].T @ x[i] + pieces["qkv.b"], 3)
+        for t in range(3):
+            seen = slice(0, t + 1 if causal else 3)
+            for head in (slice(0, 2), slice(2, 4)):
+                e = np.exp(k[head, seen].T @ q[head, t] / np.sqrt(2))
+                found[i, head, t] = v[head, seen] @ (e / e.sum())
+        found[i] = pieces["out.W"].T @ found[i] + pieces["out.b"]
+    np.testing.assert_allclose(net.outputs(theta, x.reshape(5, -1)), found.reshape(5, -1).T, rtol=1e-12)

@@ -344,8 +344,22 @@ def torch_output(layer, pieces, h):
         return functional.layer_norm(h, width, pieces["gamma"][:, 0], pieces["beta"][:, 0])
     if layer.kind == "residual":
         return h + torch_chain(layer, pieces, h)
+    if layer.kind == "attention":
+        return torch_attention(layer, pieces, h.transpose(0, 1)).transpose(0, 1)
     assert layer.kind == "rms_norm"
     return functional.rms_norm(h, width, pieces["gamma"][:, 0], 1e-5)
+
+
+def torch_attention(layer, pieces, h):
+    """h: (places, n, channels). The function is that of torch.nn.MultiheadAttention."""
+    length, channels = h.shape[0], h.shape[-1]
+    hidden = torch.ones(length, length, dtype=torch.bool).triu(1) if layer.causal else None
+    (W, b), (W_out, b_out) = ((pieces[f"{part}.W"].T, pieces[f"{part}.b"][:, 0]) for part in ("qkv", "out"))
+    return torch.nn.functional.multi_head_attention_forward(
+        *(h, h, h, channels, layer.heads, W, b, None, None, False, 0.0, W_out, b_out),
+        need_weights=False,
+        attn_mask=hidden,
+    )[0]
 
 
 def torch_chain(layer, pieces, h):
@@ -356,6 +370,7 @@ def torch_chain(layer, pieces, h):
 
 
 SEQUENCES = {
+    "attention": ((4, 5), [{"attention": 2}, "tanh", {"attention": {"heads": 4, "causal": True}}, {"dense": 2}]),
     "layer_norm": ((3, 4), ["layer_norm", {"dense": 5}, "tanh", "layer_norm", {"dense": 2}]),
     "residual": ((3, 4), [{"residual": ["layer_norm", {"dense": 5}, "tanh", {"dense": 3}]}, "tanh", {"dense": 2}]),
     "rms_norm": ((3, 4), ["rms_norm", {"dense": 5}, "tanh", "rms_norm", {"dense": 2}]),

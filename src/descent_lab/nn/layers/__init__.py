@@ -1,6 +1,7 @@
 """The layers that networks are composed of, by name."""
 
 from descent_lab.nn.layers.activate import Activate
+from descent_lab.nn.layers.attention import Attention
 from descent_lab.nn.layers.base import Layer, Parameter
 from descent_lab.nn.layers.batch_norm import BatchNorm
 from descent_lab.nn.layers.conv1d import Conv1d
@@ -16,6 +17,7 @@ from descent_lab.nn.layers.written import LAYERS
 __all__ = [
     "LAYERS",
     "Activate",
+    "Attention",
     "BatchNorm",
     "Conv1d",
     "Conv2d",

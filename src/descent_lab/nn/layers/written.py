@@ -9,6 +9,7 @@ from descent_lab.components import Registry, resolve
 from descent_lab.errors import ConfigError
 from descent_lab.nn.activations import ACTIVATIONS
 from descent_lab.nn.layers.activate import Activate
+from descent_lab.nn.layers.attention import Attention
 from descent_lab.nn.layers.base import Layer
 from descent_lab.nn.layers.batch_norm import BatchNorm
 from descent_lab.nn.layers.conv1d import Conv1d
@@ -22,6 +23,7 @@ from descent_lab.validation import typed
 
 KINDS: tuple[type[Layer], ...] = (
     Activate,
+    Attention,
     BatchNorm,
     Conv1d,
     Conv2d,
