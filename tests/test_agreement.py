@@ -160,6 +160,15 @@ MODELS = [
     ["dataset=sign", "model.loss=mse", "model.output=tanh", "optimizer.clip_norm=0.1"],
     ["dataset=product", "model=linear", "optimizer.clip_value=0.05"],
     ["dataset=iris", "model.loss=mse", "model.output=sigmoid", "optimizer.weight_decay=0.1", "model.bias=false"],
+    *(
+        [
+            "dataset=iris",
+            "init=he",
+            "model=layers",
+            f"model.layers=[{{dense: 4}}, {a}, {{dense: 4}}, {b}, {{dense: 3}}]",
+        ]
+        for a, b in (("leaky_relu", "gelu"), ("elu", "silu"), ("gelu_tanh", "softplus"))
+    ),
     ["model.hidden=[5]", "optimizer=rmsprop", "optimizer.centered=true", "optimizer.mu=0.5", "stream=legacy"],
 ]
 

@@ -35,7 +35,7 @@ REFUSED = {  # override: the beginning of the one line that refuses it
     "stop.max_seconds=0": "stop.max_seconds=0: must be greater than 0",
     "model.hidden=[0]": "model.hidden.0=0: must be greater than or equal to 1",
     "model.hidden=5": "model.hidden=5: must be a valid tuple",
-    "model.activation=gelu": "model.activation=gelu: must be one of identity, relu, sigmoid, tanh",
+    "model.activation=maxout": "model.activation=maxout: must be one of elu, gelu, gelu_tanh, identity, leaky_relu,",
     "model.loss=hinge": "model.loss=hinge: must be",
     "init.gain=0": "init.gain=0: must be greater than 0",
     "init.bias=nan": "init.bias=nan: must be a finite number",

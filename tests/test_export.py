@@ -34,6 +34,7 @@ RUNS = {
     "binary": ["dataset=sign", "epochs=5"],
     "normalised": [*POLYNOMIAL, "model.batch_norm=true", "model.hidden=[6,5]"],
     "float32": [*POLYNOMIAL, "dtype=float32", "model.activation=sigmoid"],
+    "erf": ["dataset=iris", "epochs=5", "model.activation=gelu"],
     "one feature": ["dataset=line", "epochs=5"],
     "other layers": [
         "dataset=product",
@@ -102,8 +103,9 @@ def test_a_model_answers_as_predict_does(name, stored, export, tmp_path):
     assert model.metadata.metadata["run_id"] == ids[name] and model.metadata.metadata["theta"] == theta
 
 
-def test_a_model_needs_neither_this_package_nor_jax(export, tmp_path):
-    export("run=classes", f"output={tmp_path / 'model'}")
+@pytest.mark.parametrize(("name", "more"), [("classes", set()), ("erf", {"scipy"})])
+def test_a_model_needs_neither_this_package_nor_jax(name, more, export, tmp_path):
+    export(f"run={name}", f"output={tmp_path / 'model'}")
     script = (
         "import sys\n"
         "sys.modules['descent_lab'] = sys.modules['jax'] = None  # as if not installed\n"
@@ -114,7 +116,7 @@ def test_a_model_needs_neither_this_package_nor_jax(export, tmp_path):
     assert done.stdout.split() == ["setosa"], done.stderr
     requirements = (tmp_path / "model" / "requirements.txt").read_text().split()
     assert all("==" in line for line in requirements)
-    assert {line.partition("==")[0] for line in requirements} == {"mlflow", "numpy", "pandas"}
+    assert {line.partition("==")[0] for line in requirements} == {"mlflow", "numpy", "pandas"} | more
 
 
 def test_a_served_model_answers(export, tmp_path):

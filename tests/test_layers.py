@@ -94,6 +94,7 @@ NETS = {  # shape of a sample, and the layers as a configuration writes them; be
     ),
     "attention, one place": ((2, 1), [{"attention": 1}, "tanh", *LAST_DENSE]),
     "activate": ((3,), [{"dense": 4}, {"activate": "sigmoid"}, {"dense": 2}, "tanh"]),
+    **{f"activate {f}": ((3,), [{"dense": 4}, f, {"dense": 2}, f]) for f in ACTIVATIONS},
 }
 for name, kind in LAYERS.items():
     shape, options = kind.tried

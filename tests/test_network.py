@@ -15,7 +15,21 @@ SCALAR = {  # textbook formulas for one number
     "relu": lambda z: max(z, 0.0),
     "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
     "tanh": math.tanh,
+    "leaky_relu": lambda z: z if z > 0 else 0.01 * z,
+    "elu": lambda z: z if z > 0 else math.exp(z) - 1,
+    "gelu": lambda z: z * (1 + math.erf(z / math.sqrt(2))) / 2,
+    "gelu_tanh": lambda z: z / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3))),
+    "silu": lambda z: z / (1 + math.exp(-z)),
+    "softplus": lambda z: math.log(1 + math.exp(z)),
 }
+LIMITS = {  # of f(z) / max(1, |z|) as z goes to - and + infinity, and of f'(z)
+    "identity": ((-1, 1), (1, 1)),
+    "sigmoid": ((0, 0), (0, 0)),
+    "tanh": ((0, 0), (0, 0)),
+    "leaky_relu": ((-0.01, 1), (0.01, 1)),
+    **dict.fromkeys(("relu", "elu", "gelu", "gelu_tanh", "silu", "softplus"), ((0, 1), (0, 1))),
+}
+BOUNDS = {"sigmoid": (0, 1), "tanh": (-1, 1), "elu": (-1, 1e8)}  # f(z) itself, where the limit does not tell it
 SIZES = [(1, 1), (3, 2), (2, 5, 1), (3, 4, 5, 2)]
 
 
@@ -71,12 +85,27 @@ def test_the_derivative_of_an_activation_equals_a_central_difference(activation)
     np.testing.assert_allclose(kind.df(z, kind.f(z)) * 1.0, difference, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_activations_of_huge_numbers_reach_their_limits(activation):
-    limits = {"identity": (-1e8, 1e8), "relu": (0, 1e8), "sigmoid": (0, 1), "tanh": (-1, 1)}
-    kind, z = ACTIVATIONS[activation], np.array([-1e8, 1e8])
-    np.testing.assert_allclose(kind.f(z), limits.get(activation, kind.f(z)), atol=1e-15)
-    assert np.isfinite(kind.df(z, kind.f(z))).all()
+def test_activations_of_huge_numbers_reach_their_limits(activation, dtype):
+    kind, z = ACTIVATIONS[activation], np.array([-1e8, 1e8], dtype)
+    a = kind.f(z)
+    slopes = kind.df(z, a) * np.ones_like(z)
+    assert a.dtype == slopes.dtype == dtype and np.isfinite(slopes).all()
+    if activation in LIMITS:
+        np.testing.assert_allclose(a / 1e8, LIMITS[activation][0], rtol=1e-6, atol=2e-8)
+        np.testing.assert_allclose(slopes, LIMITS[activation][1], rtol=1e-6, atol=1e-15)
+        np.testing.assert_allclose(a, BOUNDS.get(activation, a), atol=1e-15)
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus"])
+def test_the_gain_keeps_the_mean_square_of_activations(activation):
+    """E f(z)^2 = 1 / gain^2 for z in N(0, 1) (He et al. 2015), here by a sum over a fine grid on each side of 0."""
+    z, h = np.linspace(0, 12, 100_001, retstep=True)
+    density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    f = ACTIVATIONS[activation].f
+    square = sum(np.trapezoid(f(side) ** 2 * density, dx=h) for side in (-z, z))
+    assert 1 / math.sqrt(square) == pytest.approx(ACTIVATIONS[activation].gain, rel=1e-8)
 
 
 def test_normalised_units_have_mean_beta_and_standard_deviation_gamma():

@@ -209,7 +209,7 @@ def test_one_line_adds_a_metric_or_an_activation(tmp_path):
     (curves,) = (tmp_path / "outbox").rglob("curves.npz")
     assert {"train/largest", "test/largest"} <= set(np.load(curves))
     refused = run(*words[1:], site=tmp_path)
-    assert refused.code and "model.activation=cube: must be one of identity" in refused.err
+    assert refused.code and "model.activation=cube: must be one of elu, gelu" in refused.err
 
 
 def test_workers_in_other_processes_know_what_is_allowed(tmp_path):

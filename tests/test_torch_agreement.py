@@ -10,6 +10,7 @@ from harness import read_choice
 
 from descent_lab import optim as optimizers
 from descent_lab.derivatives.backprop import backprop
+from descent_lab.nn import activations
 from descent_lab.nn.layers.written import layer_of
 from descent_lab.nn.losses import MeanSquaredError
 from descent_lab.nn.network import Network
@@ -288,6 +289,36 @@ def torch_layer(layer, pieces):
         return kinds[layer.kind][len(layer.shape_in) - 2](layer.size, layer.stride)
     theirs.weight.data, theirs.bias.data = torch.tensor(W.copy()), torch.tensor(pieces["b"][:, 0].copy())
     return theirs
+
+
+ACTIVATIONS = {
+    "relu": torch.nn.ReLU(),
+    "sigmoid": torch.nn.Sigmoid(),
+    "tanh": torch.nn.Tanh(),
+    "leaky_relu": torch.nn.LeakyReLU(),
+    "elu": torch.nn.ELU(),
+    "gelu": torch.nn.GELU(),
+    "gelu_tanh": torch.nn.GELU(approximate="tanh"),
+    "silu": torch.nn.SiLU(),
+    "softplus": torch.nn.Softplus(),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_and_their_derivatives_are_those_of_torch(name):
+    """At 0 too. From 20 on, torch's softplus gives z itself, which is less by up to e^-20."""
+    ours, z = activations.ACTIVATIONS[name], torch.linspace(-19, 19, 77, dtype=torch.float64, requires_grad=True)
+    theirs = ACTIVATIONS[name](z)
+    theirs.sum().backward()
+    values = z.detach().numpy()
+    a = ours.f(values)
+    np.testing.assert_allclose(a, theirs.detach().numpy(), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(ours.df(values, a), z.grad.numpy(), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "leaky_relu"])  # torch knows no others of ours
+def test_gains_are_those_of_torch(name):
+    assert activations.ACTIVATIONS[name].gain == pytest.approx(torch.nn.init.calculate_gain(name), rel=1e-15)
 
 
 CONVOLUTIONS = {

@@ -21,6 +21,7 @@ import pandas as pd
 
 from descent_lab import portable
 from descent_lab.errors import ConfigError, ModelError, StoreError
+from descent_lab.portable.formulas import REQUIRED
 from descent_lab.problems.predictor import Predictor
 from descent_lab.sweeps.restore import restore
 from descent_lab.tracking import reader
@@ -95,8 +96,10 @@ class Exported:
     @property
     def requirements(self) -> list[str]:
         """What pip must install where the model is loaded."""
-        needs = [need for need in self.predictor.portable.about.needs if "==" in need]
-        return [*(f"{name}=={version(name)}" for name in LIBRARIES), *needs]
+        about = self.predictor.portable.about
+        libraries = {*LIBRARIES, *(REQUIRED[name] for name in about.activations if name in REQUIRED)}
+        needs = [need for need in about.needs if "==" in need]
+        return [*(f"{name}=={version(name)}" for name in sorted(libraries)), *needs]
 
     @property
     def example(self) -> pd.DataFrame:

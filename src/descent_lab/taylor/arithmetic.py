@@ -1,6 +1,7 @@
 """Elementwise functions of Taylor numbers and of plain arrays: elementary functions, arithmetic and selection."""
 # ruff: noqa: A001 - names are those of NumPy; derivatives share one signature
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -34,6 +35,12 @@ def _sigmoid(x: Any) -> Any:
     return 0.5 + 0.5 * np.tanh(0.5 * x)  # tanh cannot overflow
 
 
+def _erf(x: Any) -> Any:
+    from scipy.special import erf  # only here, because importing it takes a fifth of a second
+
+    return erf(x)
+
+
 exp = _elementary(np.exp, lambda u, f: f, lambda u, f, f1: f)
 expm1 = _elementary(np.expm1, lambda u, f: f + 1, lambda u, f, f1: f1)
 log = _elementary(np.log, lambda u, f: 1 / u, lambda u, f, f1: -f1 * f1)
@@ -48,6 +55,7 @@ sinh = _elementary(np.sinh, lambda u, f: np.cosh(u), lambda u, f, f1: f)
 cosh = _elementary(np.cosh, lambda u, f: np.sinh(u), lambda u, f, f1: f)
 tanh = _elementary(np.tanh, lambda u, f: 1 - f * f, lambda u, f, f1: -2 * f * f1)
 sigmoid = _elementary(_sigmoid, lambda u, f: f * (1 - f), lambda u, f, f1: (1 - 2 * f) * f1)
+erf = _elementary(_erf, lambda u, f: 2 / math.sqrt(math.pi) * np.exp(-u * u), lambda u, f, f1: -2 * u * f1)
 abs = _elementary(np.abs, lambda u, f: np.sign(u))  # slope 0 at 0
 negative = _elementary(np.negative, lambda u, f: -1)
 
