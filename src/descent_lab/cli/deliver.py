@@ -14,9 +14,9 @@ def main(arguments: Sequence[str] = ()) -> int:
     from descent_lab.tracking.stores import Stores
     from descent_lab.tracking.uploader import Backoff, deliver_abandoned
 
-    stores = Stores()
-    delivered, left = deliver_abandoned(stores)
+    stores, backoff = Stores(), Backoff()
+    delivered, left = deliver_abandoned(stores, backoff=backoff)
     for store in stores.opened.values():
-        Backoff().attempt(store.uri, "not tidied", store.delete_orphans)
+        backoff.attempt(store.uri, "not tidied", store.delete_orphans)
     print(f"{counted(delivered, 'run')} delivered, {left} left in the outbox {outbox.root()}")
     return 1 if left else 0

@@ -45,7 +45,7 @@ from descent_lab.tracking.schema import (
     runs,
     tags,
 )
-from descent_lab.tracking.stores import Delivery
+from descent_lab.tracking.stores import Delivery, deleted
 from descent_lab.tracking.transactions import Transactions, Version
 
 BATCH = 32  # the most runs of one transaction, which no other program can write beside on SQLite
@@ -190,7 +190,7 @@ class DatabaseStore:
         """Raise StoreError where the experiment has been deleted since the store was opened."""
         query = select(experiments.c.lifecycle_stage).where(experiments.c.experiment_id == self.experiment_id)
         if connection.execute(query).scalar() != "active":
-            raise StoreError(_deleted(self.experiment, self.experiment_id))
+            raise StoreError(deleted(self.experiment, self.experiment_id))
 
     def _same(self, connection: Connection, identities: set[str]) -> list[Any]:
         """The runs with these identities, as `_with_identities` gives them.
@@ -300,7 +300,7 @@ class DatabaseStore:
         if found is None:
             return None
         if found.lifecycle_stage != "active":
-            raise StoreError(_deleted(self.experiment, found.experiment_id))
+            raise StoreError(deleted(self.experiment, found.experiment_id))
         kind = select(experiment_tags.c.value).where(
             experiment_tags.c.experiment_id == found.experiment_id, experiment_tags.c.key == KIND_OF_EXPERIMENT[0]
         )
@@ -361,11 +361,6 @@ class DatabaseStore:
         _insert(connection, datasets, rows)
         _insert(connection, inputs, [(use, "DATASET", data_id, "RUN", run_id, 0) for use, data_id, run_id, _ in uses])
         _insert(connection, input_tags, [(use, *tag) for use, *_, data in uses for tag in (data.tags or {}).items()])
-
-
-def _deleted(name: str, experiment_id: int) -> str:
-    restore = f"mlflow experiments restore --experiment-id {experiment_id}"
-    return f"experiment {name} is deleted: {restore}, or choose another name"
 
 
 def prepare(uri: str) -> str | None:
@@ -451,8 +446,12 @@ def _keep_files(entry: Entry, place: str, uri: str, link: bool) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() and not (link and _linked(entry.artifacts / name, target)):
             draft = target.with_name(f"{target.name}.{new_name()}.draft")
-            shutil.copyfile(entry.artifacts / name, draft)
-            draft.rename(target)  # so that a file under its name is complete
+            try:
+                shutil.copyfile(entry.artifacts / name, draft)
+                draft.rename(target)  # so that a file under its name is complete
+            except OSError:  # the disk is full
+                draft.unlink(missing_ok=True)
+                raise
 
 
 def _linked(source: Path, target: Path) -> bool:

@@ -36,7 +36,7 @@ from sqlalchemy.pool import NullPool
 
 from descent_lab.tracking.address import SQLITE
 
-TESTED = frozenset({"dc11669786a5", "f4a9b2c7d1e6"})  # the revisions of MLflow 3.17 and 3.18
+TESTED = frozenset({"dc11669786a5"})  # the revision of MLflow 3.17
 BUSY_SECONDS = 60  # how long to wait for another program that writes to a SQLite file
 WAITS = {
     "connect_timeout": 20,

@@ -5,10 +5,11 @@ not finished, which its next attempt, or the next writer of the same run, delete
 """
 
 import logging
-import socket
+import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from random import uniform
 from time import monotonic, perf_counter, sleep
@@ -18,12 +19,13 @@ from urllib.parse import urlsplit
 import numpy as np
 from filelock import FileLock
 
+from descent_lab.errors import StoreError
 from descent_lab.tracking.address import beside_file, lock_path
 from descent_lab.tracking.entry import KIND_OF_EXPERIMENT, Entry, Input, Point, entry_of
 from descent_lab.tracking.note import NOTE
 from descent_lab.tracking.provenance import is_gone
 from descent_lab.tracking.record import KnownRun, TrackedRun
-from descent_lab.tracking.stores import Delivery
+from descent_lab.tracking.stores import Delivery, deleted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 BATCH_ENTRIES, BATCH_PARAMS = 1000, 100  # the most entries, and the most params among them, of one log_batch call
 COMMON_PARAMS = ("backend", "dataset", "optimizer", "model", "init", "batching", "epochs")  # those that narrow a search
 OTHER_WRITER_SECONDS = 10.0  # how long to wait for another process that writes the same run
-CONNECT_SECONDS = 5  # how long to wait until a tracking server accepts a connection
+ANSWER_SECONDS = 10  # how long to wait until a tracking server answers that it is there
 
 
 class ServerStore:
@@ -71,6 +73,7 @@ class ServerStore:
 
     def deliver(self, batch: Sequence[Delivery]) -> dict[Path, Exception]:
         """Write runs from the outbox unless the store holds them already; none is refused, but for an exception."""
+        _check_answer(self.uri)
         for delivery in batch:
             self._deliver(delivery)
         return {}
@@ -145,6 +148,7 @@ class ServerStore:
 
     def begin(self, run_id: str, entry: Entry) -> str:
         """Create a run that can be watched while it trains, and return its id, which MLflow chooses."""
+        _check_answer(self.uri)
         begun = str(self._create(entry).info.run_id)
         self._log(begun, entry.params, [], {})
         self._log_inputs(begun, entry.inputs)
@@ -152,6 +156,7 @@ class ServerStore:
 
     def extend(self, run_id: str, points: Sequence[Point]) -> None:
         """Add points to a run that was begun."""
+        _check_answer(self.uri)
         self._log(run_id, {}, points, {})
 
     def drop(self, run_id: str) -> None:
@@ -235,6 +240,8 @@ class ServerStore:
         if experiment is None:
             beside = beside_file(self.uri)
             return str(self.client.create_experiment(name, artifact_location=beside, tags={key: value}))
+        if experiment.lifecycle_stage != "active":
+            raise StoreError(deleted(name, experiment.experiment_id))
         if key not in experiment.tags:
             self.client.set_experiment_tag(experiment.experiment_id, key, value)
         return str(experiment.experiment_id)
@@ -287,11 +294,29 @@ def _only_warnings() -> Iterator[None]:
 
 
 def _check_answer(uri: str) -> None:
-    """Raise OSError if nothing answers at the address of a tracking server: sooner than MLflow would."""
+    """Raise OSError if no server answers at the address of a tracking server: sooner than MLflow would.
+
+    Whom it belongs to is not checked here.
+    """
     parts = urlsplit(uri)
-    if parts.scheme in ("http", "https"):
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
+    if parts.scheme == "http":
+        server = HTTPConnection(parts.hostname or "", parts.port, timeout=ANSWER_SECONDS)
+    elif parts.scheme == "https":
+        anyone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+        server = HTTPSConnection(parts.hostname or "", parts.port, timeout=ANSWER_SECONDS, context=anyone)
+    else:
+        return
+    with closing(server):
+        try:
+            server.request("GET", f"{parts.path.rstrip('/')}/health")
+            status = server.getresponse().status
+        except TimeoutError:
+            raise TimeoutError(f"no answer in {ANSWER_SECONDS} seconds") from None
+        except HTTPException as error:
+            raise ConnectionError(f"no answer: {type(error).__name__}") from None
+    if status >= 500:
+        raise ConnectionError(f"the server answers with the error {status}")
 
 
 def _is_being_written(run: "Run") -> bool:

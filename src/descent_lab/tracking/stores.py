@@ -153,6 +153,23 @@ def _refused(uri: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"tracking.uri={uri}: cannot be opened ({reason}); tracking.offline=true keeps runs in the outbox"
+        offline = "tracking.offline=true keeps runs in the outbox"
+        message = f"tracking.uri={uri}: cannot be opened ({reason_of(error)}); {offline}"
         raise ConfigError(message) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a store could not be opened or written, in a line."""
+    if isinstance(error, ConfigError) and error.__cause__:  # it cannot be opened
+        return reason_of(error.__cause__)
+    text = str(getattr(error, "orig", None) or error)  # what the database says, where SQLAlchemy tells it
+    text = (text.strip() or type(error).__name__).splitlines()[0]
+    request, quoting, libraries = text.partition(" failed with exception ")  # MLflow's client on a server
+    reason = libraries.rpartition(": ")[2].partition("(")[0].rstrip("\"') .")
+    return f"{request}: {reason}" if quoting else text
+
+
+def deleted(experiment: str, experiment_id: int | str) -> str:
+    """What is said of an experiment that its owner has deleted."""
+    restore = f"mlflow experiments restore --experiment-id {experiment_id}"
+    return f"experiment {experiment} is deleted: {restore}, or choose another name"

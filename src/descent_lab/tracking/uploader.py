@@ -16,41 +16,56 @@ from descent_lab.tracking import outbox
 from descent_lab.tracking.entry import live_entry, points
 from descent_lab.tracking.outbox import Session
 from descent_lab.tracking.record import RunKey, TrackedRun
-from descent_lab.tracking.stores import Delivery, Store, Stores
+from descent_lab.tracking.stores import Delivery, Store, Stores, reason_of
 from descent_lab.training.run import Outcome
 
 QUIET_SECONDS = 30.0  # a lost store is tried again after this time
 AT_A_TIME = 32  # this many runs are delivered before the next run that still trains is shown
 MAX_FAILURES = 2  # after this many failures in a row the store counts as lost; before, only the run as refused
+SLOW_SECONDS = 5.0  # after a failure that took longer the store counts as lost at once: the next would take as long
 
 
 class Backoff:
-    """Tries to write to stores, and lets a lost store alone for a while, because each attempt may take a minute."""
+    """Tries to write to stores, and lets a lost store alone for a while, because each attempt may take a minute.
+
+    Of a lost store one line is printed until it answers again.
+    """
 
     def __init__(self) -> None:
         self.failures: Counter[str] = Counter()  # in a row, by the store's address
         self.quiet_until: dict[str, float] = {}  # by the store's address: seconds on the monotonic clock
+        self.told: set[str] = set()  # addresses of stores of which a failure was printed since they last answered
+        self.slow: set[str] = set()  # addresses of stores whose last failure was that they gave no answer in time
 
     def attempt(self, uri: str, complaint: str, write: Callable[[], None]) -> bool:
         """Call `write` unless the store is being let alone. Return whether it succeeded.
 
         A failure is printed to stderr with the address, the complaint and the reason.
         """
-        if monotonic() < self.quiet_until.get(uri, 0.0):
+        begin = monotonic()
+        if begin < self.quiet_until.get(uri, 0.0):
             return False
         try:
             write()
         except Exception as error:  # whatever a lost server raises: the run is safe in the outbox
-            self._note_failure(uri, f"{complaint} ({str(error).strip() or type(error).__name__})".split("\n")[0])
+            self._note_failure(uri, f"{complaint} ({reason_of(error)})", monotonic() - begin > SLOW_SECONDS)
             return False
         self.failures[uri] = 0
+        self.told.discard(uri)
         return True
 
-    def _note_failure(self, uri: str, complaint: str) -> None:
+    def once_more(self) -> None:
+        """Try lost stores again at once, but for those that have just given no answer in time."""
+        self.failures.clear()
+        self.quiet_until = {uri: until for uri, until in self.quiet_until.items() if uri in self.slow}
+
+    def _note_failure(self, uri: str, complaint: str, slow: bool) -> None:
         self.failures[uri] += 1
-        if self.failures[uri] <= MAX_FAILURES:
+        if uri not in self.told:
             print(without_password(f"tracking.uri={uri}: {complaint}"), file=sys.stderr)
-        if self.failures[uri] >= MAX_FAILURES:
+        self.told.add(uri)
+        (self.slow.add if slow else self.slow.discard)(uri)
+        if slow or self.failures[uri] >= MAX_FAILURES:
             self.quiet_until[uri] = monotonic() + QUIET_SECONDS
 
 
@@ -114,7 +129,7 @@ class Uploader:
         """Wait until all runs have been tried, try those that failed once more, and leave the rest in the outbox."""
         try:
             self.thread.shutdown()
-            self.backoff = Backoff()
+            self.backoff.once_more()
             self._deliver([(folder, 0.0) for folder in sorted(self.due)], again=True)
             for live in self.live.values():  # runs that were shown and did not finish
                 self.backoff.attempt(live.store.uri, "not removed", partial(live.store.drop, live.run_id))
@@ -151,12 +166,12 @@ class Uploader:
         live.n_logged = len(curves["step"])
 
 
-def deliver_abandoned(stores: Stores, uris: set[str] | None = None) -> tuple[int, int]:
+def deliver_abandoned(stores: Stores, uris: set[str] | None = None, backoff: Backoff | None = None) -> tuple[int, int]:
     """Deliver the runs that processes which are gone left in the outbox, and return how many were delivered and not.
 
-    uris: the addresses of the stores to deliver to; None: all.
+    uris: the addresses of the stores to deliver to; None: all. backoff: knows afterwards which stores were lost.
     """
-    backoff, n_delivered, n_found = Backoff(), 0, 0
+    backoff, n_delivered, n_found = backoff or Backoff(), 0, 0
     for session in outbox.abandoned_runs():
         found = [(folder, finished) for folder, finished in session if uris is None or finished.uri in uris]
         deliveries = [Delivery(folder, finished, again=True) for folder, finished in found]
@@ -188,13 +203,17 @@ def _write(stores: Stores, uri: str, experiment: str, batch: Sequence[Delivery],
     refused = stores.at(uri, experiment).deliver(batch)
     if len(refused) == len(batch):
         raise next(iter(refused.values()))
+    alike: dict[str, list[Delivery]] = {}  # by the reason, without the names of files
     for one in batch:
         if one.folder in refused:
-            reason = str(refused[one.folder]).partition("\n")[0]
-            print(without_password(f"tracking.uri={uri}: {_named([one])} in the outbox ({reason})"), file=sys.stderr)
+            error = refused[one.folder]
+            alike.setdefault(getattr(error, "strerror", None) or reason_of(error), []).append(one)
         else:
             outbox.discard(one.folder)
             delivered.append(one)
+    for few in alike.values():
+        complaint = f"{_named(few)} in the outbox ({reason_of(refused[few[0].folder])})"
+        print(without_password(f"tracking.uri={uri}: {complaint}"), file=sys.stderr)
 
 
 def _named(batch: Sequence[Delivery]) -> str:
