@@ -156,6 +156,12 @@ MODELS = [
         "model=layers",
         "model.layers=[{conv1d: {channels: 2, stride: 8}}, {residual: [{attention: 2}]}, mean_pool, {dense: 10}]",
     ],
+    [
+        "dataset=space",
+        "lr=0.0001",
+        "model=layers",
+        "model.layers=[{embedding: {vocabulary: 50, width: 4}}, {residual: [{attention: 2}]}, flatten, {dense: 1}]",
+    ],
     ["dataset=polynomials", "dataset.n_samples=4", "model.batch_norm=true", "batching=minibatch"],
     ["dataset=sign", "model.loss=mse", "model.output=tanh", "optimizer.clip_norm=0.1"],
     ["dataset=product", "model=linear", "optimizer.clip_value=0.05"],

@@ -13,7 +13,7 @@ from descent_lab.errors import ConfigError
 from descent_lab.loops.recording import Recorded, Recording
 from descent_lab.nn.activations import ACTIVATIONS
 from descent_lab.nn.initialisers import Scaled
-from descent_lab.nn.layers import Conv2d, Flatten, LayerNorm, MaxPool, MeanPool, Residual, RmsNorm
+from descent_lab.nn.layers import Conv2d, Embedding, Flatten, LayerNorm, MaxPool, MeanPool, Residual, RmsNorm
 from descent_lab.nn.layers.attention import Heads
 from descent_lab.nn.layers.pooling import as_places
 from descent_lab.nn.layers.windows import Windows
@@ -93,6 +93,20 @@ NETS = {  # shape of a sample, and the layers as a configuration writes them; be
         ],
     ),
     "attention, one place": ((2, 1), [{"attention": 1}, "tanh", *LAST_DENSE]),
+    "embedding": (
+        (1, 4),
+        [
+            {"embedding": {"vocabulary": 3, "width": 4}},
+            {"residual": ["layer_norm", {"attention": {"heads": 2, "causal": True}}]},
+            "tanh",
+            *LAST_DENSE,
+        ],
+    ),
+    "embedding, no positions": (
+        (4,),
+        [{"embedding": {"vocabulary": 5, "width": 2, "positions": False}}, "tanh", *LAST_DENSE],
+    ),
+    "embedding of a vector, within": ((3,), ["tanh", {"dense": 3}, {"embedding": {"vocabulary": 2, "width": 2}}]),
     "activate": ((3,), [{"dense": 4}, {"activate": "sigmoid"}, {"dense": 2}, "tanh"]),
     **{f"activate {f}": ((3,), [{"dense": 4}, f, {"dense": 2}, f]) for f in ACTIVATIONS},
 }
@@ -113,6 +127,8 @@ def drawn(net, n=5, runs=(), seed=0):
     rng = np.random.default_rng(seed)
     theta = 0.7 * rng.standard_normal((*runs, net.n_params))
     x, y = (rng.standard_normal((*runs, n, width)) for width in (net.n_features, net.n_outputs))
+    if isinstance(net.layers[0], Embedding):
+        x = rng.integers(net.layers[0].vocabulary, size=x.shape).astype(float)
     return Objective(net, MeanSquaredError("identity"), "regression"), theta, x, y
 
 
@@ -141,7 +157,7 @@ def test_a_recorded_backward_pass_gives_what_numpy_gives_each_time(name):
     objective, *held = drawn(network(name), runs=(2,))
     recording = Recording()
     g = backprop(objective, *(Recorded(recording, array) for array in held)).g
-    for factor in (1.1, 0.7):
+    for factor in (2, 0.25):  # of which tokens become other tokens, or none
         for array in held:
             array *= factor
         recording.repeat()
@@ -156,6 +172,7 @@ def test_a_recorded_backward_pass_gives_what_numpy_gives_each_time(name):
         ((3,), {"residual": ["flatten", "max_pool"]}, r"layer max_pool: samples of shape \(3,\): must be \(channels"),
         ((3,), {"attention": 3}, r"layer attention: samples of shape \(3,\): must be \(channels, length\)"),
         ((3, 2), {"attention": 2}, "layer attention: heads=2: must divide the 3 channels"),
+        ((2, 3), {"embedding": {"vocabulary": 2, "width": 2}}, r"shape \(2, 3\): must be \(length,\) or \(1, length\)"),
         ((1, 4), {"conv2d": 2}, r"layer conv2d: samples of shape \(1, 4\): must be \(channels, rows, columns\)"),
         ((4,), "max_pool", r"max_pool: samples of shape \(4,\): must be \(channels, length\) or \(channels, rows, c"),
         ((1, 4, 4), {"mean_pool": 5}, "mean_pool: a window of 5 x 5 on 4 x 4 places with 0 x 0 zeros around them"),
@@ -237,6 +254,17 @@ def scaled_once(self, params, cache, d_out, into, wanted, backward=Heads.backwar
     return backward(self, params, cache._replace(k=cache.k / self._scale), d_out, into, wanted)
 
 
+def last_one_counts(self, params, cache, d_out, into, wanted, backward=Embedding.backward):
+    backward(self, params, cache, d_out, into, wanted)
+    for place in range(cache.shape[-1]):
+        into["W"][cache[:, place] == 1] = d_out[:, place]
+
+
+def mean_place(self, params, cache, d_out, into, wanted, backward=Embedding.backward):
+    backward(self, params, cache, d_out, into, wanted)
+    into["P"][...] /= d_out.shape[-1] // self.shape_in[-1]
+
+
 MISTAKES = {  # a net, and a mistake in its backward pass that implementations have had
     "a convolution in place of a correlation": ("conv1d within", Windows, "summed", flipped),
     "zeros around the places forgotten": ("conv2d within", Windows, "summed", without_zeros),
@@ -248,6 +276,8 @@ MISTAKES = {  # a net, and a mistake in its backward pass that implementations h
     "the way around the layers forgotten": ("residual within", Residual, "backward", around_forgotten),
     "what a query sees taken as a constant": ("attention within", Heads, "backward", shares_as_constants),
     "queries not divided by the root of their size": ("attention within", Heads, "backward", scaled_once),
+    "a token that is there twice counted once": ("embedding first", Embedding, "backward", last_one_counts),
+    "the mean over samples for a place": ("embedding first", Embedding, "backward", mean_place),
     "places before channels": ("flatten within", Flatten, "backward", places_first),
 }
 
@@ -310,3 +340,20 @@ def test_attention_is_the_formula_of_the_paper_for_each_sample_head_and_query(ca
                 found[i, head, t] = v[head, seen] @ (e / e.sum())
         found[i] = pieces["out.W"].T @ found[i] + pieces["out.b"]
     np.testing.assert_allclose(net.outputs(theta, x.reshape(5, -1)), found.reshape(5, -1).T, rtol=1e-12)
+
+
+def test_an_embedding_gives_each_token_and_each_place_its_vector():
+    net = Network.of((1, 3), [layer_of({"embedding": {"vocabulary": 4, "width": 2}})])
+    theta = np.random.default_rng(0).standard_normal(net.n_params)
+    ((W, P),) = net.in_order(net.params(theta))
+    none = np.zeros(2)
+    found = net.outputs(theta, np.array([[3.0, 0.0, 3.0], [4.0, 1.5, -1.0]])).T.reshape(2, 2, 3).mT
+    np.testing.assert_array_equal(found, np.array([[W[3], W[0], W[3]], [none, none, none]]) + P)
+
+
+@pytest.mark.parametrize("strange", [-1.0, 0.5, 4.0])
+def test_an_embedding_refuses_data_that_hold_no_tokens(strange):
+    layer = layer_of({"embedding": {"vocabulary": 4, "width": 2}}).at((1, 3))
+    layer.check(np.array([[0.0, 3.0, 1.0]]))
+    with pytest.raises(ConfigError, match=f"a sample holds {strange:g}: must be whole numbers from 0 to 3"):
+        layer.check(np.array([[0.0, strange, 1.0]]))

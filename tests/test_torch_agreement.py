@@ -375,6 +375,8 @@ def torch_output(layer, pieces, h):
         return functional.layer_norm(h, width, pieces["gamma"][:, 0], pieces["beta"][:, 0])
     if layer.kind == "residual":
         return h + torch_chain(layer, pieces, h)
+    if layer.kind == "embedding":
+        return functional.embedding(h[..., 0].long(), pieces["W"]) + pieces["P"]
     if layer.kind == "attention":
         return torch_attention(layer, pieces, h.transpose(0, 1)).transpose(0, 1)
     assert layer.kind == "rms_norm"
@@ -402,6 +404,7 @@ def torch_chain(layer, pieces, h):
 
 SEQUENCES = {
     "attention": ((4, 5), [{"attention": 2}, "tanh", {"attention": {"heads": 4, "causal": True}}, {"dense": 2}]),
+    "embedding": ((1, 4), [{"embedding": {"vocabulary": 3, "width": 2}}, "tanh", {"dense": 2}]),
     "layer_norm": ((3, 4), ["layer_norm", {"dense": 5}, "tanh", "layer_norm", {"dense": 2}]),
     "residual": ((3, 4), [{"residual": ["layer_norm", {"dense": 5}, "tanh", {"dense": 3}]}, "tanh", {"dense": 2}]),
     "rms_norm": ((3, 4), ["rms_norm", {"dense": 5}, "tanh", "rms_norm", {"dense": 2}]),
@@ -414,6 +417,8 @@ def test_layers_of_sequences_follow_torch(name):
     network = Network.of(shape, [layer_of(layer) for layer in layers])
     rng = np.random.default_rng(0)
     theta, x, y = (rng.normal(size=size) for size in (network.n_params, (5, *shape), (5, network.n_outputs)))
+    if name == "embedding":
+        x = rng.integers(network.layers[0].vocabulary, size=x.shape).astype(float)
     theirs, h = torch.tensor(theta, requires_grad=True), torch.tensor(x).mT
     for layer, pieces in zip(network.layers, network.params(theirs), strict=True):
         h = torch_output(layer, pieces, h)

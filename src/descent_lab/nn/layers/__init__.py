@@ -7,6 +7,7 @@ from descent_lab.nn.layers.batch_norm import BatchNorm
 from descent_lab.nn.layers.conv1d import Conv1d
 from descent_lab.nn.layers.conv2d import Conv2d
 from descent_lab.nn.layers.dense import Dense
+from descent_lab.nn.layers.embedding import Embedding
 from descent_lab.nn.layers.flatten import Flatten
 from descent_lab.nn.layers.layer_norm import LayerNorm
 from descent_lab.nn.layers.pooling import MaxPool, MeanPool
@@ -22,6 +23,7 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Dense",
+    "Embedding",
     "Flatten",
     "Layer",
     "LayerNorm",

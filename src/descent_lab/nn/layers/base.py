@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
+import numpy as np
+
 from descent_lab.components import Component
 from descent_lab.nn.activations import Activation, Array
 
@@ -55,6 +57,9 @@ class Layer(Component, ABC):
         layer = replace(self)
         object.__setattr__(layer, "shape_in", shape)
         return layer
+
+    def check(self, x: np.ndarray) -> None:
+        """Raise ConfigError where the layer, the first of a network, cannot take samples x (n, n_features)."""
 
     @property
     def shape_out(self) -> Shape:
