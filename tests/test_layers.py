@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+import descent_lab as dl
 from descent_lab.derivatives.backprop import backprop
 from descent_lab.derivatives.reverse import reverse_mode
 from descent_lab.derivatives.taylor import forward_mode
@@ -19,6 +20,7 @@ from descent_lab.nn.layers.pooling import as_places
 from descent_lab.nn.layers.windows import Windows
 from descent_lab.nn.layers.written import LAYERS, layer_of
 from descent_lab.nn.losses import MeanSquaredError
+from descent_lab.nn.models import Layers
 from descent_lab.nn.network import Network
 from descent_lab.problems.objective import Objective
 
@@ -351,9 +353,15 @@ def test_an_embedding_gives_each_token_and_each_place_its_vector():
     np.testing.assert_array_equal(found, np.array([[W[3], W[0], W[3]], [none, none, none]]) + P)
 
 
-@pytest.mark.parametrize("strange", [-1.0, 0.5, 4.0])
-def test_an_embedding_refuses_data_that_hold_no_tokens(strange):
-    layer = layer_of({"embedding": {"vocabulary": 4, "width": 2}}).at((1, 3))
-    layer.check(np.array([[0.0, 3.0, 1.0]]))
-    with pytest.raises(ConfigError, match=f"a sample holds {strange:g}: must be whole numbers from 0 to 3"):
-        layer.check(np.array([[0.0, strange, 1.0]]))
+@pytest.mark.parametrize("strange", [-1, 0.5, 4])
+def test_an_embedding_refuses_data_of_which_any_part_holds_no_tokens(strange):
+    x, y = np.array([[0, 3], [1, 2], [2, 0]]), np.arange(3.0)
+    model = Layers(layers=[{"embedding": {"vocabulary": 4, "width": 2}}, "flatten", {"dense": 1}])
+    parts = {"x_validation": x, "y_validation": y, "x_test": x, "y_test": y}
+    given = {"task": "regression", "standardise": False, "standardise_target": False}
+    assert dl.problem(dl.arrays(x, y, **parts, **given), model=model).n_params == 8 + 4 + 5
+    for part in ("x_validation", "x_test"):
+        with pytest.raises(ConfigError, match=f"a sample holds {strange:g}: must be whole numbers from 0 to 3"):
+            dl.problem(
+                dl.arrays(x, y, **parts | {part: np.array([[0, 1], [3, 1], [2, strange]])}, **given), model=model
+            )

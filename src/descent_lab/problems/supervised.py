@@ -53,8 +53,8 @@ def build(
         if len(x) != len(y) or (part in needed and not len(x)):
             raise DataError(f"{type(dataset).__name__}.load gives {len(x)} rows x_{part} and {len(y)} rows y_{part}")
     objective = _objective(data, model)
-    for part in needed:
-        objective.network.layers[0].check(getattr(data, f"x_{part}"))
+    for x in (data.x_train, data.x_validation, data.x_test):
+        objective.network.layers[0].check(x)
     cut = batches(batching, len(data.x_train))
     if objective.network.n_batch_stats and 1 in (cut.size, cut.last_size):
         raise ConfigError(

@@ -55,8 +55,8 @@ class Embedding(Layer):
         """The vectors, and which token each place holds: 0 or 1, (..., vocabulary, length n)."""
         *lead, rows, columns = h.shape
         tokens = h.reshape(*lead, 1, rows * columns)
-        # One product with 0s and 1s: for vocabularies of characters it is quicker than a choice of rows, and every
-        # namespace has it.
+        # A product with 0s and 1s: for vocabularies as small as that of characters, NumPy takes longer to choose rows
+        # and to add to them.
         classes = np.arange(self.vocabulary, dtype=h.dtype)[:, None]
         held = (tokens == classes) * h.__array_namespace__().ones_like(tokens)
         out = params["W"].mT @ held
