@@ -15,7 +15,7 @@ from descent_lab.nn.activations import Activation, Array
 from descent_lab.nn.layers.activate import Activate
 from descent_lab.nn.layers.base import MOMENTS, Layer, Parameter, Params, Shape
 from descent_lab.nn.layers.batch_norm import BatchNorm
-from descent_lab.nn.layers.chain import following
+from descent_lab.nn.layers.chain import back, batch_stats, following, placed
 from descent_lab.nn.layers.dense import Dense
 
 Place = tuple[slice, tuple[int, int]]  # where a matrix lies in theta, and its shape
@@ -40,10 +40,7 @@ class Network:
     @classmethod
     def of(cls, shape: Shape, layers: Sequence[Layer]) -> Self:
         """The network of these layers for such samples. Raises ConfigError where a layer cannot take its input."""
-        chained: list[Layer] = []
-        for layer in layers:
-            chained.append(layer.at(chained[-1].shape_out if chained else shape))
-        return cls(shape, tuple(chained))
+        return cls(shape, tuple(placed(layers, shape)))
 
     # --- theta ------------------------------------------------------------------------------------------------
 
@@ -148,9 +145,7 @@ class Network:
         """
         n = delta.shape[-1]
         delta = _reshaped(delta, self.layers[-1].shape_out[0], n)
-        first = next(k for k, layer in enumerate(self.layers) if layer.parameters)
-        for k in range(len(self.layers) - 1, first - 1, -1):
-            delta = self.layers[k].backward(params[k], caches[k], delta, into[k], k > first)
+        back(self.layers, params, caches, delta, into, wanted=False)
 
     def _entering(self, h: Array) -> Array:
         """x^T (..., n_features, n) as (..., channels, places n)."""
@@ -168,10 +163,7 @@ class Network:
 
     def batch_stats(self, caches: Sequence[Any]) -> Array | None:
         """The statistics of a batch (..., n_batch_stats), from the forward pass; None for a network without any."""
-        found = [layer.stats(cache) for layer, cache in zip(self.layers, caches, strict=True) if layer.n_stats]
-        if len(found) < 2:
-            return found[0] if found else None
-        return found[-1].__array_namespace__().concat(found, axis=-1)  # the first ones may not depend on theta
+        return batch_stats(self.layers, caches)
 
     @cached_property
     def n_batch_stats(self) -> int:

@@ -1,7 +1,7 @@
 """Layers that hold other layers, one after the other."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -26,12 +26,8 @@ class Chain(Layer, ABC):
     @cached_property
     def inner(self) -> dict[str, Layer]:
         """The layers by name, each with the shape of its input."""
-        placed: dict[str, Layer] = {}
-        shape = self.shape_in
-        for name, layer in self.held().items():
-            placed[name] = layer.at(shape)
-            shape = placed[name].shape_out
-        return placed
+        held = self.held()
+        return dict(zip(held, placed(held.values(), self.shape_in), strict=True))
 
     @property
     def shape_out(self) -> Shape:
@@ -63,21 +59,15 @@ class Chain(Layer, ABC):
         return h, caches
 
     def backward(self, params: Params, cache: Any, d_out: Array, into: Params, wanted: bool) -> Array | None:
-        layers = list(zip(self._with(params), self._with(into), cache, strict=True))
-        first = next((k for k, layer in enumerate(self.inner.values()) if layer.parameters), len(layers))
-        d_h: Array | None = d_out
-        for k in range(len(layers) - 1, (-1 if wanted else first - 1), -1):
-            (layer, pieces), (_, d_pieces), kept = layers[k]
-            d_h = layer.backward(pieces, kept, d_h, d_pieces, wanted or k > first)
-        return d_h if wanted else None
+        pieces, d_pieces = ([own for _, own in self._with(of)] for of in (params, into))
+        return back(list(self.inner.values()), pieces, cache, d_out, d_pieces, wanted)
 
     @property
     def n_stats(self) -> int:
         return sum(layer.n_stats for layer in self.inner.values())
 
     def stats(self, cache: Any) -> Array:
-        found = [layer.stats(kept) for layer, kept in zip(self.inner.values(), cache, strict=True) if layer.n_stats]
-        return found[-1].__array_namespace__().concat(found, axis=-1)  # the first ones may not depend on theta
+        return batch_stats(self.inner.values(), cache)
 
     @property
     def first_stats(self) -> list[float]:
@@ -101,6 +91,38 @@ class Chain(Layer, ABC):
                 pieces[MOMENTS] = params[MOMENTS][..., start : start + layer.n_stats]
                 start += layer.n_stats
             yield layer, pieces
+
+
+def placed(layers: Iterable[Layer], shape: Shape) -> list[Layer]:
+    """These layers in a chain, for samples of that shape. Raises ConfigError where one cannot take its input."""
+    chained: list[Layer] = []
+    for layer in layers:
+        chained.append(layer.at(chained[-1].shape_out if chained else shape))
+    return chained
+
+
+def back(
+    layers: Sequence[Layer],
+    params: Sequence[Params],
+    caches: Sequence[Any],
+    delta: Array,
+    into: Sequence[Params],
+    wanted: bool,
+) -> Array | None:
+    """The backward pass of a chain, as `Layer.backward`: each layer writes into its own part of `into`."""
+    first = next((k for k, layer in enumerate(layers) if layer.parameters), len(layers))
+    d_h: Array | None = delta
+    for k in range(len(layers) - 1, (-1 if wanted else first - 1), -1):
+        d_h = layers[k].backward(params[k], caches[k], d_h, into[k], wanted or k > first)
+    return d_h if wanted else None
+
+
+def batch_stats(layers: Iterable[Layer], caches: Iterable[Any]) -> Array | None:
+    """The statistics of a batch of all these layers, (..., n), from their forward passes; None where none has any."""
+    found = [layer.stats(cache) for layer, cache in zip(layers, caches, strict=True) if layer.n_stats]
+    if len(found) < 2:
+        return found[0] if found else None
+    return found[-1].__array_namespace__().concat(found, axis=-1)  # the first ones may not depend on theta
 
 
 def following(layers: Sequence[Layer]) -> Activation | None:
